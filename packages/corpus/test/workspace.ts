@@ -68,7 +68,10 @@ export async function readRejected(output: string): Promise<RejectedRow[]> {
   return name === undefined ? [] : readLines<RejectedRow>(join(output, name));
 }
 
-/** The path of a file of an output, by its name without the part that says what is in it, if it has one: `shard-00002.npy`. */
+/**
+ * The path of a file of an output, by its name without the part that says what is in it, if it has one:
+ * `shard-00002.npy`.
+ */
 export async function listedFile(output: string, plain: string): Promise<string> {
   const name = (await readdir(output)).find((each) => plainNames(each) === plain);
   if (name === undefined) throw new Error(`${output} has no ${plain}.`);

@@ -1,4 +1,7 @@
-/** What may pass is tried again: how long to wait, by the number of failures and by what a server asks for, and when to stop. */
+/**
+ * What may pass is tried again: how long to wait, by the number of failures and by what a server asks for, and when to
+ * stop.
+ */
 import { sleep, throwIfAborted } from './abort.ts';
 import { SentvecError } from './errors.ts';
 

@@ -66,10 +66,10 @@ end
 return due`;
 
 /**
- * Creates a run. KEYS[3] is the index of runs, KEYS[4] the claims, KEYS[5] the pending runs. ARGV: the id, the event, the claim of the request or
- * nothing, the other claims as JSON, what keys of runs begin with, the run's fields. Gives `created`, `same` with the
- * live run of the same request, `busy` with the live run that holds a claim and the claim, or `exists`. Removes some
- * runs from the index that have expired, so that it does not grow when nobody lists the runs.
+ * Creates a run. KEYS[3] is the index of runs, KEYS[4] the claims, KEYS[5] the pending runs. ARGV: the id, the event,
+ * the claim of the request or nothing, the other claims as JSON, what keys of runs begin with, the run's fields. Gives
+ * `created`, `same` with the live run of the same request, `busy` with the live run that holds a claim and the claim,
+ * or `exists`. Removes some runs from the index that have expired, so that it does not grow when nobody lists the runs.
  */
 export const createScript: string = `${publishing}
 local CLAIMS = KEYS[4]${claims}
@@ -92,9 +92,9 @@ publish(ARGV[2])
 return { 'created' }`;
 
 /**
- * Makes a coordinator the owner of an attempt, whoever owned it before. KEYS[3]: the pending runs. ARGV: owner, attempt, event, version of the
- * workflow. Gives `ok`, `missing`, `superseded` by another attempt, `changed` when the attempt began with another
- * version, or the state of a run that has ended.
+ * Makes a coordinator the owner of an attempt, whoever owned it before. KEYS[3]: the pending runs. ARGV: owner,
+ * attempt, event, version of the workflow. Gives `ok`, `missing`, `superseded` by another attempt, `changed` when the
+ * attempt began with another version, or the state of a run that has ended.
  */
 export const beginScript: string = `${publishing}${ending}
 local state, attempt, version = unpack(redis.call('HMGET', KEYS[1], 'state', 'attempt', 'version'))
@@ -113,9 +113,9 @@ return 'ok'`;
 
 /**
  * Moves an attempt from one of some states to another, when the caller owns it (an empty owner matches any). When
- * the run ends, it loses its claims in KEYS[3] and its place in KEYS[4], and all other KEYS expire. ARGV: owner, attempt, states, state, event,
- * seconds until it expires, further fields. Gives `ok`, `superseded`, `missing`, or the run's state when it is none of
- * those.
+ * the run ends, it loses its claims in KEYS[3] and its place in KEYS[4], and all other KEYS expire. ARGV: owner,
+ * attempt, states, state, event, seconds until it expires, further fields. Gives `ok`, `superseded`, `missing`, or the
+ * run's state when it is none of those.
  */
 export const transitionScript: string = `${publishing}
 local state, attempt, owner = unpack(redis.call('HMGET', KEYS[1], 'state', 'attempt', 'owner'))
@@ -141,8 +141,8 @@ return 'ok'`;
 
 /**
  * Begins the attempt after ARGV[1], once, of a run that has ended. KEYS[3] are the claims, KEYS[4] the pending runs;
- * deletes KEYS[5] and all that follow. ARGV[2]: the event; ARGV[3]: what keys of runs begin with. Gives `ok`, `superseded`, `missing`, the state
- * that forbids it, or `busy` with the live run that holds a claim and the claim.
+ * deletes KEYS[5] and all that follow. ARGV[2]: the event; ARGV[3]: what keys of runs begin with. Gives `ok`,
+ * `superseded`, `missing`, the state that forbids it, or `busy` with the live run that holds a claim and the claim.
  */
 export const replayScript: string = `${publishing}
 local CLAIMS = KEYS[3]${claims}

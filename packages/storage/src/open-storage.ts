@@ -40,8 +40,8 @@ export function joinLocation(folder: string, name: string): string {
 }
 
 /**
- * Opens a folder: a path, `s3://bucket/folder`, `gs://bucket/folder` or `az://container/folder`. Nothing is asked of the store yet. Credentials come from the environment
- * of this process, never from an address.
+ * Opens a folder: a path, `s3://bucket/folder`, `gs://bucket/folder` or `az://container/folder`. Nothing is asked of
+ * the store yet. Credentials come from the environment of this process, never from an address.
  *
  * @throws SentvecError `invalid-argument` for an address that sentvec does not know, or that holds a secret
  */
@@ -52,7 +52,8 @@ export function openStorage(folder: string): Storage {
 }
 
 /**
- * Finds the store of a file: `s3://bucket/key`, `gs://…`, `az://…`, `https://host/file`, `hf://datasets/owner/name/file`. Nothing is asked of it yet.
+ * Finds the store of a file: `s3://bucket/key`, `gs://…`, `az://…`, `https://host/file`,
+ * `hf://datasets/owner/name/file`. Nothing is asked of it yet.
  *
  * @throws SentvecError `invalid-argument` for a path, an address that sentvec does not know, or that holds a secret
  */

@@ -47,10 +47,11 @@ export interface TrainedFilesOptions {
 }
 
 /**
- * The files of a model with trained weights, those of each of its routes: the encoder's `model.safetensors`, the weights of dense and layer-norm
- * modules, and for embedders `onnx/model.onnx`, recorded again. Adapters are merged into the weights. Configuration,
- * tokenizer, modules, custom code and licence are carried over. Nothing else is, because it may describe the old
- * weights: other forms and quantizations of them, a self-check, results of evaluations, the model card.
+ * The files of a model with trained weights, those of each of its routes: the encoder's `model.safetensors`, the
+ * weights of dense and layer-norm modules, and for embedders `onnx/model.onnx`, recorded again. Adapters are merged
+ * into the weights. Configuration, tokenizer, modules, custom code and licence are carried over. Nothing else is,
+ * because it may describe the old weights: other forms and quantizations of them, a self-check, results of evaluations,
+ * the model card.
  */
 export async function trainedModelFiles(
   files: ModelFiles,

@@ -52,7 +52,8 @@ test('at once, with cached gradients and on TensorFlow.js the same steps', async
     ]);
     expect(other.weights.length).toBe(whole.weights.length);
   }
-  // Adam's first steps have the size of the learning rate whatever the gradient is: where it is nearly 0, engines may differ.
+  // Adam's first steps have the size of the learning rate whatever the gradient is: where it is nearly 0, engines may
+  // differ.
   const apart = cached.weights.filter((weight, i) => Math.abs(weight - whole.weights[i]!) > 1e-3).length;
   expect(apart / whole.weights.length).toBeLessThan(0.01);
 });

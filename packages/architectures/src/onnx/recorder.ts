@@ -22,8 +22,9 @@ export interface RecorderOptions {
 }
 
 /**
- * Records operations as an ONNX graph of standard operators (opset 17) unless others are allowed: declare inputs, apply `operations`, declare
- * outputs, then `encode()`. Sizes of inputs may have names; they are then open, and equal wherever the name occurs.
+ * Records operations as an ONNX graph of standard operators (opset 17) unless others are allowed: declare inputs, apply
+ * `operations`, declare outputs, then `encode()`. Sizes of inputs may have names; they are then open, and equal
+ * wherever the name occurs.
  *
  * ```ts
  * const recorder = new OnnxRecorder();

@@ -1,4 +1,5 @@
-// The thread in which the reference vectors of a large model are computed, for the self-check. The computation blocks this thread and no other.
+// The thread in which the reference vectors of a large model are computed, for the self-check. The computation blocks
+// this thread and no other.
 import { directoryModel } from '@sentvec/core/node';
 import { serveThread } from '@sentvec/platform/node';
 import { computeReference } from './compute-reference.ts';

@@ -125,7 +125,10 @@ async function rescoreEach(
   return hits;
 }
 
-/** The quantized vectors of the candidates: when the corpus comes in pieces, they are copied after each piece is scanned. */
+/**
+ * The quantized vectors of the candidates: when the corpus comes in pieces, they are copied after each piece is
+ * scanned.
+ */
 class CandidateRows {
   readonly #corpus: QuantizedMatrix | undefined;
   #held = new Map<number, Vector>();

@@ -18,8 +18,8 @@ const optionNames: OptionNames<TruncateOptions> = {
 };
 
 /**
- * The first `dimension` entries of each row, as they are or divided by their length: for embeddings of a model that was trained so that they
- * carry the most (Matryoshka Representation Learning, Kusupati et al. 2022).
+ * The first `dimension` entries of each row, as they are or divided by their length: for embeddings of a model that was
+ * trained so that they carry the most (Matryoshka Representation Learning, Kusupati et al. 2022).
  * @throws SentvecError `invalid-argument` when the rows have fewer entries
  */
 export function truncateEmbeddings(embeddings: Matrix, dimension: number, options: TruncateOptions = {}): Matrix {

@@ -93,9 +93,9 @@ export interface IndexSearchOptions {
    */
   readonly filter?: ((columns: Readonly<Record<string, unknown>>, id: RowId) => boolean) | undefined;
   /**
-   * How the query is embedded, for example with another prompt. By default it gets the model's prompt, route and task for queries.
-   * Where the model has no prompt for queries, or the corpus was embedded for a task that is not one of documents, it
-   * gets those of the corpus.
+   * How the query is embedded, for example with another prompt. By default it gets the model's prompt, route and task
+   * for queries. Where the model has no prompt for queries, or the corpus was embedded for a task that is not one of
+   * documents, it gets those of the corpus.
    */
   readonly query?: Pick<EmbedOptions, 'prompt' | 'route' | 'task'> | undefined;
   readonly signal?: AbortSignal | undefined;

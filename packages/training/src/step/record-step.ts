@@ -113,7 +113,10 @@ export interface TrainableParts {
    * for each token.
    */
   readonly trained: ReadonlySet<string>;
-  /** Whether to drop out where the architecture does, at the rates of its configuration. Adapters have a rate of their own. */
+  /**
+   * Whether to drop out where the architecture does, at the rates of its configuration. Adapters have a rate of their
+   * own.
+   */
   readonly dropout: boolean;
 }
 
@@ -126,11 +129,12 @@ export function dropsAnything({ adapters }: TrainableModel, { dropout }: Pick<Tr
  * A training step as an ONNX graph of standard operators: forward of all columns through one encoder, loss, and the
  * gradients of everything trained. It reads weights as inputs and writes none: the optimizer does that afterwards.
  *
- * Inputs: `ids`, `mask`, and `types` where pairs have them (int64 `[columns, examples, length]`), `rows` (int64 `[tokens]`, the positions that hold a
- * token), `poolingMask` (float `[columns, examples, length]`), `tokenRows` (float `[tokens, width]`, the token table's
- * rows; of a sparse model instead the whole table by its name), `labels` where the loss has some, `dropoutKey` (float `[4]`, see `dropoutKey`) with dropout, `draws` (float) where the loss draws something, and each weight but the token table
- * by its name, those of the loss by `lossTensorName`. Outputs: `loss` (`[]`), and `gradient.NAME` for each trained
- * tensor.
+ * Inputs: `ids`, `mask`, and `types` where pairs have them (int64 `[columns, examples, length]`), `rows` (int64
+ * `[tokens]`, the positions that hold a token), `poolingMask` (float `[columns, examples, length]`), `tokenRows` (float
+ * `[tokens, width]`, the token table's rows; of a sparse model instead the whole table by its name), `labels` where the
+ * loss has some, `dropoutKey` (float `[4]`, see `dropoutKey`) with dropout, `draws` (float) where the loss draws
+ * something, and each weight but the token table by its name, those of the loss by `lossTensorName`. Outputs: `loss`
+ * (`[]`), and `gradient.NAME` for each trained tensor.
  * @param index number of the objective among those of the engine; default 0
  */
 export function recordStep(

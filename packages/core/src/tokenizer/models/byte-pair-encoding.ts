@@ -1,4 +1,7 @@
-/** The model `BPE`: characters that are neighbours are merged, the pair of lowest rank first (Sennrich et al. 2016, https://arxiv.org/abs/1508.07909). */
+/**
+ * The model `BPE`: characters that are neighbours are merged, the pair of lowest rank first (Sennrich et al. 2016,
+ * https://arxiv.org/abs/1508.07909).
+ */
 import { bytePieces } from '../byte-level.ts';
 import type { Component } from '../component.ts';
 import { PriorityQueue } from './priority-queue.ts';
