@@ -6,8 +6,8 @@ import { threadHead, type SessionSpecification } from './messages.ts';
 import type { PooledHead, SessionThread, ThreadListener } from './session-thread.ts';
 
 /**
- * Opens a model on the calling thread, which is held up meanwhile: some 20 ms for each 30 MB of weights. A batch
- * begins in the next turn of the event loop, and holds it up until it is done.
+ * Opens a model on the calling thread, which is held up meanwhile: see docs/adr on the session pool for how long. A
+ * batch begins in the next turn of the event loop, and holds it up until it is done.
  * @throws Error with onnxruntime's reason when the session cannot be opened
  */
 export async function openOnCallingThread(
