@@ -1,33 +1,69 @@
-// Every check of the project, in order of cost. `npm test -- --only NAME…` runs some of them; `--list` names them.
+// Every check of the project. `npm test -- --only NAME…` runs some of them; `--list` names them.
+import { spawn } from 'node:child_process';
 import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { parseArgs } from 'node:util';
-import { pnpm, root, run } from './pnpm.mjs';
+import { pnpmCommand, root } from './pnpm.mjs';
 import { setUp } from './setup.mjs';
 import { ensureSystemPackages } from './system-packages.mjs';
 
 process.env.TURBO_TELEMETRY_DISABLED = '1';
 process.chdir(root);
 
+/** Two run at a time: beside the types, which take one core for long, there is time for the others. */
 const checks = {
   types: () => pnpm('exec', 'tsc', '-p', 'tsconfig.test.json'),
   format: () => pnpm('exec', 'oxfmt', '--check', '.'),
   lint: () => pnpm('exec', 'oxlint', '--type-aware', '--deny-warnings'),
   versions: () => pnpm('exec', 'sherif'),
   unused: () => pnpm('exec', 'knip', '--no-progress'),
-  packages: () => {
-    pnpm('exec', 'turbo', 'run', 'packed', '--output-logs=errors-only');
-    run([process.execPath, join(root, 'scripts/check-packages.mjs')]);
-  },
+  packages: async () =>
+    (await pnpm('exec', 'turbo', 'run', 'packed', '--output-logs=errors-only')) &&
+    run([process.execPath, join(root, 'scripts/check-packages.mjs')]),
   size: () => pnpm('exec', 'size-limit'),
-  vitest: runVitest,
 };
 
 /** Projects whose tests run the code in their own process, where it can be counted: coverage has its floor there. */
 const counted = ['core', 'architectures', 'corpus', 'workflow'];
 
-function runVitest() {
+const pnpm = (...words) => run([...pnpmCommand(), ...words]);
+
+/** Runs a command and prints what it has printed when it ends, or at once if `live`. @returns whether it succeeded */
+function run([program, ...words], { live = false } = {}) {
+  const child = spawn(program, words, { stdio: ['ignore', ...Array(2).fill(live ? 'inherit' : 'pipe')] });
+  const printed = [];
+  for (const stream of [child.stdout, child.stderr]) stream?.on('data', (bytes) => printed.push(bytes));
+  return new Promise((resolve) => {
+    child.on('error', (error) => printed.push(Buffer.from(`${error.message}\n`)));
+    child.on('close', (status) => {
+      process.stderr.write(Buffer.concat(printed));
+      resolve(status === 0);
+    });
+  });
+}
+
+/** Runs checks two at a time, until one fails. @returns whether all passed */
+async function runChecks(names) {
+  const waiting = [...names];
+  let passed = true;
+  const lane = async () => {
+    while (passed && waiting.length > 0) {
+      const name = waiting.shift();
+      const succeeded = await checks[name]();
+      console.error(`── ${name}: ${succeeded ? 'passed' : 'FAILED'}\n`);
+      passed &&= succeeded;
+    }
+  };
+  await Promise.all([lane(), lane()]);
+  return passed;
+}
+
+/**
+ * Both halves at once. Most tests of the one wait, for processes, pages and servers, and the other computes: together
+ * they keep two cores busy to the end.
+ */
+async function runVitest() {
   ensureSystemPackages();
   const folder = mkdtempSync(join(tmpdir(), 'sentvec-test-'));
   const reports = ['counted', 'others'].map((name) => join(folder, `${name}.json`));
@@ -40,11 +76,19 @@ function runVitest() {
   );
   tested.push('workspace');
   const projects = (names) => names.flatMap((name) => ['--project', name]);
-  const vitest = (report, ...options) =>
-    pnpm('exec', 'vitest', 'run', ...options, '--reporter=default', '--reporter=json', `--outputFile.json=${report}`);
-  // These mostly wait, for processes, pages and servers: four at a time keep two cores busy.
-  vitest(reports[1], '--maxWorkers=4', ...projects(tested.filter((name) => !counted.includes(name))));
-  vitest(reports[0], '--coverage', ...projects(counted));
+  const vitest = (report, options, ...words) =>
+    run(
+      [...pnpmCommand(), 'exec', 'vitest', 'run', '--reporter=default', '--reporter=json']
+        .concat(`--outputFile.json=${report}`)
+        .concat(words),
+      options,
+    );
+  const others = projects(tested.filter((name) => !counted.includes(name)));
+  const passed = await Promise.all([
+    vitest(reports[1], { live: true }, '--maxWorkers=3', ...others),
+    vitest(reports[0], {}, '--maxWorkers=1', '--coverage', ...projects(counted)),
+  ]);
+  return passed.every(Boolean);
 }
 
 /** The closing line, in a form that other programs read: `tests: N passed, N failed, N skipped`. */
@@ -60,18 +104,17 @@ const { values, positionals } = parseArgs({
   allowPositionals: true,
   options: { only: { type: 'boolean' }, list: { type: 'boolean' } },
 });
+const all = [...Object.keys(checks), 'vitest'];
 if (values.list) {
-  console.log(Object.keys(checks).join('\n'));
+  console.log(all.join('\n'));
 } else {
-  const chosen = values.only ? positionals : Object.keys(checks);
-  const unknown = chosen.filter((name) => !(name in checks));
+  const chosen = values.only ? positionals : all;
+  const unknown = chosen.filter((name) => !all.includes(name));
   if (unknown.length > 0) {
-    console.error(`No check named ${unknown.join(', ')}. There are: ${Object.keys(checks).join(', ')}`);
+    console.error(`No check named ${unknown.join(', ')}. There are: ${all.join(', ')}`);
     process.exit(2);
   }
   setUp();
-  for (const name of chosen) {
-    console.error(`\n── ${name}`);
-    checks[name]();
-  }
+  const passed = await runChecks(chosen.filter((name) => name in checks));
+  process.exitCode = passed && (!chosen.includes('vitest') || (await runVitest())) ? 0 : 1;
 }
