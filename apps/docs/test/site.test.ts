@@ -1,4 +1,4 @@
-// The built site, in Chromium: every link leads somewhere, from the server and by clicking.
+// The built site: every link leads somewhere, from the server, and by clicking in Chromium.
 import { execFile } from 'node:child_process';
 import { readdir } from 'node:fs/promises';
 import { join } from 'node:path';
