@@ -6,6 +6,9 @@ import { SentvecError } from '@sentvec/core';
 import { ioError, isSystemError } from '@sentvec/platform/node';
 import { isStorageUri, joinLocation, locateFile } from '@sentvec/storage';
 
+/** Calls for small files that are on their way at once. */
+export const callsAtOnce = 32;
+
 /** The location of a file in a folder: of this machine, or in a store. */
 export function locationIn(folder: string, name: string): string {
   return isStorageUri(folder) ? joinLocation(folder, name) : join(folder, name);

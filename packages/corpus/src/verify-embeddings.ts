@@ -1,8 +1,9 @@
 /** Checks the files of an output folder against its manifest. */
 import { SentvecError, throwIfAborted } from '@sentvec/core';
+import { inOrder } from '@sentvec/platform';
 import { ioError } from '@sentvec/platform/node';
 import { streamFile } from './inputs/unpack-input.ts';
-import { isMissing, locationIn } from './location.ts';
+import { callsAtOnce, isMissing, locationIn } from './location.ts';
 import { filesOf, isSameOutput, manifestFile, readManifest, rejectedFileOf, type Manifest } from './manifest.ts';
 import { stateOfFile } from './run/finished-chunk.ts';
 
@@ -76,7 +77,7 @@ interface CheckedFile {
 }
 
 /**
- * Looks at each file of a finished folder, one after the other: at its size, and with `verify` at its content.
+ * Looks at each file of a finished folder, a few at once: at its size, and with `verify` at its content.
  *
  * @throws SentvecError `io-failed`, `aborted`
  */
@@ -86,11 +87,14 @@ export async function* checkOutputFiles(
   { verify, signal }: { readonly verify: boolean; readonly signal?: AbortSignal | undefined },
 ): AsyncGenerator<CheckedFile, void> {
   const { shards, rejected, rejectedRows } = manifest;
-  for (const file of [...shards.flatMap(filesOf), ...(rejectedRows ? [rejectedRows] : [])]) {
+  const files = [...shards.flatMap(filesOf), ...(rejectedRows ? [rejectedRows] : [])];
+  // A file that is verified is in memory as a whole.
+  const atOnce = verify ? 4 : callsAtOnce;
+  yield* inOrder(files, atOnce, async (file): Promise<CheckedFile> => {
     throwIfAborted(signal);
     const state = await stateOfFile(output, file, verify);
-    yield { file: file.file, bytes: file.bytes, problem: state === 'intact' ? undefined : state };
-  }
+    return { file: file.file, bytes: file.bytes, problem: state === 'intact' ? undefined : state };
+  });
   const earlier = rejectedRows ? undefined : rejectedFileOf(manifest);
   if (earlier === undefined) return;
   // Earlier versions did not store its hash.

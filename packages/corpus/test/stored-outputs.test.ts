@@ -1,6 +1,7 @@
 // Outputs in a bucket: the shards are those of a local run, and the promises hold without renaming.
 import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
 import { gzipSync } from 'node:zlib';
 import { SentvecError } from '@sentvec/core';
 import {
@@ -252,4 +253,21 @@ it('a store without rights is an error, and what was prepared is gone', async ()
     /S3 gives no access to s3:\/\/bucket\/out\/manifest\.json/u,
   );
   expect([...server.objects().keys()]).toEqual(['in.jsonl']);
+});
+
+it('a commit has a few calls on their way at once: one after the other, 50,000 chunks would take an hour', async () => {
+  let pending = 0;
+  let most = 0;
+  server.setFault(async ({ method, key }) => {
+    if (method === 'GET' && key.includes('/chunks/')) {
+      most = Math.max(most, (pending += 1));
+      await sleep(50);
+      pending -= 1;
+    }
+    return undefined;
+  });
+  const manifest = await embedCorpus({ ...request, chunkRows: 10 }, fakeEmbedder());
+  expect(manifest.shards.map(({ firstRow }) => firstRow)).toEqual(Array.from({ length: 90 }, (_, index) => index * 10));
+  expect(most).toBeGreaterThan(8);
+  expect(most).toBeLessThanOrEqual(32);
 });

@@ -12,6 +12,7 @@ export { escapeControlCharacters } from './control-characters.ts';
 export { canonicalJson } from './canonical-json.ts';
 export { SentvecError, type ErrorCode, type ErrorDetails } from './errors.ts';
 export { checkHubEndpoint, huggingFaceEndpoint } from './hub-endpoint.ts';
+export { inOrder } from './in-order.ts';
 export { nextTask, shouldYield, yieldToEventLoop } from './event-loop.ts';
 export { checkCount, checkOptionNames, type OptionNames } from './options.ts';
 export {

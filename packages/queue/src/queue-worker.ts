@@ -146,7 +146,8 @@ export class QueueWorker {
   readonly #steps: StepProcessor;
   readonly #stepsWorker: Worker;
   readonly #workers: readonly Worker[];
-  readonly #events: QueueEvents;
+  /** Of the batches. Only a coordinator listens: what happens to a batch would wake up every worker of the fleet. */
+  #events: QueueEvents | undefined;
   readonly #runQueue: Queue;
   readonly #options: QueueWorkerOptions;
   #fleet: readonly WorkerFacts[] = [];
@@ -187,7 +188,10 @@ export class QueueWorker {
       observer,
       window: () => Math.max(window, 2 * this.#fleet.reduce((sum, worker) => sum + worker.concurrency, 0)),
     };
-    this.#runs = new RunProcessor(this.#parts, () => this.#pauseFor(runsWorker, 2 * declineDelay));
+    this.#runs = new RunProcessor(this.#parts, {
+      holdBack: () => this.#pauseFor(runsWorker, 2 * declineDelay),
+      coordinates: () => this.#coordinates(),
+    });
     this.#steps = new StepProcessor(this.#parts, () => this.#pauseFor(this.#stepsWorker, 2 * declineDelay));
     const batches = new BatchProcessor(this.#parts);
     const base = { ...settings, telemetry: options.telemetry };
@@ -206,11 +210,6 @@ export class QueueWorker {
     runsWorker.on('lockRenewalFailed', (ids) => this.#runs.active.interrupt('lock lost', ids));
     this.#stepsWorker.on('lockRenewalFailed', (ids) => this.#steps.active.interrupt('lock lost', ids));
     this.#workers = [this.#stepsWorker, runsWorker, batchesWorker];
-    const connected = { connection: redis, prefix: this.names.prefix, skipVersionCheck: true };
-    this.#events = new QueueEvents(queueNames.batches, connected);
-    this.#events.on('error', () => {});
-    this.#events.on('completed', ({ jobId }) => this.#runs.wake(jobId));
-    this.#events.on('failed', ({ jobId }) => this.#runs.wake(jobId));
   }
 
   /** How many steps are active. */
@@ -235,7 +234,7 @@ export class QueueWorker {
     this.#startedAt = await this.#parts.registry.now();
     await this.#heartbeat();
     this.#heartbeats = setInterval(() => void this.#heartbeat(), heartbeatInterval).unref();
-    await Promise.all([...this.#workers, this.#events].map((part) => part.waitUntilReady()));
+    await Promise.all(this.#workers.map((worker) => worker.waitUntilReady()));
   }
 
   /**
@@ -250,7 +249,7 @@ export class QueueWorker {
     return this.#stopping;
   }
 
-  /** Sends a heartbeat with the state of this worker, and reads the list of the workers. */
+  /** Sends a heartbeat with the state of this worker, and looks after runs that have not begun. */
   async #heartbeat(): Promise<void> {
     const { registry, store, versions } = this.#parts;
     const { concurrency = 2, counts = () => ({}) } = this.#options;
@@ -264,7 +263,8 @@ export class QueueWorker {
         counts: counts(),
         setAside: this.#setAside,
       });
-      this.#fleet = (await registry.read()).workers;
+      // Only a coordinator needs it: N workers that each read the facts of all would read N² of them.
+      if (this.#runs.active.size > 0) await this.#readFleet();
       for (const { job, priority } of await store.pending()) await addRunJob(this.#runQueue, job, priority);
       this.#isListed = true;
     } catch (error) {
@@ -272,6 +272,25 @@ export class QueueWorker {
       this.#parts.logger[this.#isListed ? 'warn' : 'debug']({ error }, 'a heartbeat was lost');
       this.#isListed = false;
     }
+  }
+
+  /** Makes this worker ready to coordinate a run: to learn of its batches, and how many workers there are. */
+  async #coordinates(): Promise<void> {
+    this.#events ??= this.#listen();
+    await this.#readFleet();
+  }
+
+  async #readFleet(): Promise<void> {
+    this.#fleet = (await this.#parts.registry.read()).workers;
+  }
+
+  #listen(): QueueEvents {
+    const connected = { connection: this.redis, prefix: this.names.prefix, skipVersionCheck: true };
+    const events = new QueueEvents(queueNames.batches, connected);
+    events.on('error', () => {});
+    events.on('completed', ({ jobId }) => this.#runs.wake(jobId));
+    events.on('failed', ({ jobId }) => this.#runs.wake(jobId));
+    return events;
   }
 
   /** Takes no steps for a while after a few in a row that another worker must do. */
@@ -335,7 +354,7 @@ export class QueueWorker {
     const rest = [
       this.#parts.queue.close(),
       this.#runQueue.close(),
-      this.#events.close(),
+      this.#events?.close(),
       isGraceful ? ended : this.#close(true),
     ];
     await within(Promise.allSettled([...rest, deregistered]), closeTimeout * 0.3).catch(() => {});

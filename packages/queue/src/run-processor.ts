@@ -26,20 +26,25 @@ class UnfitWorker extends Error {
   }
 }
 
+/** What a {@link RunProcessor} needs of its worker. */
+export interface RunHost {
+  /** Called when this worker gets a run again that it has declined: it then takes no runs for a while. */
+  readonly holdBack: () => void;
+  /** Called before this worker coordinates a run. Resolves when it knows how large the fleet is. */
+  readonly coordinates: () => Promise<void>;
+}
+
 /** Coordinates the runs whose jobs this worker has taken. */
 export class RunProcessor {
   readonly active: ActiveJobs = new ActiveJobs();
   readonly #parts: WorkerParts;
   readonly #declined: DeclinedJobs;
-  readonly #holdBack: () => void;
+  readonly #host: RunHost;
   readonly #coordinators = new Map<string, Coordinator>();
 
-  /**
-   * @param holdBack called when this worker gets a run again that it has declined: it then takes no runs for a while
-   */
-  constructor(parts: WorkerParts, holdBack: () => void) {
+  constructor(parts: WorkerParts, host: RunHost) {
     this.#parts = parts;
-    this.#holdBack = holdBack;
+    this.#host = host;
     this.#declined = new DeclinedJobs(parts, queueNames.runs);
   }
 
@@ -88,6 +93,7 @@ export class RunProcessor {
     const { store, queue, parked, logger, window } = this.#parts;
     const stored = await store.read(run.id);
     if (!stored) return;
+    await this.#host.coordinates();
     const { priority, status } = stored;
     const { stage, items, total } = status;
     const progress = { ...(stage && { stage }), ...(items && { items }), total };
@@ -159,7 +165,7 @@ export class RunProcessor {
       return this.#removeBatches(run);
     }
     // Not for a time: the clocks of the worker that sets it and of the one that waits for it may differ.
-    if (!error) this.#holdBack();
+    if (!error) this.#host.holdBack();
     await job.moveToWait(token);
     throw new WaitingError();
   }

@@ -5,7 +5,9 @@
  * doubled write changes nothing.
  */
 import { SentvecError } from '@sentvec/core';
+import { inOrder } from '@sentvec/platform';
 import { openStorage, type Storage } from '@sentvec/storage';
+import { callsAtOnce } from '../location.ts';
 import {
   filesOf,
   formatManifest,
@@ -94,19 +96,11 @@ async function removeRun(storage: Storage, key: string): Promise<void> {
   await storage.removeUnfinished(prefix);
 }
 
-/** Requests that are on their way at once. */
-const atOnce = 16;
-
 async function removeAll(storage: Storage, prefix: string, keep: ReadonlySet<string> = new Set()): Promise<void> {
-  let pending: Promise<void>[] = [];
-  for await (const { key } of storage.list(prefix)) {
-    if (keep.has(key)) continue;
-    pending.push(storage.remove(key));
-    if (pending.length < atOnce) continue;
-    await Promise.all(pending);
-    pending = [];
-  }
-  await Promise.all(pending);
+  const removing = inOrder(storage.list(prefix), callsAtOnce, async ({ key }) => {
+    if (!keep.has(key)) await storage.remove(key);
+  });
+  while (!(await removing.next()).done) continue;
 }
 
 /**

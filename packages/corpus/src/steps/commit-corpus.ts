@@ -3,7 +3,7 @@ import { createHash } from 'node:crypto';
 import { readdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import { SentvecError, throwIfAborted } from '@sentvec/core';
-import { canonicalJson } from '@sentvec/platform';
+import { canonicalJson, inOrder } from '@sentvec/platform';
 import { isStorageUri, locateFile } from '@sentvec/storage';
 import { createTemporaryFile, guardIo, isSystemError, moveIntoPlace } from '@sentvec/platform/node';
 import {
@@ -17,7 +17,7 @@ import {
   type ShardFile,
 } from '../manifest.ts';
 import { findFile } from '../inputs/find-inputs.ts';
-import { locationIn } from '../location.ts';
+import { callsAtOnce, locationIn } from '../location.ts';
 import { changedInputError, compareFileStates } from '../inputs/input-file.ts';
 import { contentOf } from '../run/compare-inputs.ts';
 import { findRun, readRunInputs, type CorpusRun, type RunInputs } from '../run/corpus-run.ts';
@@ -51,9 +51,12 @@ export async function commitCorpus(
   const hash = createHash('sha256');
   let rejectedBytes = 0;
   let firstRow = 0;
-  for (let index = 0; index < size.chunks; index += 1) {
+  const indices = Array.from({ length: size.chunks }, (_, index) => index);
+  // In a store each takes two calls: of 50,000 chunks, one after the other would take the better part of an hour.
+  for await (const finished of inOrder(indices, callsAtOnce, (index) => readCompleteChunk(run, index))) {
     throwIfAborted(options.signal);
-    const { chunk, shard, rejectedRows } = await readCompleteChunk(run, index, firstRow);
+    const { chunk, shard, rejectedRows } = finished;
+    if (chunk.firstRow !== firstRow) throw missingChunkError(run, shards.length);
     firstRow += chunk.rows;
     shards.push({ ...shard, input: inputs.get(chunk.input) ?? 0 });
     const lines = rejectedLines(rejectedRows);
@@ -158,17 +161,19 @@ async function removeReplacedFiles(
   });
 }
 
-async function readCompleteChunk(run: CorpusRun, index: number, firstRow: number): Promise<FinishedChunk> {
+async function readCompleteChunk(run: CorpusRun, index: number): Promise<FinishedChunk> {
   const finished = await readFinishedChunk(run, index);
-  if (finished === undefined || finished.chunk.firstRow !== firstRow) {
-    const problem = `Chunk ${index} of the run in ${run.output} is not finished.`;
-    throw incompleteRunError(`${problem} \`resume\` embeds what is missing.`, { file: run.output, chunk: index });
-  }
+  if (finished === undefined) throw missingChunkError(run, index);
   const incomplete = await findDamagedFile(run.output, finished.shard);
   if (incomplete === undefined) return finished;
   const { file, state } = incomplete;
   const problem = `${file} in ${run.output} is ${state}.`;
   throw incompleteRunError(`${problem} \`resume\` writes it again.`, { file: locationIn(run.output, file) });
+}
+
+function missingChunkError({ output }: CorpusRun, index: number): SentvecError {
+  const problem = `Chunk ${index} of the run in ${output} is not finished.`;
+  return incompleteRunError(`${problem} \`resume\` embeds what is missing.`, { file: output, chunk: index });
 }
 
 /** The manifest, when this very run was committed already: its folder is removed then. */

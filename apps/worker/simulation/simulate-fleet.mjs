@@ -1,0 +1,287 @@
+// Simulates a fleet: a real Redis, a store of the tests with the delays of a real one, and the code of real workers, many
+// in each process, with a stand-in for the model. A chunk holds a few rows that stand for those of a real one: what Redis
+// and the coordinator do depends on the number of chunks, not on that of rows.
+import { fork } from 'node:child_process';
+import { once } from 'node:events';
+import { createHash } from 'node:crypto';
+import { fileURLToPath } from 'node:url';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { connectRedis, QueueOverview, queueRuntime } from '@sentvec/queue';
+import { startRedis, startS3 } from '@sentvec/testing';
+import { embedCorpusWorkflow, hasEnded } from '@sentvec/workflow';
+import { seededRandom } from '../chaos/random.mjs';
+import { ratesBetween, readStatistics } from './redis-statistics.mjs';
+
+const program = fileURLToPath(new URL('worker-process.mjs', import.meta.url));
+
+/** Rows of a chunk in the simulation. */
+const storedRows = 2;
+
+/** What {@link simulateFleet} does where nothing else is asked for. */
+const defaults = {
+  concurrency: 2,
+  chunkSeconds: 1,
+  storeDelay: 20,
+  window: 512,
+  kill: 0,
+  killCoordinator: false,
+  processes: 2,
+  seed: 1,
+  idleSeconds: 10,
+  recovery: {},
+  say: () => {},
+};
+
+/** Simulates one run, and resolves with what was measured. See `--help` of `main.mjs` for the options. */
+export async function simulateFleet(options) {
+  const simulation = new Simulation({ ...defaults, ...options });
+  try {
+    await simulation.open();
+    return await simulation.run();
+  } finally {
+    await simulation.close();
+  }
+}
+
+class Simulation {
+  #options;
+  #redis;
+  #store;
+  #connection;
+  #overview;
+  #runtime;
+  #processes = [];
+  /** How often each object was written. */
+  #writes = new Map();
+  /** When a job of a dead worker was put back into the queue, and when a coordinator has begun. */
+  #recovered = [];
+  #coordinated = [];
+  #warnings = new Map();
+  #most = { memory: 0, clients: 0, inFlight: 0 };
+
+  constructor(options) {
+    this.#options = options;
+  }
+
+  async open() {
+    const slowLog = ['--slowlog-log-slower-than', '2000', '--slowlog-max-len', '1000'];
+    this.#redis = await startRedis({ arguments: slowLog });
+    await this.#openStore();
+    const { url } = this.#redis;
+    this.#connection = await connectRedis(url, 'worker');
+    this.#overview = new QueueOverview(this.#connection, 'sentvec');
+    this.#runtime = await queueRuntime({ url, connectTimeout: 10_000 });
+  }
+
+  async #openStore() {
+    const { seed, storeDelay, chunks } = this.#options;
+    const random = seededRandom(seed);
+    this.#store = await startS3({
+      fault: async ({ method, key }) => {
+        if (method === 'PUT') this.#writes.set(key, (this.#writes.get(key) ?? 0) + 1);
+        await sleep(storeDelay * (0.5 + random()));
+        return undefined;
+      },
+    });
+    Object.assign(process.env, this.#store.environment);
+    const line = (_, row) => `{"text":"Row ${row}"}\n`;
+    this.#store.put('corpus.jsonl', Array.from({ length: chunks * storedRows }, line).join(''));
+  }
+
+  async run() {
+    const { workers, kill, killCoordinator, processes, chunks, say, idleSeconds } = this.#options;
+    const start = await readStatistics(this.#connection);
+    this.#most.memory = start.memory;
+    // Alone at first, so that it is the one that coordinates the run.
+    const coordinator = await this.#launch(1);
+    const startedAt = performance.now();
+    const run = await this.#runtime.start(embedCorpusWorkflow(), {
+      model: 'stand-in',
+      request: { inputs: ['s3://bucket/corpus.jsonl'], output: 's3://bucket/vectors', chunkRows: storedRows },
+    });
+    await this.#until(run, 0.000_1);
+    const doomed = Math.round(kill * workers);
+    const sizes = [...(doomed > 0 ? [doomed] : []), ...split(workers - 1 - doomed, processes)];
+    say(`${workers - 1} workers join at once …`);
+    const beforeJoin = await readStatistics(this.#connection);
+    const fleet = await Promise.all(sizes.map((size) => this.#launch(size)));
+    const joined = await readStatistics(this.#connection);
+    say(`… within ${(joined.at - beforeJoin.at).toFixed(1)} s`);
+    await this.#report(coordinator);
+    const doneThen = await this.#done(run);
+    await this.#until(run, doomed > 0 ? 0.5 : 1);
+    const steady = await readStatistics(this.#connection);
+    const coordination = await this.#report(coordinator);
+    const steadyChunks = (await this.#done(run)) - doneThen;
+    const recovery =
+      doomed > 0 ? await this.#kill(killCoordinator ? [fleet[0], coordinator] : [fleet[0]], run) : undefined;
+    await this.#until(run, 1);
+    const embeddedAt = performance.now();
+    const result = await run.result();
+    const commitSeconds = (performance.now() - embeddedAt) / 1000;
+    const slow = await this.#slowest();
+    const seconds = (performance.now() - startedAt) / 1000;
+    say(`${result.shards} chunks in ${seconds.toFixed(0)} s. The fleet idles for ${idleSeconds} s …`);
+    const idleFrom = await readStatistics(this.#connection);
+    await sleep(idleSeconds * 1000);
+    const end = await readStatistics(this.#connection);
+    const idle = ratesBetween(idleFrom, end);
+    const busy = ratesBetween(joined, steady);
+    const aboveIdle = (name) => ((busy[name] - idle[name]) * busy.seconds) / steadyChunks;
+    return {
+      workers,
+      chunks,
+      seconds,
+      join: ratesBetween(beforeJoin, joined),
+      steady: { ...busy, chunks: steadyChunks },
+      idle,
+      perChunk: { calls: aboveIdle('calls'), cpu: aboveIdle('cpu'), sentBytes: aboveIdle('sentBytes') },
+      most: { ...this.#most, memory: this.#most.memory - start.memory },
+      coordinator: { ...coordination, chunks: steadyChunks },
+      recovery,
+      commitSeconds,
+      slow,
+      calls: Object.fromEntries(Object.entries(end.commands).map(([name, { calls }]) => [name, calls])),
+      warnings: Object.fromEntries(this.#warnings),
+      exact: this.#check(result),
+    };
+  }
+
+  /** Starts a process with some workers, and waits until they serve. */
+  async #launch(workers) {
+    const { concurrency, window, chunkSeconds, recovery, seed } = this.#options;
+    const { url } = this.#redis;
+    const settings = { url, workers, concurrency, window, chunkSeconds, recovery, seed: seed + this.#processes.length };
+    const child = fork(program, [JSON.stringify(settings)], { stdio: 'inherit' });
+    const started = { child, isAlive: () => child.exitCode === null && child.signalCode === null };
+    this.#processes.push(started);
+    child.on('message', (message) => this.#heard(message));
+    await new Promise((resolve, reject) => {
+      child.on('message', ({ type }) => type === 'ready' && resolve());
+      child.once('exit', (code) => reject(new Error(`A process of ${workers} workers ended with ${code}.`)));
+    });
+    return started;
+  }
+
+  #heard({ type, message, error }) {
+    if (type === 'recovered') this.#recovered.push(performance.now());
+    if (type === 'coordinates') this.#coordinated.push(performance.now());
+    if (type !== 'warning') return;
+    const text = `${message}: ${error}`.slice(0, 200);
+    this.#warnings.set(text, (this.#warnings.get(text) ?? 0) + 1);
+  }
+
+  async #report({ child }) {
+    return new Promise((resolve) => {
+      const listener = (message) => {
+        if (message.type !== 'report') return;
+        child.off('message', listener);
+        resolve(message);
+      };
+      child.on('message', listener);
+      child.send('report');
+    });
+  }
+
+  async #done(run) {
+    const { total } = await run.status();
+    return Math.floor((total?.rows ?? 0) / storedRows);
+  }
+
+  /** Waits until a share of the chunks is done, and keeps what is the most. */
+  async #until(run, share) {
+    for (;;) {
+      const [status, statistics, counts] = await Promise.all([
+        run.status(),
+        readStatistics(this.#connection),
+        this.#overview.counts(),
+      ]);
+      this.#options.signal?.throwIfAborted();
+      const inFlight = counts.waiting + counts.active + counts.delayed;
+      for (const [name, value] of Object.entries({ memory: statistics.memory, clients: statistics.clients, inFlight }))
+        this.#most[name] = Math.max(this.#most[name], value);
+      if (hasEnded(status.state) || (status.total?.rows ?? 0) >= share * this.#options.chunks * storedRows) return;
+      await sleep(250);
+    }
+  }
+
+  /** Kills processes at once, and waits until the jobs of their workers are back in the queue. */
+  async #kill(doomed, run) {
+    const [before, coordinators] = [this.#recovered.length, this.#coordinated.length];
+    const killedAt = performance.now();
+    for (const { child } of doomed) {
+      child.removeAllListeners('exit');
+      child.kill('SIGKILL');
+    }
+    const chunks = await this.#done(run);
+    // Nothing has come back for this long: everything has.
+    const quiet = 5000;
+    for (let last; last === undefined || performance.now() - last < quiet; await sleep(100)) {
+      last = this.#recovered.at(-1);
+      if (this.#recovered.length === before) last = undefined;
+      if (hasEnded((await run.status()).state)) break;
+    }
+    const times = this.#recovered.slice(before).map((at) => (at - killedAt) / 1000);
+    const coordinated = this.#coordinated[coordinators];
+    return {
+      jobs: times.length,
+      first: Math.min(...times),
+      last: Math.max(...times),
+      coordinated: coordinated && (coordinated - killedAt) / 1000,
+      meanwhile: (await this.#done(run)) - chunks,
+    };
+  }
+
+  /** The slowest commands of Redis. */
+  async #slowest() {
+    const entries = await this.#connection.call('SLOWLOG', 'GET', '1000');
+    return {
+      commands: entries.length,
+      slowest: entries
+        .map(([, , microseconds, words]) => ({
+          milliseconds: microseconds / 1000,
+          command: words.slice(0, 4).join(' ').slice(0, 120),
+        }))
+        .sort((a, b) => b.milliseconds - a.milliseconds)
+        .slice(0, 3),
+    };
+  }
+
+  /** Whether the output has each chunk once; how many shards were written more often. */
+  #check(result) {
+    const { chunks } = this.#options;
+    const objects = this.#store.objects();
+    const manifest = JSON.parse(objects.get('vectors/manifest.json').bytes.toString());
+    const isWhole = manifest.shards.every(({ file, sha256, rows }) => {
+      const bytes = objects.get(`vectors/${file}`)?.bytes;
+      return rows === storedRows && bytes && createHash('sha256').update(bytes).digest('hex') === sha256;
+    });
+    const contents = new Set(manifest.shards.map(({ content }) => content)).size;
+    const files = manifest.shards.map(({ file }) => this.#writes.get(`vectors/${file}`) ?? 0);
+    return {
+      eachChunkOnce: manifest.complete && isWhole && contents === chunks && result.rows === chunks * storedRows,
+      left: [...objects.keys()].filter((key) => key.includes('.unfinished')).length,
+      writtenAgain: files.reduce((sum, count) => sum + Math.max(0, count - 1), 0),
+    };
+  }
+
+  async close() {
+    for (const { child, isAlive } of this.#processes) {
+      child.removeAllListeners('exit');
+      if (!isAlive()) continue;
+      const ended = once(child, 'exit');
+      child.kill('SIGKILL');
+      await ended;
+    }
+    await this.#overview?.close();
+    await this.#runtime?.close();
+    this.#connection?.disconnect();
+    await this.#redis?.stop();
+    await this.#store?.close();
+  }
+}
+
+/** A number as equal parts. */
+function split(whole, parts) {
+  return Array.from({ length: parts }, (_, part) => Math.floor((whole + part) / parts)).filter((size) => size > 0);
+}
