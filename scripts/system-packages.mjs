@@ -18,6 +18,11 @@ const parts = [
     isThere: () => onPath(name),
   })),
   {
+    name: 'systemd',
+    why: "systemd-analyze checks the worker's unit",
+    isThere: () => process.platform !== 'linux' || onPath('systemd-analyze'),
+  },
+  {
     name: 'libvulkan1',
     why: 'WebGPU in Node loads its software adapter through it',
     isThere: () => process.platform !== 'linux' || libraries().includes('libvulkan.so.1'),

@@ -41,6 +41,8 @@ export default defineConfig({
         { text: 'Long texts', link: '/guide/long-texts' },
         { text: 'Whole corpora', link: '/guide/corpora' },
         { text: 'A fleet of workers', link: '/guide/fleet' },
+        { text: 'Deploying workers', link: '/guide/deployment' },
+        { text: 'Large fleets', link: '/guide/fleet-size' },
         { text: 'Fine-tuning', link: '/guide/fine-tuning' },
         { text: 'Losses', link: '/guide/losses' },
         { text: 'Architectures', link: '/guide/architectures' },
