@@ -3,7 +3,8 @@
 // WebAssembly, `pnpm bench queue` embeds through Redis, `pnpm bench load` starts processes, `pnpm bench
 // late-interaction` ranks by token vectors, `pnpm bench rerank` with a cross-encoder, `pnpm bench sparse-index`
 // searches sparse vectors, `pnpm bench long-texts` encodes long texts, `pnpm bench large-models` loads large models,
-// `pnpm bench retrieval` evaluates a search by stages, `pnpm bench latency` times one query, `pnpm bench callers` many at once, `pnpm bench int8` quantizes, `pnpm bench
+// `pnpm bench retrieval` evaluates a search by stages, `pnpm bench latency` times one query, `pnpm bench callers` many at once, `pnpm bench int8` quantizes,
+// `pnpm bench nightly` embeds a corpus of which some rows have changed, `pnpm bench
 // memory` and `pnpm bench event-loop` watch what they name; options are passed on, `--help` names them.
 import { pnpm, run } from './pnpm.mjs';
 import { setUp } from './setup.mjs';
@@ -19,6 +20,7 @@ const others = {
   latency: 'latency.js',
   callers: 'callers.js',
   memory: 'memory.js',
+  nightly: 'nightly.js',
   'event-loop': 'event-loop.js',
   int8: 'int8.js',
   'late-interaction': 'late-interaction.js',

@@ -6,8 +6,11 @@ import { loadSink, type ShardLayout, type ShardVectors } from '@sentvec/corpus';
 import { sinkContract, type ReadShard } from '@sentvec/testing';
 import { tableFromIPC } from 'apache-arrow';
 import * as fc from 'fast-check';
+import { ByteWriter } from 'hyparquet-writer';
+import { writeColumn } from 'hyparquet-writer/src/column.js';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { float32Text } from '../src/sinks/float32-text.ts';
+import { writeFloatLists } from '../src/sinks/parquet-list.ts';
 
 let folder = '';
 beforeAll(async () => {
@@ -176,3 +179,55 @@ function shortest(value: number): string {
 function digitsOf(text: string): number {
   return text.replace(/e.*$/, '').replaceAll(/[-.]/g, '').replace(/^0+/, '').replace(/0+$/, '').length;
 }
+
+describe('Parquet', () => {
+  it('has the bytes that the library writes for lists of any length, page by page', () => {
+    const path = [{ name: 'root' }, { name: 'embedding' }, { name: 'list', repetition_type: 'REPEATED' }] as const;
+    const element = { name: 'element', repetition_type: 'REQUIRED', type: 'FLOAT' } as const;
+    const column = {
+      columnName: 'embedding.list.element',
+      element,
+      schemaPath: [...path, element],
+      codec: 'UNCOMPRESSED',
+      compressors: {},
+      encoding: 'PLAIN',
+      stats: false,
+      pageSize: 1 << 20,
+      columnIndex: false,
+      offsetIndex: true,
+    } as const;
+    for (const [rows, cols] of [
+      [1, 1],
+      [7, 1],
+      [9, 3],
+      [40, 15],
+      [3, 16],
+      [2048, 17],
+      [1030, 512],
+      [3, 300_000],
+      [300_000, 1],
+    ] as const) {
+      const data = Float32Array.from({ length: rows * cols }, (_, index) => Math.sin(index));
+      const levels = data.map((_, index) => (index % cols === 0 ? 0 : 1));
+      const pageData = {
+        values: data,
+        repetitionLevels: levels as unknown as number[],
+        definitionLevels: new Uint8Array(data.length).fill(1) as unknown as number[],
+        maxDefinitionLevel: 1,
+      };
+      const [ours, theirs] = [new ByteWriter(), new ByteWriter()];
+      for (const writer of [ours, theirs]) writer.appendUint32(7);
+      const layout = writeFloatLists(
+        { writer: ours, column: { ...column, schemaPath: [...column.schemaPath] } },
+        { data, cols },
+      );
+      const expected = writeColumn({
+        writer: theirs,
+        column: { ...column, schemaPath: [...column.schemaPath] },
+        pageData,
+      });
+      expect(Buffer.compare(ours.getBytes(), theirs.getBytes()), `${rows} × ${cols}`).toBe(0);
+      expect(layout).toEqual(expected);
+    }
+  });
+});

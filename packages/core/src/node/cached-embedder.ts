@@ -104,29 +104,29 @@ async function embedTexts(
   options: EmbedOptions,
 ): Promise<Embedded> {
   const started = performance.now();
-  const known = new Map<string, CachedVector>();
-  for (const [index, vector] of (await space.vectors.find(texts)).entries())
-    if (vector !== undefined) known.set(texts[index]!, vector);
+  const known = await space.vectors.find(texts);
   // Each file of the cache may have been written with another version of the backend.
-  const unproven = new Map<string, string[]>();
-  for (const [text, { file }] of known) {
-    if (file === undefined || space.vectors.isProven(file)) continue;
-    const ofFile = unproven.get(file) ?? [];
-    if (ofFile.length < compared) unproven.set(file, [...ofFile, text]);
+  const unproven = new Map<string, { readonly text: string; readonly vector: Float32Array }[]>();
+  for (const [index, entry] of known.entries()) {
+    if (entry?.file === undefined || space.vectors.isProven(entry.file)) continue;
+    const ofFile = unproven.get(entry.file) ?? [];
+    const text = texts[index]!;
+    if (ofFile.length < compared && !ofFile.some((each) => each.text === text))
+      unproven.set(entry.file, [...ofFile, { text, vector: entry.vector }]);
   }
   const again = [...unproven.values()].flat();
-  const missing = [...new Set(texts.filter((text) => !known.has(text)))];
+  const missing = [...new Set(texts.filter((_, index) => known[index] === undefined))];
   const hits = texts.length - missing.length;
   const onProgress: EmbedOptions['onProgress'] = ({ rows, tokens }) =>
     options.onProgress?.({ rows: Math.min(texts.length, hits + rows), tokens });
   let computed: Map<string, CachedVector>;
   try {
-    computed = await compute(embedder, [...again, ...missing], { ...options, onProgress });
+    computed = await compute(embedder, [...again.map(({ text }) => text), ...missing], { ...options, onProgress });
   } catch (error) {
     if (SentvecError.is(error, 'aborted')) throw error;
     return embedder.embed(texts, { ...options, shareBatches: false }); // Its error says which row it is.
   }
-  if (again.some((text) => !areSame(computed.get(text)!.vector, known.get(text)!.vector))) {
+  if (again.some(({ text, vector }) => !areSame(computed.get(text)!.vector, vector))) {
     warn(
       'The cached vectors differ from those that this machine computes now, so the cache was emptied. Was a library updated?',
     );
@@ -138,7 +138,11 @@ async function embedTexts(
     missing,
     missing.map((text) => computed.get(text)!),
   );
-  return assemble(texts, (text) => computed.get(text) ?? known.get(text)!, space, started);
+  return assemble(
+    texts.map((text, index) => known[index] ?? computed.get(text)!),
+    space,
+    started,
+  );
 }
 
 async function compute(
@@ -155,20 +159,15 @@ async function compute(
   return computed;
 }
 
-function assemble(
-  texts: readonly string[],
-  find: (text: string) => CachedVector,
-  { receipt, dimension: cols }: OpenSpace,
-  started: number,
-): Embedded {
-  const found = texts.map(find);
-  const data = new Float32Array(texts.length * cols);
+function assemble(found: readonly CachedVector[], { receipt, dimension: cols }: OpenSpace, started: number): Embedded {
+  const rows = found.length;
+  const data = new Float32Array(rows * cols);
   for (const [row, { vector }] of found.entries()) data.set(vector, row * cols);
   return {
-    vectors: { data, rows: texts.length, cols },
+    vectors: { data, rows, cols },
     receipt: {
       ...receipt,
-      rows: texts.length,
+      rows,
       tokens: found.reduce((sum, { tokens }) => sum + tokens, 0),
       truncated: found.flatMap(({ cutFrom }, row) => (cutFrom > 0 ? [{ row, length: cutFrom }] : [])),
       paddingWaste: 0,

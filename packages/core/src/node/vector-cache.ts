@@ -2,8 +2,8 @@
  * A cache of vectors by content: the vector of a text is found by the text, the space, and the backend. It is a folder
  * of files that are written whole and never changed, so that any number of processes can share it.
  */
-import { createHash, randomUUID } from 'node:crypto';
-import { open, readdir, readFile, rm, stat, utimes } from 'node:fs/promises';
+import { hash, randomUUID } from 'node:crypto';
+import { open, readdir, rm, stat, utimes } from 'node:fs/promises';
 import { cpus } from 'node:os';
 import { basename, join } from 'node:path';
 import { canonicalJson, checkOptionNames, sha256, warn, type OptionNames } from '@sentvec/platform';
@@ -48,8 +48,11 @@ const defaultBytes = 2 ** 32;
 const bytesOfFile = 2 ** 22;
 /** Milliseconds after which it is looked again what other processes have written, when a text is not found. */
 const lookInterval = 10_000;
+/** A file has the keys of all its vectors, so that finding out what it holds reads little of it, then their entries. */
 const keyBytes = 16;
 const hashBytes = 8;
+/** Before the numbers of an entry: the hash of what follows it, the tokens, the tokens of a text that was cut. */
+const headBytes = hashBytes + 8;
 const ending = '.vectors';
 
 /**
@@ -66,7 +69,7 @@ export async function openVectorCache(directory: string, options: VectorCacheOpt
     directory,
     space: async (fingerprint, backend, dimension) => {
       const computer = [backend ?? null, process.arch, cpus()[0]?.model ?? null];
-      const key = await sha256(canonicalJson([1, fingerprint, ...computer]));
+      const key = await sha256(canonicalJson([2, fingerprint, ...computer]));
       const folder = join(directory, key.slice(0, 32));
       await makeFolder(folder);
       const space = new CachedSpace(folder, dimension, () => trim(directory, maxBytes));
@@ -76,9 +79,15 @@ export async function openVectorCache(directory: string, options: VectorCacheOpt
   };
 }
 
+/** A file whose keys are in the index. */
+interface IndexedFile {
+  readonly path: string;
+  readonly vectors: number;
+}
+
 /** Where a vector is. */
 interface Location {
-  readonly file: string;
+  readonly file: IndexedFile;
   readonly index: number;
 }
 
@@ -106,7 +115,7 @@ export class CachedSpace {
   }
 
   get #entryBytes(): number {
-    return keyBytes + hashBytes + 8 + 4 * this.#dimension;
+    return headBytes + 4 * this.#dimension;
   }
 
   /**
@@ -118,13 +127,14 @@ export class CachedSpace {
     for (const name of (await readdir(this.#folder)).sort()) {
       if (!name.endsWith(ending) || this.#indexed.has(name)) continue;
       this.#indexed.add(name);
-      const file = join(this.#folder, name);
-      const bytes = await readFile(file).catch(() => Buffer.alloc(0)); // Another process has removed it.
-      if (bytes.length % this.#entryBytes !== 0) continue;
-      for (let index = 0; index < bytes.length / this.#entryBytes; index += 1) {
-        const begin = index * this.#entryBytes;
-        this.#index.set(bytes.toString('latin1', begin, begin + keyBytes), { file, index });
-      }
+      const path = join(this.#folder, name);
+      const size = (await stat(path).catch(() => undefined))?.size ?? 0; // Another process has removed it.
+      const vectors = size / (keyBytes + this.#entryBytes);
+      const keys = Number.isInteger(vectors) ? await readRange(path, 0, vectors * keyBytes) : undefined;
+      if (keys === undefined) continue;
+      const file = { path, vectors };
+      for (let index = 0; index < vectors; index += 1)
+        this.#index.set(keys.toString('latin1', index * keyBytes, (index + 1) * keyBytes), { file, index });
     }
   }
 
@@ -134,20 +144,23 @@ export class CachedSpace {
     const isUnknown = (key: string): boolean => !this.#unwritten.has(key) && !this.#index.has(key);
     if (Date.now() - this.#lookedAt >= lookInterval && keys.some(isUnknown)) await this.readIndex();
     const found = keys.map((key) => this.#unwritten.get(key));
-    const wanted = new Map<string, { readonly position: number; readonly key: string; readonly index: number }[]>();
+    const wanted = new Map<IndexedFile, { readonly position: number; readonly index: number }[]>();
     for (const [position, key] of keys.entries()) {
       const location = found[position] === undefined ? this.#index.get(key) : undefined;
       if (location === undefined) continue;
-      const ofFile = wanted.get(location.file) ?? [];
-      ofFile.push({ position, key, index: location.index });
-      wanted.set(location.file, ofFile);
+      const ofFile = wanted.get(location.file);
+      const entry = { position, index: location.index };
+      if (ofFile === undefined) wanted.set(location.file, [entry]);
+      else ofFile.push(entry);
     }
-    for (const [file, entries] of wanted) {
-      const first = Math.min(...entries.map(({ index }) => index));
-      const last = Math.max(...entries.map(({ index }) => index));
-      const bytes = await this.#read(file, first, last + 1);
-      for (const { position, key, index } of entries)
-        found[position] = bytes && this.#decode(bytes, index - first, key, file);
+    for (const [{ path, vectors }, entries] of wanted) {
+      this.#used.add(path);
+      const first = entries.reduce((least, { index }) => Math.min(least, index), vectors);
+      const last = entries.reduce((most, { index }) => Math.max(most, index), 0);
+      const begin = vectors * keyBytes + first * this.#entryBytes;
+      const bytes = await readRange(path, begin, begin + (last + 1 - first) * this.#entryBytes);
+      if (bytes === undefined) continue;
+      for (const { position, index } of entries) found[position] = this.#decode(bytes, index - first, path);
     }
     return found;
   }
@@ -184,70 +197,67 @@ export class CachedSpace {
     this.#used.clear();
     if (entries.length === 0) return;
     // Names in the order of time: a vector that was damaged, and is computed again, is in a later file.
-    const file = join(this.#folder, `${Date.now()}-${randomUUID()}${ending}`);
-    const bytes = Buffer.concat(entries.map(([key, vector]) => this.#encode(key, vector)));
+    const path = join(this.#folder, `${Date.now()}-${randomUUID()}${ending}`);
+    const keys = Buffer.from(entries.map(([key]) => key).join(''), 'latin1');
+    const bytes = Buffer.concat([keys, ...entries.map(([, vector]) => this.#encode(vector))]);
     try {
-      await writeFileAtomically(file, bytes);
+      await writeFileAtomically(path, bytes);
     } catch (error) {
       return warn(`The cache of vectors cannot be written: ${error instanceof Error ? error.message : String(error)}`);
     }
-    this.#proven.add(file);
-    this.#indexed.add(basename(file));
+    this.#proven.add(path);
+    this.#indexed.add(basename(path));
+    const file = { path, vectors: entries.length };
     for (const [index, [key]] of entries.entries()) this.#index.set(key, { file, index });
     await this.#trim();
   }
 
-  async #read(file: string, first: number, end: number): Promise<Buffer | undefined> {
-    this.#used.add(file);
-    try {
-      const handle = await open(file);
-      try {
-        const bytes = Buffer.alloc((end - first) * this.#entryBytes);
-        const { bytesRead } = await handle.read(bytes, 0, bytes.length, first * this.#entryBytes);
-        return bytesRead === bytes.length ? bytes : undefined;
-      } finally {
-        await handle.close();
-      }
-    } catch {
-      return undefined; // Another process has removed it.
-    }
-  }
-
-  #encode(key: string, { vector, tokens, cutFrom }: CachedVector): Buffer {
+  #encode({ vector, tokens, cutFrom }: CachedVector): Buffer {
     const entry = Buffer.alloc(this.#entryBytes);
-    entry.write(key, 'latin1');
-    entry.writeUInt32LE(tokens, keyBytes + hashBytes);
-    entry.writeUInt32LE(cutFrom, keyBytes + hashBytes + 4);
-    entry.set(new Uint8Array(vector.buffer, vector.byteOffset, vector.byteLength), keyBytes + hashBytes + 8);
-    hashOf(entry).copy(entry, keyBytes);
+    entry.writeUInt32LE(tokens, hashBytes);
+    entry.writeUInt32LE(cutFrom, hashBytes + 4);
+    entry.set(new Uint8Array(vector.buffer, vector.byteOffset, vector.byteLength), headBytes);
+    hashOf(entry).copy(entry);
     return entry;
   }
 
-  #decode(bytes: Buffer, index: number, key: string, file: string): CachedVector | undefined {
-    const entry = bytes.subarray(index * this.#entryBytes, (index + 1) * this.#entryBytes);
-    const isSound = hashOf(entry).equals(entry.subarray(keyBytes, keyBytes + hashBytes));
-    if (!isSound || entry.toString('latin1', 0, keyBytes) !== key) return undefined;
-    const numbers = new Uint8Array(entry.subarray(keyBytes + hashBytes + 8));
+  #decode(bytes: Buffer, index: number, file: string): CachedVector | undefined {
+    const begin = index * this.#entryBytes;
+    const entry = bytes.subarray(begin, begin + this.#entryBytes);
+    if (hashOf(entry).compare(entry, 0, hashBytes) !== 0) return undefined;
     return {
-      vector: new Float32Array(numbers.buffer),
-      tokens: entry.readUInt32LE(keyBytes + hashBytes),
-      cutFrom: entry.readUInt32LE(keyBytes + hashBytes + 4),
+      vector: new Float32Array(bytes.buffer, bytes.byteOffset + begin + headBytes, this.#dimension),
+      tokens: entry.readUInt32LE(hashBytes),
+      cutFrom: entry.readUInt32LE(hashBytes + 4),
       file,
     };
   }
 }
 
+/** A part of a file; `undefined` when it is not there, because another process has removed the file. */
+async function readRange(path: string, start: number, end: number): Promise<Buffer | undefined> {
+  try {
+    const handle = await open(path);
+    try {
+      const bytes = Buffer.from(new ArrayBuffer(end - start)); // At its beginning, numbers of 32 bits are aligned.
+      const { bytesRead } = await handle.read(bytes, 0, bytes.length, start);
+      return bytesRead === bytes.length ? bytes : undefined;
+    } finally {
+      await handle.close();
+    }
+  } catch {
+    return undefined;
+  }
+}
+
 /** UTF-16 units, not UTF-8: halves of surrogate pairs must not become one text. */
 function keyOf(text: string): string {
-  return createHash('sha256').update(text, 'utf16le').digest().toString('latin1', 0, keyBytes);
+  return hash('sha256', Buffer.from(text, 'utf16le'), 'buffer').toString('latin1', 0, keyBytes);
 }
 
 /** Of all of an entry but the hash itself. */
 function hashOf(entry: Buffer): Buffer {
-  const hash = createHash('sha256')
-    .update(entry.subarray(0, keyBytes))
-    .update(entry.subarray(keyBytes + hashBytes));
-  return hash.digest().subarray(0, hashBytes);
+  return hash('sha256', entry.subarray(hashBytes), 'buffer').subarray(0, hashBytes);
 }
 
 /** Removes the files that were used longest ago, until the cache has at most so many bytes. */

@@ -9,7 +9,7 @@ import { footerLength, footerTailBytes, parseFooter } from '../parquet/parquet-m
 import type { Precision } from '../request.ts';
 import type { RowId } from '../rows/row.ts';
 import { decodeText } from './decode-text.ts';
-import { readListColumn } from './parquet-list.ts';
+import { pageBytes, readListColumn, writeFloatLists } from './parquet-list.ts';
 import {
   columnText,
   isSparse,
@@ -90,7 +90,7 @@ const entryTypes: Readonly<Record<Precision, Pick<SchemaElement, 'type' | 'conve
 
 /**
  * Writes all columns of a shard. ParquetWriter would do this by itself, but walks every entry of every list, which
- * takes fifteen times as long as the rest; the levels of lists of one length are known.
+ * takes far longer than the rest; the levels of lists of one length are known, and float32 is written as it is.
  */
 function writeRowGroup(
   file: ParquetWriter,
@@ -110,13 +110,20 @@ function writeRowGroup(
       codec: 'SNAPPY',
       compressors: file.compressors as Compressors,
       stats: true,
-      pageSize: 1 << 20,
+      pageSize: pageBytes,
       columnIndex: false,
       offsetIndex: true,
     } as const;
     const column = { columnName: path.join('.'), element: schemaPath.at(-1)!, schemaPath, ...defaults, ...options };
-    const pageData = 'data' in values ? listPages(values) : encodeNestedValues(tree, [...values]);
-    const written = writeColumn({ writer: file.writer, column, pageData });
+    const { writer } = file;
+    const written =
+      'data' in values && values.data instanceof Float32Array
+        ? writeFloatLists({ writer, column }, { data: values.data, cols: values.cols })
+        : writeColumn({
+            writer,
+            column,
+            pageData: 'data' in values ? listPages(values) : encodeNestedValues(tree, [...values]),
+          });
     file.pendingIndexes.push(written);
     return written.chunk;
   };
@@ -150,12 +157,12 @@ function splitColumns(vectors: SparseShardVectors): [number[][], number[][]] {
   return [rows.map(({ indices }) => [...indices]), rows.map(({ values }) => [...values])];
 }
 
-/** Entries with their levels: an entry begins a list (0) or goes on with it (1), and none is missing. */
+/** Entries of 8 bits with their levels: an entry begins a list (0) or goes on with it (1), and none is missing. */
 function listPages({ data, cols }: ShardVectors): EncodedColumn['pageData'] {
   const repetitionLevels = new Uint8Array(data.length).fill(1);
   for (let at = 0; at < data.length; at += cols) repetitionLevels[at] = 0;
   return {
-    values: data instanceof Float32Array ? data : Int32Array.from(data),
+    values: Int32Array.from(data),
     repetitionLevels: repetitionLevels as unknown as number[],
     definitionLevels: new Uint8Array(data.length).fill(1) as unknown as number[],
     maxDefinitionLevel: 1,

@@ -1,0 +1,96 @@
+// The nightly case: a part of the rows of a corpus has changed, and `sentvec embed --update --cache` runs again.
+// Processor time counts, of all threads of the process: other programs do not change it.
+import { execFile } from 'node:child_process';
+import { createWriteStream } from 'node:fs';
+import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { Readable } from 'node:stream';
+import { pipeline } from 'node:stream/promises';
+import { fileURLToPath, pathToFileURL } from 'node:url';
+import { parseArgs, promisify } from 'node:util';
+import { openEmbeddings } from '@sentvec/corpus';
+import { uniform } from './random-numbers.ts';
+import { describeMachine } from './report.ts';
+
+const usage = `pnpm bench nightly [--rows N] [--changed SHARE] [--model MODEL]
+
+Embeds a corpus, changes some of its rows at random, and compares the processor time of embedding it anew with that of
+\`sentvec embed --update --cache\`. Both outputs must have the same shards.
+--rows     default 20,000
+--changed  the share of rows that change, default 0.01
+--model    default: the default model of sentvec
+`;
+
+const words =
+  'a again ahead battery calm did far fine fog high house light money night not price quality rain rose screen shop'.split(
+    ' ',
+  );
+
+const { values } = parseArgs({
+  options: {
+    rows: { type: 'string', default: '20000' },
+    changed: { type: 'string', default: '0.01' },
+    model: { type: 'string', default: 'use-lite' },
+    help: { type: 'boolean', default: false },
+  },
+});
+
+if (values.help) process.stdout.write(usage);
+else await main(Number(values.rows), Number(values.changed), values.model);
+
+async function main(rows: number, changed: number, model: string): Promise<void> {
+  const folder = await mkdtemp(join(tmpdir(), 'sentvec-nightly-'));
+  try {
+    const [input, cache] = [join(folder, 'corpus.jsonl'), join(folder, 'cache')];
+    const [output, anew] = [join(folder, 'vectors'), join(folder, 'anew')];
+    const embed = async (name: string, into: string, ...more: string[]): Promise<number> => {
+      const seconds = await processorSeconds(folder, ['embed', input, '--id', 'id', '-m', model, '-o', into, ...more]);
+      process.stdout.write(`${name.padEnd(40)} ${seconds.toFixed(1).padStart(8)} s\n`);
+      return seconds;
+    };
+    process.stdout.write(`${describeMachine()}; ${rows} rows, ${100 * changed} % changed; processor time\n`);
+    await pipeline(Readable.from(lines(rows, 0)), createWriteStream(input));
+    await embed('the first time, filling the cache', output, '--cache', cache);
+    await pipeline(Readable.from(lines(rows, changed)), createWriteStream(input));
+    const whole = await embed('anew, without a cache', anew);
+    const update = await embed('--update --cache, some rows changed', output, '--update', '--cache', cache);
+    await embed('--update --cache, nothing changed', output, '--update', '--cache', cache);
+    const [one, other] = [await hashesOf(output), await hashesOf(anew)];
+    if (one !== other) throw new Error('The updated output differs from the one that was embedded anew.');
+    process.stdout.write(
+      `The update took ${((100 * update) / whole).toFixed(1)} % of the time, to the same vectors.\n`,
+    );
+  } finally {
+    await rm(folder, { recursive: true, force: true });
+  }
+}
+
+async function hashesOf(directory: string): Promise<string> {
+  const { manifest } = await openEmbeddings(directory);
+  return manifest.shards.map(({ sha256 }) => sha256).join('\n');
+}
+
+/** The processor time of a command, in seconds, user and system. */
+async function processorSeconds(folder: string, words: readonly string[]): Promise<number> {
+  const cli = fileURLToPath(new URL('../../packages/cli/bin/sentvec.mjs', import.meta.url));
+  const [reporter, report] = [join(folder, 'report.mjs'), join(folder, 'report.json')];
+  const source = `import { writeFileSync } from 'node:fs';
+process.on('exit', () => writeFileSync(${JSON.stringify(report)}, JSON.stringify(process.cpuUsage())));`;
+  await writeFile(reporter, source);
+  await promisify(execFile)(process.execPath, ['--import', pathToFileURL(reporter).href, cli, ...words]);
+  const { user, system } = JSON.parse(await readFile(report, 'utf8')) as NodeJS.CpuUsage;
+  return (user + system) / 1e6;
+}
+
+/** Rows of 4 to 20 words. Of those that change, each is one more sentence. */
+function* lines(rows: number, changed: number): Generator<string> {
+  const random = uniform(1);
+  const choose = uniform(2);
+  for (let row = 0; row < rows; row += 1) {
+    const count = 4 + Math.floor(17 * random());
+    const some = Array.from({ length: count }, () => words[Math.floor(words.length * random())]);
+    const text = `${row} ${some.join(' ')}${choose() < changed ? '. It has changed since' : ''}`;
+    yield `${JSON.stringify({ id: `r${row}`, text })}\n`;
+  }
+}
