@@ -6,8 +6,13 @@ import { hashes } from './corpus.mjs';
 
 const stores = { s3: startS3, gs: startGs, az: startAz };
 
-/** The schemes of {@link startBucket}. */
+/** The schemes of stores. */
 export const schemes = Object.keys(stores);
+
+/** Starts a store of a scheme, with a bucket named `bucket`. */
+export function startStore(scheme) {
+  return stores[scheme]();
+}
 
 /**
  * Starts a store that fails 5 % of its calls and loses 1 % of its answers. The workers share nothing but it and Redis.
@@ -17,7 +22,7 @@ export const schemes = Object.keys(stores);
  */
 export async function startBucket(scheme, random) {
   const counts = { calls: 0, failed: 0, lost: 0 };
-  const server = await stores[scheme]();
+  const server = await startStore(scheme);
   server.setFault(() => {
     counts.calls += 1;
     const chance = random();

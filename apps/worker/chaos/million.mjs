@@ -1,14 +1,17 @@
-// Sends a million rows (or --rows N) through Redis with two workers, and prints every 50,000 rows what memory Redis and
-// the workers take. Fails when Redis holds more than 20 MB over its start, or a worker grows by more than --growth
-// after the first step.
+// Sends a million rows (or --rows N) through Redis with two workers (or --workers N), and prints every 50,000 rows what
+// memory Redis and the workers take. Fails when Redis holds more than 20 MB over its start, or a worker grows by more
+// than --growth after the first step. With --storage s3 (gs, az) the same corpus is then embedded from the store into
+// the store, and the speed compared: rows a second, and the processor time of the workers, which other programs do not
+// change.
 import { mkdtemp, readFile, rm } from 'node:fs/promises';
-import { tmpdir } from 'node:os';
+import { availableParallelism, tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { parseArgs } from 'node:util';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { connectRedis, queueRuntime } from '@sentvec/queue';
 import { goldenPath, startRedis } from '@sentvec/testing';
 import { embedCorpusWorkflow, hasEnded } from '@sentvec/workflow';
+import { schemes, startStore } from './bucket.mjs';
 import { writeCorpus } from './corpus.mjs';
 import { killWorkers, startWorker } from './workers.mjs';
 
@@ -17,43 +20,66 @@ const { values } = parseArgs({
     rows: { type: 'string', default: '1000000' },
     step: { type: 'string', default: '50000' },
     growth: { type: 'string', default: '1.15' },
+    workers: { type: 'string', default: '2' },
+    storage: { type: 'string', default: 'folder' },
+    model: { type: 'string', default: goldenPath('models/tiny-bert') },
   },
 });
-const [rows, step] = [Number(values.rows), Number(values.step)];
-const model = goldenPath('models/tiny-bert');
+const { storage: scheme, model } = values;
+if (!['folder', ...schemes].includes(scheme))
+  throw new Error(`There is no storage ${scheme}: folder, ${schemes.join(', ')}.`);
+const [rows, step, count] = [Number(values.rows), Number(values.step), Number(values.workers)];
 const megabytes = (bytes) => (bytes / 1e6).toFixed(1);
 const say = (line) => process.stdout.write(`${line}\n`);
 
 const root = await mkdtemp(join(tmpdir(), 'sentvec-million-'));
 const redis = await startRedis();
-const workers = [];
+const store = scheme === 'folder' ? undefined : await startStore(scheme);
+Object.assign(process.env, store?.environment);
 try {
   await main();
 } finally {
   killWorkers();
+  await store?.close();
   await redis.stop();
   await rm(root, { recursive: true, force: true });
 }
 
 async function main() {
-  await writeCorpus(join(root, 'corpus.jsonl'), rows);
+  const corpus = join(root, 'corpus.jsonl');
+  await writeCorpus(corpus, rows);
   const settings = {
     SENTVEC_REDIS_URL: redis.url,
     SENTVEC_ROOTS: root,
+    ...(store && { SENTVEC_BUCKETS: `${scheme}://bucket` }),
     SENTVEC_MODELS: model,
     SENTVEC_PORT: '0',
     SENTVEC_THREADS: '1',
   };
+  const workers = await Promise.all(Array.from({ length: count }, () => startWorker(settings)));
   const connection = await connectRedis(redis.url, 'worker');
+  const runtime = await queueRuntime({ url: redis.url });
+  const fleet = { workers, connection, runtime };
+  say(`${count} workers of one thread on ${availableParallelism()} cores`);
+  const inFolder = await embed(fleet, corpus, join(root, 'out'));
+  if (store) {
+    store.put('corpus.jsonl', await readFile(corpus));
+    const inStore = await embed(fleet, `${scheme}://bucket/corpus.jsonl`, `${scheme}://bucket/out`);
+    const percent = (ratio) => `${(100 * ratio).toFixed(1)} %`;
+    const speed = inFolder.seconds / inStore.seconds;
+    const processor = inStore.processor / inFolder.processor;
+    say(`${scheme}:// against files: ${percent(speed)} of the speed, ${percent(processor)} of the processor time`);
+  }
+  connection.disconnect();
+  await runtime.close();
+}
+
+/** Embeds a corpus with the fleet, and watches its memory. */
+async function embed({ workers, connection, runtime }, input, output) {
   const used = async () => Number(/used_memory:(\d+)/.exec(await connection.info('memory'))[1]);
   const start = await used();
-  workers.push(await startWorker(settings), await startWorker(settings));
-  const runtime = await queueRuntime({ url: redis.url });
-  const startedAt = performance.now();
-  const run = await runtime.start(embedCorpusWorkflow(), {
-    model,
-    request: { inputs: [join(root, 'corpus.jsonl')], output: join(root, 'out') },
-  });
+  const [startedAt, processorAt] = [performance.now(), await processorSeconds(workers)];
+  const run = await runtime.start(embedCorpusWorkflow(), { model, request: { inputs: [input], output } });
   let most = 0;
   const samples = [];
   for (let status = await run.status(); ; status = await run.status()) {
@@ -63,27 +89,39 @@ async function main() {
       const memory = await Promise.all(workers.map(({ pid }) => residentMemory(pid)));
       samples.push(memory);
       say(
-        `${done} rows: Redis ${megabytes(most)} MB over its start at most, workers ${memory.map(megabytes).join(' and ')} MB`,
+        `${done} rows: Redis ${megabytes(most)} MB over its start at most, workers ${memory.map(megabytes).join(', ')} MB`,
       );
     }
     if (hasEnded(status.state)) break;
     await sleep(200);
   }
   const result = await run.result();
+  const seconds = (performance.now() - startedAt) / 1000;
+  const processor = (await processorSeconds(workers)) - processorAt;
   say(
-    `${result.rows} rows in ${((performance.now() - startedAt) / 1000).toFixed(0)} s; Redis held at most ${megabytes(most)} MB over its start`,
+    `${input}: ${result.rows} rows in ${seconds.toFixed(0)} s, ${processor.toFixed(0)} s of processor time of the workers; Redis held at most ${megabytes(most)} MB over its start`,
   );
-  const [first, last] = [samples[0], samples.at(-1)];
+  const [first = [], last = []] = [samples[0], samples.at(-1)];
   const growth = first.map((memory, index) => last[index] / memory);
   say(
-    `memory of the workers at the end over that after ${step} rows: ${growth.map((ratio) => ratio.toFixed(2)).join(' and ')}`,
+    `memory of the workers at the end over that after ${step} rows: ${growth.map((ratio) => ratio.toFixed(2)).join(', ')}`,
   );
-  connection.disconnect();
-  await runtime.close();
   if (result.rows !== rows || most > 20e6 || growth.some((ratio) => ratio > Number(values.growth)))
     process.exitCode = 1;
+  return { seconds, processor };
 }
 
 async function residentMemory(pid) {
   return 1024 * Number(/VmRSS:\s+(\d+)/.exec(await readFile(`/proc/${pid}/status`, 'utf8'))[1]);
+}
+
+/** User and system time of processes, of which Linux counts a hundred ticks a second. */
+async function processorSeconds(workers) {
+  const ticks = await Promise.all(
+    workers.map(async ({ pid }) => {
+      const fields = (await readFile(`/proc/${pid}/stat`, 'utf8')).split(') ').at(-1).split(' ');
+      return Number(fields[11]) + Number(fields[12]);
+    }),
+  );
+  return ticks.reduce((sum, each) => sum + each, 0) / 100;
 }
