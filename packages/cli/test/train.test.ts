@@ -87,7 +87,7 @@ it('--finish makes a model of what was trained before Ctrl-C', async () => {
   const again = await place.run(['train', config]);
   expect([again.code, again.stderr]).toEqual([
     1,
-    expect.stringMatching(/Go on from it with --resume, make a model of it with --finish/),
+    expect.stringMatching(/Continue with --resume, write a model from it with --finish/),
   ]);
   const { steps, bestStep } = JSON.parse(await place.succeed(['train', config, '--finish', '--json'])) as {
     steps: number;

@@ -1,4 +1,4 @@
-// Vectors of texts and scores of pairs by the weights of an engine: what evaluators are given.
+// Embeds texts and scores pairs with the current weights of a training engine, for evaluators.
 import {
   maxSimilarity,
   planBatches,
@@ -13,7 +13,7 @@ import { makeBatch } from './data/batch.ts';
 import type { TrainingEngine } from './engine.ts';
 import { tokenizeColumn, tokenizePairs, type TextReader, type TokenizedColumn } from './data/tokenized-sets.ts';
 
-/** Turns texts into the vectors of the model as it is now, row i for text i. What evaluators are given. */
+/** Embeds texts with the current weights of the model: row i is the vector of text i. Evaluators get this function. */
 export type EmbedTexts = (texts: readonly string[], options?: EmbedTextsOptions) => Promise<Matrix>;
 
 /** Options of {@link EmbedTexts}. */
@@ -21,53 +21,54 @@ export interface EmbedTextsOptions {
   /** Put before each text. */
   readonly prompt?: string | undefined;
   /**
-   * What the texts are in a search, for models that embed queries and documents differently. `prompt` takes precedence
-   * over it.
+   * The role of the texts in a search, for models that embed queries and documents differently. `prompt` overrides the
+   * prompt of the role.
    */
   readonly as?: TextRole | undefined;
-  /** For a model with a Router: the route of the texts. It takes precedence over `as`. @default that of `as` */
+  /** For a model with a Router: the route of the texts. It overrides the route of `as`. @default the route of `as` */
   readonly route?: string | undefined;
   readonly signal?: AbortSignal | undefined;
 }
 
 /**
- * Texts that are put before each query and before each document of a search.
- * @default the prompt of the embedding, if it has one
+ * The prompts of a search: one is put before each query, the other before each document.
+ * @default the prompts of the model, if it has any
  */
 export interface SearchPrompts {
   readonly queryPrompt?: string | undefined;
   readonly corpusPrompt?: string | undefined;
 }
 
-/** The same embedding with a prompt before each text, unless another is asked for. */
+/** Wraps an embed function so that it uses `prompt` unless a call gives another one. */
 export function withPrompt(embed: EmbedTexts, prompt: string | undefined): EmbedTexts {
   return prompt === undefined ? embed : (texts, options) => embed(texts, { prompt, ...options });
 }
 
-/** Tokens of a batch: small enough to stay in cache, as in serving. */
+/** Tokens of a batch: few enough that its activations stay in the CPU cache, as in inference. */
 const batchTokens = 2048;
 
 /**
- * Embedding with the weights of an engine, texts of similar length together.
- * @param runSignal ends it when a call has no signal of its own
+ * Embeds texts with the weights of an engine. Texts of similar length share a batch.
+ * @param runSignal aborts calls that have no signal of their own
  */
 export function embedWith(engine: TrainingEngine, reader: TextReader, runSignal?: AbortSignal): EmbedTexts {
   return async (texts, { prompt, as, route: asked = as, signal = runSignal } = {}) => {
     const column = await tokenizeColumn(reader, texts, { prompt, signal, role: as, task: asked });
-    return rowsOf(engine, column, signal);
+    return embedInBatches(engine, column, signal);
   };
 }
 
 /**
- * Scores pairs of texts by the model as it is now, where it does not have one vector for each text: a row for each
- * pair. A reranker has a column for each label, with its numbers without an activation. Late interaction has one, the
- * MaxSim of the first text as a query.
+ * Scores pairs of texts with the current weights of the model, one row per pair. Used for models that do not give one
+ * vector per text. A reranker gives one column per label: its logits, without an activation. Late interaction gives one
+ * column: MaxSim, with the first text as the query.
  */
 export type ScorePairs = (pairs: readonly TextPair[]) => Promise<Matrix>;
 
 /**
- * Scoring with the weights of an engine, pairs of similar length together.
- * @param prompts before the texts of each column, a reranker's before the pair; default those of the model
+ * Scores pairs with the weights of an engine. Pairs of similar length share a batch.
+ * @param prompts the prompt of each column; a reranker uses the first one, before the pair. Default: the prompts of the
+ * model
  */
 export function scoreWith(
   engine: TrainingEngine,
@@ -78,12 +79,12 @@ export function scoreWith(
   if (reader.pooling.perToken === true) return (pairs) => lateScores(engine, reader, pairs, signal, prompts);
   return async (pairs) => {
     const texts = await tokenizePairs(reader, pairs, prompts?.[0], signal);
-    return rowsOf(engine, { texts, unpooledTokens: 0, route: undefined }, signal);
+    return embedInBatches(engine, { texts, unpooledTokens: 0, route: undefined }, signal);
   };
 }
 
-/** What an engine gives for each of the inputs. */
-async function rowsOf(
+/** Runs the engine on all inputs in batches, and returns one row per input in their order. */
+async function embedInBatches(
   engine: TrainingEngine,
   { texts: tokenized, unpooledTokens, route }: TokenizedColumn,
   signal: AbortSignal | undefined,
@@ -103,7 +104,7 @@ async function rowsOf(
   return { data: vectors, rows: tokenized.length, cols };
 }
 
-/** Pairs whose token vectors are held at once. */
+/** How many pairs' token vectors are in memory at once. */
 const pairsAtOnce = 256;
 
 async function lateScores(
@@ -128,7 +129,7 @@ async function lateScores(
   return { data: scores, rows: pairs.length, cols: 1 };
 }
 
-/** The vectors of the tokens that count, of each text. */
+/** The vectors of the tokens of each text, without padding and masked tokens. */
 async function tokenMatrices(
   engine: TrainingEngine,
   tokenized: readonly TokenizedText[],
@@ -142,12 +143,12 @@ async function tokenMatrices(
     const vectors = await engine.embed(batch);
     for (const [index, row] of rows.entries()) {
       const first = index * batch.length;
-      const counted = Array.from({ length: batch.length }, (_, at) => first + at).filter(
+      const positions = Array.from({ length: batch.length }, (_, at) => first + at).filter(
         (position) => batch.poolingMask[position] !== 0,
       );
-      const data = new Float32Array(counted.length * vectors.cols);
-      for (const [at, position] of counted.entries()) data.set(rowOf(vectors, position), at * vectors.cols);
-      matrices[row] = { data, rows: counted.length, cols: vectors.cols };
+      const data = new Float32Array(positions.length * vectors.cols);
+      for (const [at, position] of positions.entries()) data.set(rowOf(vectors, position), at * vectors.cols);
+      matrices[row] = { data, rows: positions.length, cols: vectors.cols };
     }
   }
   return matrices;

@@ -1,4 +1,4 @@
-// Hard negatives: texts that are near to an anchor though they are not its positive.
+// Mines hard negatives: texts that are similar to an anchor but are not its positives.
 import {
   pairwiseSimilarity,
   semanticSearch,
@@ -11,63 +11,69 @@ import {
 import { checkCount, checkOptionNames } from '@sentvec/platform';
 import { Random } from './random.ts';
 
-/** Options of {@link mineHardNegatives}. Scores are similarities of the anchor, or what `rescore` gives. */
+/** Options of {@link mineHardNegatives}. A score is a similarity to the anchor, or the result of `rescore`. */
 export interface HardNegativeOptions {
   /** Negatives for each anchor. @default 3 */
   readonly negatives?: number | undefined;
-  /** How many of the nearest candidates are skipped: they may be answers that nobody has marked. @default 0 */
+  /** How many of the nearest candidates are skipped, because they may be unlabelled positives. @default 0 */
   readonly rangeMin?: number | undefined;
-  /** How many of the nearest candidates are considered, the skipped ones included. @default 100 */
+  /** How many of the nearest candidates are considered, including the skipped ones. @default 100 */
   readonly rangeMax?: number | undefined;
   /** Candidates with a higher score are skipped. @default no limit */
   readonly maxScore?: number | undefined;
   /** Candidates with a lower score are skipped. @default no limit */
   readonly minScore?: number | undefined;
   /**
-   * The score of a candidate must be at least this much below that of the anchor's positive. At least 0. @default none
+   * The score of a candidate must be lower than the positive's score by at least this much. At least 0. @default no
+   * limit
    */
   readonly margin?: number | undefined;
   /**
-   * A candidate must score at most this share of the positive's score, from 0 to 1: 0.95 here is a `relative_margin` of
-   * 0.05 in sentence-transformers. Below a negative score of -s, a candidate must score at most -s - (1 - share) · s.
+   * The score of a candidate must be at most this share of the positive's score, from 0 to 1. 0.95 here is a
+   * `relative_margin` of 0.05 in sentence-transformers. If the positive's score is negative, -s, the limit is -s - (1 -
+   * share) · s.
    * @default none
    */
   readonly relativeMargin?: number | undefined;
-  /** `top`: the nearest that are left. `random`: any of them. @default 'top' */
+  /** Which of the remaining candidates are chosen: the nearest (`top`), or random ones. @default 'top' */
   readonly sampling?: 'top' | 'random' | undefined;
-  /** Of `random` sampling. @default 42 */
+  /** Seed of `random` sampling. @default 42 */
   readonly seed?: number | undefined;
   /** @default 'cosine' */
   readonly similarity?: SimilarityFunction | undefined;
   /**
-   * Scores an anchor's positive and its `rangeMax` nearest candidates again, with a reranker for example. These scores
-   * then decide on order, limits and margins in place of similarities.
-   * @default similarities decide
+   * Rescores the positive and the `rangeMax` nearest candidates of an anchor, for example with a reranker. These scores
+   * then replace similarities in the order, the limits and the margins.
+   * @default similarities are used
    */
   readonly rescore?: Rescore | undefined;
   readonly signal?: AbortSignal | undefined;
 }
 
-/** Scores for an anchor, by its row and those of candidates: of its positive, then of each candidate. */
+/**
+ * Gets the row of an anchor and the rows of its candidates. Returns the score of its positive, then that of each
+ * candidate.
+ */
 export type Rescore = (anchor: number, candidates: readonly number[]) => Promise<ArrayLike<number>>;
 
-/** An anchor's hard negatives: rows of the candidates. */
+/** The hard negatives of an anchor. */
 export interface MinedNegatives {
   /** Row of the anchor and of its positive. */
   readonly row: number;
+  /** Rows of the candidates. */
   readonly negatives: readonly number[];
-  /** Of the positive, then of each negative: labels for a loss that learns from a teacher's scores. */
+  /** The score of the positive, then that of each negative. A distillation loss can use them as labels. */
   readonly scores: readonly number[];
 }
 
 /**
- * For each anchor, candidates that are near to it though they are not its positive: what in-batch negatives learn most
- * from. By rank, score and margin, as `mine_hard_negatives` of sentence-transformers. Anchors for which fewer are found
- * than asked for are left out.
- *
- * @param anchors a row for each anchor
+ * Finds hard negatives for each anchor: candidates that are similar to it but are not its positives. They are filtered
+ * by rank, score and margin, as in `mine_hard_negatives` of sentence-transformers. Anchors with fewer than `negatives`
+ * hard negatives are left out of the result.
+ * @param anchors `[anchors, dimension]`
  * @param positives row i is the positive of anchor i
- * @param pool the rows that negatives are chosen from, and which of them must not be a negative of an anchor
+ * @param pool the vectors that negatives are chosen from, and a function that says which of them are positives of an
+ * anchor
  * @throws SentvecError `invalid-argument`
  */
 export async function mineHardNegatives(
@@ -102,8 +108,8 @@ export async function mineHardNegatives(
   } = options;
   checkOptions({ ...options, negatives, rangeMin, rangeMax });
   const { candidates, isPositive } = pool;
-  const right = pairwiseSimilarity(anchors, positives, similarity);
-  // Positives among the nearest do not count as candidates, so look a little further than rangeMax.
+  const positiveScores = pairwiseSimilarity(anchors, positives, similarity);
+  // The nearest texts may include positives, which are filtered out, so search for 50 more than rangeMax.
   const hits = await semanticSearch(anchors, candidates, {
     topK: Math.min(candidates.rows, rangeMax + 50),
     similarity,
@@ -116,9 +122,9 @@ export async function mineHardNegatives(
     const nearest = found.filter((hit) => !isPositive(row, hit.row)).slice(0, rangeMax);
     const { positive, others } = rescore
       ? await rescored(row, nearest, rescore)
-      : { positive: right[row]!, others: nearest };
-    const fitting = others.slice(rangeMin).filter(({ score }) => fits(score, positive, options));
-    const chosen = (sampling === 'random' ? random.shuffle(fitting) : fitting).slice(0, negatives);
+      : { positive: positiveScores[row]!, others: nearest };
+    const eligible = others.slice(rangeMin).filter(({ score }) => isWithinLimits(score, positive, options));
+    const chosen = (sampling === 'random' ? random.shuffle(eligible) : eligible).slice(0, negatives);
     if (chosen.length < negatives) continue;
     const scores = [positive, ...chosen.map(({ score }) => score)];
     mined.push({ row, negatives: chosen.map((hit) => hit.row), scores });
@@ -159,7 +165,7 @@ function checkOptions({
     throw optionError(`relativeMargin is ${relativeMargin}; it must be a share of the positive's score, from 0 to 1.`);
 }
 
-function fits(
+function isWithinLimits(
   score: number,
   positiveScore: number,
   { maxScore = Infinity, minScore = -Infinity, margin, relativeMargin }: HardNegativeOptions,

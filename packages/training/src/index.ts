@@ -1,5 +1,4 @@
-// @sentvec/training: the part that runs both in a page and in Node. Files and threads are in `/node`, TensorFlow.js in
-// `/tfjs`.
+// The main entry of @sentvec/training, for browsers and Node. `/node` adds files and threads, `/tfjs` TensorFlow.js.
 export { mineHardNegatives, type HardNegativeOptions, type MinedNegatives, type Rescore } from './hard-negatives.ts';
 export {
   checkedParameter,

@@ -1,4 +1,4 @@
-// The interface of a loss, and functions that the built-in losses share.
+// The interface of a loss, and functions that built-in losses share.
 import type { Operations } from '@sentvec/architectures';
 import { SentvecError } from '@sentvec/core';
 import type { MultiVectorLoss } from './losses/multi-vector.ts';
@@ -8,18 +8,19 @@ import type { Draw } from './step/draws.ts';
 
 /**
  * The label that a loss needs for each example.
- * - `none`: nothing, the columns say it all
+ * - `none`: no label
  * - `score`: a number, higher for more similar, usually 0 to 1
  * - `binary`: 1 for similar, 0 for dissimilar
- * - `class`: the name of a class, a text or a number, the same for texts of one kind
- * - `vector`: a target vector, as long as an embedding
- * - `vectors`: a target vector, or one for each column, one after the other
- * - `guide`: a vector of another model for each column, one after the other, of any length
- * - `margin`: for each negative, how much better the positive is; or how good the positive and each negative are
- * - `scores`: how good the positive and each negative are
- * - `targets`: 0 to 1, how far each label of a reranker holds
- * - `index`: the label that holds, of a reranker or of a loss that classifies: its name, or its number
- * - `lists`: how good each document of a query is
+ * - `class`: the name of the example's class, a string or a number
+ * - `vector`: a target vector with the dimension of an embedding
+ * - `vectors`: a target vector for all columns, or one for each column, concatenated
+ * - `guide`: a guide model's vector for each column, concatenated; they may have another dimension
+ * - `margin`: for each negative, the positive's score minus the negative's; or the scores of the positive and each
+ * negative
+ * - `scores`: the scores of the positive and of each negative
+ * - `targets`: for each label of a reranker, its probability from 0 to 1
+ * - `index`: the correct label of a reranker or of a classification loss: its name or its index
+ * - `lists`: the relevance of each document of a query
  */
 export type LabelKind =
   | 'none'
@@ -35,46 +36,48 @@ export type LabelKind =
   | 'index'
   | 'lists';
 
-/** The description of a loss, whatever it is computed from. */
+/** The properties that all kinds of losses have. */
 export interface LossDescription {
-  /** Of the built-in ones, the class name in sentence-transformers. */
+  /** Built-in losses have the name of their class in sentence-transformers. */
   readonly name: string;
-  /** How many columns of texts an example may have. */
+  /** The minimum and maximum number of text columns. */
   readonly columns: { readonly least: number; readonly most: number };
   readonly labels: LabelKind;
-  /** The fewest examples that make sense in a batch. In-batch negatives need 2. @default 1 */
+  /** The minimum number of examples in a batch. Losses with in-batch negatives need 2. @default 1 */
   readonly smallestBatch?: number | undefined;
-  /** Of a loss over labels of its own: how many there are. @default they are those of the model, or none */
+  /**
+   * The number of labels, for a loss with its own classifier.
+   * @default the labels are those of the model, or there are none
+   */
   readonly labelCount?: number | undefined;
   /** Parameters, for model cards and fingerprints. */
   readonly parameters?: Readonly<Record<string, unknown>> | undefined;
   /**
-   * Tensors of the loss that are trained with the model and are no part of it: those of a classifier. Training drops
-   * them at its end. `compute` gets them by these names.
-   * @param dimension length of a vector
+   * Tensors of the loss, such as those of a classifier, that are trained together with the model but are not saved with
+   * it. `compute` gets them by these names.
+   * @param dimension of the vectors
    * @default none
    */
   weights?(dimension: number): readonly InitialParameter[];
   /**
-   * What it draws at random in each step. `compute` gets the results by their number.
-   * @param layers how many layers the encoder has
-   * @default nothing
+   * The random draws of each step. `compute` gets their results by index.
+   * @param layers number of layers of the encoder
+   * @default none
    */
   draws?(layers: number): readonly Draw[];
 }
 
-/** What a loss is given besides vectors and labels. */
+/** Further inputs of a loss, besides vectors and labels. */
 export interface LossInputs<Tensor> {
   /** Finds a tensor of {@link LossDescription.weights} by its name. */
   weight(name: string): Tensor;
-  /** The result of a draw of {@link LossDescription.draws}: floats `[from]`, 1 for what was drawn and 0 for the rest. */
+  /** The result of a draw of {@link LossDescription.draws}: floats `[from]`, 1 at the drawn positions, 0 elsewhere. */
   drawn(index: number): Tensor;
 }
 
 /**
- * A function of embeddings whose value falls as similar texts come nearer to each other than dissimilar ones. Written
- * over the tensor operations, it is recorded, differentiated and executed by whatever trains. To write your own, make
- * such an object:
+ * A loss: a function of embeddings that training minimizes. It is written with the tensor operations of `ops`, so that
+ * every training engine can record, differentiate and execute it. To write your own, implement this interface:
  *
  * ```ts
  * const squaredDistance: Loss = {
@@ -91,24 +94,25 @@ export interface LossInputs<Tensor> {
  */
 export interface Loss extends LossDescription {
   /**
-   * What it compares. `vectors`: the vectors of texts. `scores`: what a reranker gives for the first text of an example
-   * with each of the others.
+   * The inputs of `compute`. `vectors`: the vectors of the texts. `scores`: a reranker's scores of the pairs (first
+   * text, other text) of each example.
    * @default 'vectors'
    */
   readonly over?: 'vectors' | 'scores' | undefined;
   /**
-   * For `scores`: with how many documents of other examples the first text of each example is scored as well.
+   * For `scores`: how many documents of other examples the first text of each example is also paired with.
    * @default 0
    */
   readonly inBatchNegatives?: number | undefined;
   /**
-   * Why it cannot work on vectors of this length, in words; `undefined` when it can.
-   * @default it works on any
+   * Returns an error message if the loss cannot work with vectors of this dimension, else `undefined`.
+   * @default the loss works with any dimension
    */
   dimensionError?(dimension: number): string | undefined;
   /**
-   * @param columns one matrix per column, `[examples, dimension]`; over scores, one per pair, `[examples, labels]`: the
-   * first text with each of the others in order, then with those of other examples
+   * @param columns for `vectors`: one matrix per column, `[examples, dimension]`. For `scores`: one matrix per pair,
+   * `[examples, labels]`; first the pairs with the example's own texts in order, then those with texts of other
+   * examples
    * @param labels `[examples]` floats; for `targets` `[examples, labels]` or `[examples]`; for `index` numbers of
    * labels; for `lists` `[examples, documents]`, `-Infinity` where a list has no document; for `vector` `[examples,
    * dimension]`; for `vectors` that or `[examples, columns × dimension]`; for `guide` `[examples, columns × n]`; for
@@ -125,43 +129,45 @@ export interface Loss extends LossDescription {
   ): Tensor;
 }
 
-/** A loss of any kind of model: over vectors, those of each layer, scores of pairs, or the vectors of tokens. */
+/** A loss over any of: vectors, vectors of each layer, scores of pairs, token vectors. */
 export type TrainingLoss = Loss | LayerLoss | MultiVectorLoss;
 
-/** What a batch has for an example with this many texts: the texts themselves, or their pairs. */
+/**
+ * The number of columns of a batch whose examples have `texts` texts: the texts themselves, or the pairs for `scores`.
+ */
 export function columnsOfBatch(loss: TrainingLoss, texts: number): number {
   return loss.over === 'scores' ? texts - 1 + (loss.inBatchNegatives ?? 0) : texts;
 }
 
-/** The first two columns of a loss over at least two. */
+/** The first two columns. @throws Error when there are fewer */
 export function pairOf<Tensor>(columns: readonly Tensor[]): [Tensor, Tensor] {
   const [anchor, positive] = columns;
   if (anchor === undefined || positive === undefined)
-    throw new Error(`A loss over 2 columns was given ${columns.length}.`);
+    throw new Error(`This loss needs 2 columns, but the batch has ${columns.length}.`);
   return [anchor, positive];
 }
 
-/** The first column of a loss over at least one. */
+/** The first column. @throws Error when there is none */
 export function firstOf<Tensor>(columns: readonly Tensor[]): Tensor {
   const [first] = columns;
-  if (first === undefined) throw new Error('A loss over a column was given none.');
+  if (first === undefined) throw new Error('This loss needs a column, but the batch has none.');
   return first;
 }
 
-/** The labels of a loss that has some. */
+/** The labels of a batch. @throws Error when they are undefined */
 export function labelsOf<Tensor>(labels: Tensor | undefined): Tensor {
-  if (labels === undefined) throw new Error('A loss over labels was given none.');
+  if (labels === undefined) throw new Error('This loss needs labels, but the batch has none.');
   return labels;
 }
 
-/** The inputs of a loss that has weights or draws. */
+/** The further inputs of a loss with weights or draws. @throws Error when they are undefined */
 export function inputsOf<Tensor>(inputs: LossInputs<Tensor> | undefined): LossInputs<Tensor> {
-  if (inputs === undefined) throw new Error('A loss with weights or draws was given none.');
+  if (inputs === undefined) throw new Error('This loss has weights or draws, but compute() got no inputs.');
   return inputs;
 }
 
 /**
- * A parameter of a loss, when it makes sense.
+ * Returns the parameter of a loss if it is valid.
  * @throws SentvecError `invalid-argument` for a number that is negative or not finite, or 0 where it must be positive
  */
 export function checkedParameter(
@@ -176,8 +182,8 @@ export function checkedParameter(
 }
 
 /**
- * How many of something take part in a step: a whole number of at least 1, or -1 for all.
- * @throws SentvecError `invalid-argument` for another number
+ * Returns a `…PerStep` option of a loss if it is valid: a whole number of at least 1, or -1 for all.
+ * @throws SentvecError `invalid-argument` for any other number
  */
 export function checkedPerStep(loss: string, name: string, value: number): number {
   if (value === -1 || (Number.isSafeInteger(value) && value >= 1)) return value;
@@ -188,8 +194,8 @@ export function checkedPerStep(loss: string, name: string, value: number): numbe
 }
 
 /**
- * A parameter of a loss that is one of some names.
- * @throws SentvecError `invalid-argument` for another name
+ * Returns a parameter of a loss if it is one of `choices`.
+ * @throws SentvecError `invalid-argument` for any other value
  */
 export function checkedChoice<T extends string>(loss: string, name: string, value: T, choices: readonly T[]): T {
   if (choices.includes(value)) return value;

@@ -1,9 +1,9 @@
-// The one source of random numbers for training and evaluation; a seed decides them.
+// The seeded random number generator of training and evaluation.
 
 /**
- * Random numbers that are the same on every machine: xoshiro128** (Blackman and Vigna, 2018), seeded through
- * SplitMix32. Different `stream`s of one seed (an epoch, a purpose) are independent, so a run can be resumed anywhere
- * without saving state.
+ * Reproducible random numbers, the same on every machine: xoshiro128** (Blackman and Vigna, 2018), seeded by
+ * SplitMix32. Each `stream` of a seed (for example one per epoch) is independent of the others, so a resumed run gets
+ * the same numbers without saving the state of the generator.
  */
 export class Random {
   #a: number;
@@ -26,7 +26,7 @@ export class Random {
     this.#d = next() | 1;
   }
 
-  /** A whole number, 0 to 2^32 - 1. */
+  /** A random integer from 0 to 2^32 - 1. */
   integer(): number {
     const product = Math.imul(this.#b, 5);
     const result = Math.imul((product << 7) | (product >>> 25), 9);
@@ -40,23 +40,23 @@ export class Random {
     return result >>> 0;
   }
 
-  /** A number from 0 (included) to 1 (excluded). */
+  /** A random number from the uniform distribution over [0, 1). */
   uniform(): number {
     return this.integer() / 2 ** 32;
   }
 
-  /** A whole number from 0 to `limit - 1`. */
+  /** A random integer from 0 to `limit - 1`. */
   below(limit: number): number {
     return Math.floor(this.uniform() * limit);
   }
 
-  /** A draw from the normal distribution with mean 0 and deviation 1 (Box and Muller, 1958). */
+  /** A random number from the standard normal distribution (Box and Muller, 1958). */
   normal(): number {
     const radius = Math.sqrt(-2 * Math.log(1 - this.uniform()));
     return radius * Math.cos(2 * Math.PI * this.uniform());
   }
 
-  /** Puts the entries in random order, in place (Fisher and Yates). Returns the same array. */
+  /** Shuffles an array in place (Fisher and Yates), and returns it. */
   shuffle<List extends { length: number; [index: number]: unknown }>(list: List): List {
     for (let i = list.length - 1; i > 0; i--) {
       const j = this.below(i + 1);

@@ -1,15 +1,13 @@
-// The folder of trained adapters that stay apart from the weights of their model, as PEFT writes it.
+// Writes trained LoRA adapters as a separate folder in PEFT's format.
 import { SentvecError, writeSafetensors, type ModelFiles } from '@sentvec/core';
 import type { LoraAdapters } from './step/lora.ts';
 import { filesAroundEncoder, type FileContents, type TrainedWeights } from './trained-model.ts';
 
 /**
- * The files of a model whose trained adapters stay apart from its weights: `adapter_config.json` and
- * `adapter_model.safetensors` of PEFT, and what `trainedModelFiles` gives besides the encoder. The encoder's weights
- * are not among them: loading the folder needs the model that was adapted as well.
- * @param base how the model that was adapted is found: its name on the hub, or the absolute path of its folder
- * @throws SentvecError `invalid-argument` for a model that is itself an adapter, or whose encoder is in a folder of its
- * own
+ * The files of a trained adapter: PEFT's `adapter_config.json` and `adapter_model.safetensors`, and the files of
+ * `trainedModelFiles` except the encoder's weights. To load the folder, the base model is needed too.
+ * @param base the base model: its name on the hub, or the absolute path of its folder
+ * @throws SentvecError `invalid-argument` for a model that is itself an adapter, or whose encoder is in a subfolder
  */
 export async function trainedAdapterFiles(
   files: ModelFiles,
@@ -43,8 +41,8 @@ export async function trainedAdapterFiles(
 }
 
 /**
- * Whether an adapter can stay apart from this model.
- * @throws SentvecError `invalid-argument`, with what to do
+ * Checks that an adapter of this model can be saved separately.
+ * @throws SentvecError `invalid-argument` when it cannot
  */
 export async function checkBaseOfAdapter(files: ModelFiles): Promise<void> {
   const names = await files.list();
@@ -52,9 +50,9 @@ export async function checkBaseOfAdapter(files: ModelFiles): Promise<void> {
     ? 'is itself an adapter of another model'
     : names.includes('config.json')
       ? undefined
-      : 'has its encoder in a folder of its own, which an adapter cannot name';
+      : 'has its encoder in a subfolder, which an adapter cannot refer to';
   if (why === undefined) return;
-  throw new SentvecError('invalid-argument', `The model ${files.name} ${why}: save the adapter merged.`, {
+  throw new SentvecError('invalid-argument', `The model ${files.name} ${why}. Save the adapter merged.`, {
     file: files.name,
   });
 }

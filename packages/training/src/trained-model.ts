@@ -1,4 +1,4 @@
-// The folder of a trained model: the files that are carried over, and the trained weights in each form that is written.
+// Writes the folder of a trained model: files copied from the base model, and the trained weights.
 import { readEncoder, recordEncoder } from '@sentvec/architectures';
 import {
   memoryModel,
@@ -22,13 +22,13 @@ import type { ParameterSlot } from './optimizer/parameters.ts';
 import { mergedWeights } from './step/lora.ts';
 import type { TrainableModel, TrainableRoute } from './step/siamese.ts';
 
-/** Files by their path in the model. */
+/** The contents of files, by their path in the model folder. */
 export type FileContents = Readonly<Record<string, Uint8Array>>;
 
-/** Trained numbers by the name of their tensor. */
+/** Trained weights, by the name of their tensor. */
 export type TrainedWeights = ReadonlyMap<string, Float32Array>;
 
-/** The numbers of each tensor from the flat buffer of a state; views. */
+/** Splits the flat buffer of a state into the weights of each tensor, as views. */
 export function trainedWeights(
   slots: readonly ParameterSlot[],
   { weights }: Pick<TrainingState, 'weights'>,
@@ -36,22 +36,24 @@ export function trainedWeights(
   return new Map(slots.map(({ name, offset, size }) => [name, weights.subarray(offset, offset + size)]));
 }
 
-/** Options of {@link trainedModelFiles}, for models that are not embedders. */
+/** Options of {@link trainedModelFiles}. Models that are not embedders need them. */
 export interface TrainedFilesOptions {
   /** @default 'embedder' */
   readonly kind?: ModelKind | undefined;
-  /** Where the encoder is. @default what the folder of an embedder says */
+  /** The location of the encoder. @default read from the folder, as for an embedder */
   readonly folder?: EncoderPart | undefined;
-  /** Tensors of the head that are stored among the encoder's, by their names in training. @default none */
+  /**
+   * Tensors of the head that are stored in the encoder's file: their names in training, mapped to those in the file.
+   * @default none
+   */
   readonly headTensors?: ReadonlyMap<string, string> | undefined;
 }
 
 /**
- * The files of a model with trained weights, those of each of its routes: the encoder's `model.safetensors`, the
- * weights of dense and layer-norm modules, and for embedders `onnx/model.onnx`, recorded again. Adapters are merged
- * into the weights. Configuration, tokenizer, modules, custom code and licence are carried over. Nothing else is,
- * because it may describe the old weights: other forms and quantizations of them, a self-check, results of evaluations,
- * the model card.
+ * The files of a trained model, for all of its routes. Written anew: the encoder's `model.safetensors`, the weights of
+ * dense and layer-norm modules, and for embedders `onnx/model.onnx`. Adapters are merged into the weights. Copied:
+ * configuration, tokenizer, modules, custom code and licence. All other files are left out, because they may depend on
+ * the old weights: other formats and quantizations, the self-check, evaluation results, the model card.
  */
 export async function trainedModelFiles(
   files: ModelFiles,
@@ -73,7 +75,7 @@ export async function trainedModelFiles(
   return contents;
 }
 
-/** The trained weights of a route, by their names within it. */
+/** The trained weights of a route, by their names within the route. */
 function weightsOfRoute(names: TrainableRoute['names'], trained: TrainedWeights): TrainedWeights {
   return new Map(
     [...names].flatMap(([name, all]) => {
@@ -83,7 +85,7 @@ function weightsOfRoute(names: TrainableRoute['names'], trained: TrainedWeights)
   );
 }
 
-/** The modules that only routes have which are not among those that are trained: all their files. */
+/** Copies the modules of routes that are not trained. */
 async function addOtherRoutes(
   contents: Record<string, Uint8Array>,
   files: ModelFiles,
@@ -111,7 +113,7 @@ async function addEncoder(
   const config = await floatConfig(folder.encoderFiles);
   if (config !== undefined) contents[`${prefix}config.json`] = config;
   else if (folder.encoder === 'transformer')
-    // That of an adapter's base model is not among the folder's own files.
+    // If the folder is an adapter, config.json is in the folder of its base model.
     contents[`${prefix}config.json`] = await folder.encoderFiles.read('config.json');
   const weights = folder.encoder === 'static' ? staticWeights : encoderWeights;
   contents[`${prefix}model.safetensors`] = await weights(
@@ -126,7 +128,7 @@ async function addEncoder(
   }
 }
 
-/** All files of a model's folder except the encoder's weights, with the trained weights of its other modules. */
+/** All files of a trained model except the encoder's weights. */
 export async function filesAroundEncoder(
   files: ModelFiles,
   trained: TrainedWeights,
@@ -148,7 +150,7 @@ export async function filesAroundEncoder(
   return contents;
 }
 
-/** Names of the files that stay as they are when weights change. */
+/** Names of files that do not depend on the weights, so they are copied. */
 const carriedFiles: readonly RegExp[] = [
   /^(modules|config|config_sentence_transformers|sentence_\w+_config|router_config)\.json$/,
   ...tokenizerFiles,
@@ -158,8 +160,8 @@ const carriedFiles: readonly RegExp[] = [
 ];
 
 /**
- * The encoder's `config.json`, where it says that the weights are quantized, in half precision, or have adapters for
- * tasks: those that are written are float32, with the adapter merged in. `undefined`: it may stay as it is.
+ * The encoder's `config.json`, changed to float32 without quantization and without task adapters, because the written
+ * weights are float32 with the adapter merged in. `undefined` if nothing needs to change.
  */
 async function floatConfig(files: ModelFiles): Promise<Uint8Array | undefined> {
   const config = await readJsonObject(files, 'config.json');
@@ -193,7 +195,10 @@ async function encoderWeights(
   return writeSafetensors(tensors, { format: 'pt' });
 }
 
-/** The table under the name it had: a mapping or weights of model2vec are part of it now. */
+/**
+ * Writes the embedding table under its original name. The token mapping and token weights of model2vec are merged into
+ * it.
+ */
 async function staticWeights(
   files: ModelFiles,
   { definition }: TrainableModel,
@@ -212,8 +217,8 @@ function isFloat(type: string): boolean {
 }
 
 /**
- * The folders of modules that are projections with weights, and what the names of these begin with in training. In a
- * model with a Router they begin with the folder, as shared modules are in several routes.
+ * The folders of projection modules with weights, and the prefix of their tensor names in training. With a Router, the
+ * prefix is the folder, because routes share modules.
  */
 export function projectionModules(modules: readonly ModelModule[]): { readonly path: string; readonly name: string }[] {
   return modules
@@ -221,7 +226,7 @@ export function projectionModules(modules: readonly ModelModule[]): { readonly p
     .flatMap(({ kind, path }, index) => (kind === 'Normalize' ? [] : [{ path, name: `projection.${index}` }]));
 }
 
-/** How sentence-transformers calls the tensors of a projection. */
+/** The names of a projection's tensors in sentence-transformers. */
 const storedNames = new Map([
   ['linear.weight', 'weight'],
   ['linear.bias', 'bias'],
@@ -235,9 +240,13 @@ async function moduleWeights(files: ModelFiles, module: string, trained: Trained
   const tensors = stored.names().map((name): [string, WritableTensor] => {
     const part = storedNames.get(name);
     if (part === undefined)
-      throw new SentvecError('invalid-model', `${files.name} has a tensor "${name}" that no projection has.`, {
-        file: files.name,
-      });
+      throw new SentvecError(
+        'invalid-model',
+        `${files.name} has an unknown tensor "${name}". A projection has the tensors ${[...storedNames.keys()].join(', ')}.`,
+        {
+          file: files.name,
+        },
+      );
     const { shape, data } = stored.tensor(name);
     return [name, { shape, data: trained.get(`${module}.${part}`) ?? data }];
   });

@@ -1,4 +1,4 @@
-// A run of training: sampled batches, schedule, evaluation, checkpoints, and weights that survive however the run ends.
+// The training loop: sampled batches, learning rate schedule, evaluation, checkpoints, and recovery from errors.
 import { SentvecError, throwIfAborted } from '@sentvec/core';
 import { checkOptionNames, warn, type OptionNames } from '@sentvec/platform';
 import type { TrainingBatch } from './data/batch.ts';
@@ -23,14 +23,15 @@ import type {
 } from './training-request.ts';
 
 /**
- * Trains a model on its engine: sampled batches, schedule, evaluation, best weights kept, checkpoints. The same request
- * on the same machine with the same number of threads gives the same weights to the bit, resumed or not.
+ * Trains a model on an engine, with sampling, a learning rate schedule, evaluation, selection of the best weights, and
+ * checkpoints. The same request on the same machine with the same number of threads gives bit-identical weights,
+ * whether the run was resumed or not.
  *
- * However a run ends, `onCheckpoint` gets its last good weights: those of its last step, or, when the loss had run away
- * and the run failed, those before it did. The details of the error have the step of the last checkpoint that was
- * written, as `checkpointStep`.
- * @throws SentvecError `invalid-corpus`, `invalid-argument`, `training-failed` (step and rows in `details`), `aborted`,
- * and what `onCheckpoint` and `evaluate` throw
+ * If a run ends by an error or an abort, `onCheckpoint` first gets its last good weights: those of its last step or, if
+ * the training diverged, those before the divergence. `checkpointStep` in the error's details is the step of the last
+ * written checkpoint.
+ * @throws SentvecError `invalid-corpus`; `invalid-argument`; `training-failed` with step and rows in `details`;
+ * `aborted`; errors of `onCheckpoint` and `evaluate`
  */
 export async function train(request: TrainingRequest): Promise<TrainingOutcome> {
   checkOptionNames('train()', request, requestNames);
@@ -41,7 +42,7 @@ export async function train(request: TrainingRequest): Promise<TrainingOutcome> 
   if (steps.length === 0)
     throw new SentvecError(
       'invalid-corpus',
-      'There is nothing to train: no batch has enough examples. Use a smaller batch size.',
+      'There is nothing to train on: no batch has enough examples. Add examples, or use another sampler.',
     );
   return await new TrainingRun(request, options, steps).run(usedExamples);
 }
@@ -61,7 +62,7 @@ const requestNames: OptionNames<TrainingRequest> = {
   onWarning: true,
 };
 
-/** A checkpoint without its history, which is that of the run up to its step. */
+/** A checkpoint without its history. The history is that of the run up to its step. */
 type Snapshot = Omit<TrainingCheckpoint, 'history'>;
 
 class TrainingRun {
@@ -70,16 +71,16 @@ class TrainingRun {
   readonly #steps: readonly PlannedStep[];
   readonly #history: { steps: HistoryStep[]; evaluations: HistoryEvaluation[] } = { steps: [], evaluations: [] };
   readonly #watch = new StepWatch();
-  /** Warnings that were given, to give each once. */
+  /** Keys of warnings that were given, so that each is given once. */
   readonly #warnings = new Set<string>();
   #best: TrainingCheckpoint['best'];
-  /** Steps whose update the engine has applied. */
+  /** Number of steps that the engine has completed. */
   #done = 0;
-  /** What the run goes back to when it diverges. */
+  /** The last snapshot that is known to be good. The run returns to it if it diverges. */
   #good: Snapshot | undefined;
-  /** Becomes `#good` when the next step shows that its loss is good. */
+  /** A snapshot whose weights are not checked yet. It becomes `#good` if the next step has a good loss. */
   #candidate: Snapshot | undefined;
-  /** The step of the last checkpoint that was written. */
+  /** The step of the last written checkpoint. */
   #checkpointStep: number | undefined;
 
   constructor(request: TrainingRequest, options: ResolvedOptions, steps: readonly PlannedStep[]) {
@@ -133,27 +134,27 @@ class TrainingRun {
     onProgress?.({ ...entry, totalSteps, epoch, examples: batches.reduce((sum, { rows }) => sum + rows.length, 0) });
   }
 
-  /** The engine leaves the weights as they are when a number is not finite. */
+  /** Throws if a number is not finite. The engine has not changed the weights then. */
   #checkFinite({ loss, gradientNorm }: StepResult, batches: readonly PlannedBatch[]): void {
     const step = this.#done + 1;
-    const remedy = `${this.#startLower}, or look at those rows.`;
+    const remedy = `${this.#startLower}, or check these rows.`;
     if (!Number.isFinite(loss)) throw this.#stepError(`The loss is ${loss}`, step, batches, remedy);
     if (!Number.isFinite(gradientNorm))
       throw this.#stepError(`The norm of the gradients is ${gradientNorm}`, step, batches, remedy);
   }
 
-  /** Looks for divergence, and keeps a snapshot while there is none. */
+  /** Detects divergence, and takes snapshots while there is none. */
   async #watchFor({ loss, gradientNorm }: StepResult, batches: readonly PlannedBatch[]): Promise<void> {
     const { set } = batches[0]!;
     const divergence = this.#watch.observe(set, loss, gradientNorm);
     if (divergence === 'exploded') {
-      const remedy = `${this.#startLower}, or go on with watchDivergence off.`;
-      throw this.#stepError('The loss runs away and the gradients explode', this.#done, batches, remedy);
+      const remedy = `${this.#startLower}, or continue with watchDivergence: false.`;
+      throw this.#stepError('The loss diverges and the gradients explode', this.#done, batches, remedy);
     }
     if (divergence !== undefined) {
       const where = this.#describe(this.#done, batches);
       const key = `${divergence} ${this.#request.sets[set]!.name}`;
-      this.#warn(key, `${warnings[divergence]} ${where}. ${this.#startLower} if it stays so.`);
+      this.#warn(key, `${warnings[divergence]} ${where}. ${this.#startLower} if this continues.`);
     }
     if (!this.#keepsGood) return;
     const { isAtItsBest } = this.#watch;
@@ -162,14 +163,14 @@ class TrainingRun {
     if (isAtItsBest && this.#done - (this.#good?.step ?? 0) >= horizon) this.#candidate = await this.#snapshot();
   }
 
-  /** Whether snapshots of good states are needed. */
+  /** Whether to take snapshots of good states. */
   get #keepsGood(): boolean {
     return this.#options.watchDivergence && this.#request.onCheckpoint !== undefined;
   }
 
-  /** What helps when a run has failed: a checkpoint cannot go on with another learning rate. */
+  /** The remedy for divergence. It needs a new run, because a resumed run must have the same learning rate. */
   get #startLower(): string {
-    return `Train from the beginning with a learning rate lower than ${this.#options.learningRate}`;
+    return `Start a new run with a learning rate lower than ${this.#options.learningRate}`;
   }
 
   #stepError(what: string, step: number, batches: readonly PlannedBatch[], remedy: string): SentvecError {
@@ -194,9 +195,9 @@ class TrainingRun {
   }
 
   get #whyUnused(): string {
-    const why = 'Left out are those that fit into no batch, with a text twice or alone in its class';
+    const why = 'The others fit into no batch: their texts repeat too often, or they are alone in their class';
     return this.#request.sets.length > 1 && this.#options.mixing === 'round-robin'
-      ? `${why}, and what is left when another set has no more batches, as mixing is round-robin.`
+      ? `${why}; or another set has no more batches, which ends the epoch with round-robin mixing.`
       : `${why}.`;
   }
 
@@ -219,7 +220,7 @@ class TrainingRun {
       step: this.#done,
       ...(await evaluate(embedWith(engine, reader, signal), scoreWith(engine, reader, signal))),
     };
-    // A score of NaN, of a model whose vectors are all the same, is never the best.
+    // If all vectors are equal, the score can be NaN. NaN is never the best score.
     const best = this.#history.evaluations.reduce((most, { score }) => (score > most ? score : most), -Infinity);
     this.#history.evaluations.push(evaluation);
     if (evaluation.score > best) {
@@ -242,7 +243,7 @@ class TrainingRun {
     return { step: this.#done, state: await this.#request.engine.state(), best: this.#best };
   }
 
-  /** The present state, or, when the engine is lost, the last good one. */
+  /** A snapshot of the current state or, if the engine has crashed, the last good snapshot. */
   async #lastSnapshot(): Promise<Snapshot | undefined> {
     try {
       return await this.#snapshot();
@@ -265,9 +266,8 @@ class TrainingRun {
   }
 
   /**
-   * The error with the step whose weights are kept, after a last attempt to keep those of the present step; the last
-   * good ones when the engine is lost, or when the loss ran away and the run failed: then they replace a checkpoint
-   * that was written since.
+   * Writes a last checkpoint, and adds its step to the error. The checkpoint has the current state. If the engine has
+   * crashed or the training diverged, it has the last good state instead, and replaces any later checkpoint.
    */
   async #withCheckpointStep(error: unknown): Promise<unknown> {
     try {
@@ -278,7 +278,7 @@ class TrainingRun {
         : last && last.step > (this.#checkpointStep ?? 0);
       if (last && isMissing) await this.#keep(last);
     } catch {
-      // The caller gets the error that ended the run, not that of the checkpoint.
+      // Ignored: the caller should get the error that ended the run.
     }
     if (!SentvecError.is(error) || this.#checkpointStep === undefined) return error;
     return new SentvecError(
@@ -293,7 +293,7 @@ class TrainingRun {
     if (step > this.#steps.length) {
       throw new SentvecError(
         'invalid-argument',
-        `The checkpoint is of step ${step}, but this run has only ${this.#steps.length}. It belongs to other data or options.`,
+        `The checkpoint is of step ${step}, but this run has only ${this.#steps.length} steps. The checkpoint belongs to other data or options.`,
       );
     }
     await this.#request.engine.restore(state);
@@ -320,7 +320,7 @@ class TrainingRun {
 }
 
 const warnings: Readonly<Record<Exclude<Divergence, 'exploded'>, string>> = {
-  runaway: 'The loss runs away, it is more than three times its best,',
+  runaway: 'The loss diverges: it is more than three times its minimum,',
   collapse:
-    'The model may have collapsed: the gradients have vanished and the loss is no better than at the beginning,',
+    'The model may have collapsed: the gradients have vanished, but the loss is no better than at the beginning,',
 };

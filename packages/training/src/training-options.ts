@@ -1,60 +1,55 @@
-// How to train: the options of a run with their defaults and limits, and the learning rate that they give each step.
+// The options of a training run with their defaults and limits, and the learning rate schedule.
 import { checkCount } from '@sentvec/platform';
 import { SentvecError } from '@sentvec/core';
 import type { OptionNames } from '@sentvec/platform';
 
-/**
- * How the learning rate goes on after the warm-up: down to 0 in a straight line or along half a cosine, or constant.
- */
+/** The learning rate after the warm-up: it falls to 0 linearly or along half a cosine, or it is constant. */
 export type ScheduleKind = 'linear' | 'cosine' | 'constant';
 
 /**
- * How the batches of several sets follow each other. `proportional`: at random, each set as often as it has batches.
- * `round-robin`: in turn, until one has no more.
+ * How the batches of several sets are mixed. `proportional`: in random order, with all batches of each set.
+ * `round-robin`: one batch of each set after the other, until one set has no more batches.
  */
 export type Mixing = 'proportional' | 'round-robin';
 
-/** How to train. */
+/** Options of a training run. */
 export interface TrainingOptions {
   /** @default 1 */
   readonly epochs?: number | undefined;
   /**
-   * Ends after this many optimizer steps, even within an epoch.
+   * The run ends after this many optimizer steps, even within an epoch.
    * @default no limit
    */
   readonly maxSteps?: number | undefined;
-  /** Examples of a batch. @default 16 */
+  /** Number of examples in a batch. @default 16 */
   readonly batchSize?: number | undefined;
-  /** Batches whose gradients are averaged for one step. @default 1 */
+  /** How many batches' gradients are averaged for one optimizer step. @default 1 */
   readonly gradientAccumulation?: number | undefined;
   /** The highest learning rate. @default 2e-5 */
   readonly learningRate?: number | undefined;
   /** @default 'linear' */
   readonly schedule?: ScheduleKind | undefined;
-  /** Share of the steps over which the learning rate rises. @default 0.1 */
+  /** The share of all steps over which the learning rate rises linearly, from 0 to 1. @default 0.1 */
   readonly warmup?: number | undefined;
   /** How several sets are mixed. @default 'proportional' */
   readonly mixing?: Mixing | undefined;
-  /** Of samplers and dropout. @default 42 */
+  /** Seed of samplers, dropout and draws. @default 42 */
   readonly seed?: number | undefined;
-  /**
-   * Evaluates each time this many steps are done, or after each epoch. The end is always evaluated. @default 'epoch'
-   */
+  /** Evaluates every this many steps, or after each epoch. The last step is always evaluated. @default 'epoch' */
   readonly evaluateEvery?: number | 'epoch' | undefined;
   /**
-   * Stops after this many evaluations in a row that were no better than the best.
-   * @default never
+   * Early stopping: the run ends after this many consecutive evaluations without a new best score.
+   * @default no early stopping
    */
   readonly patience?: number | undefined;
   /**
-   * Calls `onCheckpoint` each time this many steps are done.
+   * Calls `onCheckpoint` every this many steps.
    * @default only when the run ends before its last step
    */
   readonly checkpointEvery?: number | undefined;
   /**
-   * Whether to warn when the loss diverges or the embeddings collapse, and to stop if the gradient explodes as well, with
-   * the last weights from before. For these, a run with `onCheckpoint` keeps a copy of the engine's state, renewed about
-   * every 25 steps that are healthy.
+   * Whether to warn if the loss diverges or the embeddings collapse, and to stop if the gradients explode too. The run
+   * then returns to its last good weights: with `onCheckpoint`, it copies the engine's state about every 25 good steps.
    * @default true
    */
   readonly watchDivergence?: boolean | undefined;
@@ -77,7 +72,7 @@ export const trainingOptionNames: OptionNames<TrainingOptions> = {
   watchDivergence: true,
 };
 
-/** The options with their defaults filled in. */
+/** Training options with their defaults. */
 export type ResolvedOptions = {
   readonly [Name in Exclude<keyof TrainingOptions, Unlimited>]: NonNullable<TrainingOptions[Name]>;
 } & Pick<TrainingOptions, Unlimited>;
@@ -86,7 +81,7 @@ type Unlimited = 'maxSteps' | 'patience' | 'checkpointEvery';
 /**
  * Fills in the defaults.
  * @param isEvaluated whether the run has an evaluation
- * @throws SentvecError `invalid-argument` for a value that makes no sense
+ * @throws SentvecError `invalid-argument` for a value that is out of range
  */
 export function resolveTrainingOptions(options: TrainingOptions = {}, isEvaluated = false): ResolvedOptions {
   const resolved: ResolvedOptions = {
@@ -119,7 +114,7 @@ export function resolveTrainingOptions(options: TrainingOptions = {}, isEvaluate
   if (patience !== undefined && !isEvaluated)
     throw new SentvecError(
       'invalid-argument',
-      'patience counts evaluations that are no better, but there is no evaluation. Add one, or leave out patience.',
+      '"patience" needs an evaluation, but the run has none. Add an evaluation, or remove "patience".',
     );
   return resolved;
 }
@@ -128,18 +123,18 @@ function optionError(name: string, value: unknown, expected: string): SentvecErr
   return new SentvecError('invalid-argument', `${name} is ${String(value)}; it must be ${expected}.`);
 }
 
-/** What {@link learningRateAt} needs. */
+/** A learning rate schedule. */
 export interface Schedule {
   readonly kind: ScheduleKind;
-  /** The highest learning rate, reached at the end of the warm-up. */
+  /** The highest learning rate, which is reached at the end of the warm-up. */
   readonly peak: number;
   /** Optimizer steps of the whole run. */
   readonly totalSteps: number;
-  /** Steps over which the rate rises from `peak / warmupSteps`. */
+  /** The number of steps over which the rate rises linearly, beginning with `peak / warmupSteps`. */
   readonly warmupSteps: number;
 }
 
-/** The learning rate of a step, counted from 0. It is above 0 at the first and at the last step. */
+/** The learning rate of a step, counted from 0. It is above 0 even at the first and the last step. */
 export function learningRateAt({ kind, peak, totalSteps, warmupSteps }: Schedule, step: number): number {
   if (step < warmupSteps) return (peak * (step + 1)) / warmupSteps;
   if (kind === 'constant') return peak;

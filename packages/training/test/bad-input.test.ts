@@ -36,7 +36,7 @@ test.each([
     'labels that are numbers but no classes',
     { data: [{ ...pairs, columns: ['a'], loss: 'BatchHardTripletLoss' }] },
     'invalid-corpus',
-    'the whole number or the name of a class',
+    'needs a class: a whole number or a name',
   ],
   [
     'a batch of one for in-batch negatives',
@@ -71,7 +71,7 @@ test.each([
     'a target vector of another length',
     { data: [{ file: 'classes.jsonl', columns: ['text'], label: 'list', loss: 'MSELoss' }] },
     'invalid-corpus',
-    "vectors of 2 numbers, but this model's have 40",
+    "vectors of dimension 2, but the model's vectors have dimension 40",
   ],
   [
     'margins for other negatives',
@@ -89,7 +89,7 @@ test.each([
     'AnglE on an odd size',
     { data: [{ ...pairs, loss: 'MatryoshkaLoss', lossParameters: { loss: 'AnglELoss', dims: [40, 7] } }] },
     'invalid-argument',
-    'even number of entries, not 7',
+    'even dimension, not 7',
   ],
   [
     'an unknown type of evaluation',
@@ -229,7 +229,7 @@ test.each([
     expect(error.code).toBe('training-failed');
     expect(error.message).toContain(words);
     expect(error.message).toMatch(
-      /rows \d+, \d+, \d+, \d+ of pairs.jsonl.*Train from the beginning with a learning rate lower than 0.00002, or look at those rows/s,
+      /rows \d+, \d+, \d+, \d+ of pairs.jsonl.*Start a new run with a learning rate lower than 0.00002, or check these rows/s,
     );
     expect(error.details).toMatchObject({ file: 'pairs.jsonl', step: 6, rows: expect.any(Array) as unknown });
     expect(checkpoints.map(({ step }) => step)).toEqual([2, 4, 5]);

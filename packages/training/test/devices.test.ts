@@ -49,9 +49,11 @@ test('a device that is not here is refused with what to do', async () => {
   });
   expect(await errorOf(() => place.run(config('tfjs-node')))).toMatchObject({
     code: 'backend-unavailable',
-    message: expect.stringMatching(/tfjs-node is not installed\. Install what is missing/),
+    message: expect.stringMatching(/tfjs-node is not installed\. Install the missing packages/),
   });
   const threaded = { ...config('webgpu'), threads: 2 };
-  expect(() => parseTrainingConfig(threaded, 'config.json')).toThrow(/threads are those of the CPU, not of webgpu/);
+  expect(() => parseTrainingConfig(threaded, 'config.json')).toThrow(
+    /"threads" applies to the device cpu, not to webgpu/,
+  );
   expect(() => parseTrainingConfig(config('tpu'), 'config.json')).toThrow(/device: expected/);
 });

@@ -1,4 +1,4 @@
-// LoRA adapters in training: gradients as PEFT's on every engine, and the folders that come out.
+// LoRA training: every engine computes the gradients of PEFT, and the written folders load.
 import { readFileSync } from 'node:fs';
 import { readdir, readFile } from 'node:fs/promises';
 import * as onnxruntime from 'onnxruntime-node';
@@ -24,14 +24,14 @@ import { errorOf, TrainingFolder } from './training-folder.ts';
 
 const place = new TrainingFolder();
 
-/** What PEFT computes in float64; see lora.py, which made it. */
+/** Results of PEFT in float64, written by lora.py. */
 const golden = JSON.parse(readFileSync(goldenPath('lora.json'), 'utf8')) as {
   readonly anchors: readonly number[];
   readonly positives: readonly number[];
   readonly models: Readonly<Record<string, { readonly loss: number; readonly gradients: Record<string, Sums> }>>;
 };
 
-/** The numbers that the golden adapters have. */
+/** Sets the weights of the golden adapters. */
 function withGoldenNumbers(model: TrainableModel): TrainableModel {
   const adapted = withLora(model, { rank: 4, alpha: 6 });
   const { tensors, ...adapters } = adapted.adapters!;
@@ -48,22 +48,19 @@ async function goldenStep(name: string) {
   return { model: withGoldenNumbers(model), batch, dimension: expected.dimension };
 }
 
-test.each(Object.entries(golden.models))(
-  '%s: loss and gradients of adapters are those of PEFT',
-  async (name, expected) => {
-    const { model, batch } = await goldenStep(name);
-    const found = plainStep(model, batch, multipleNegativesRankingLoss());
-    expect(Math.abs(found.loss - expected.loss)).toBeLessThan(1e-4);
-    const adapters = [...found.gradients].filter(([tensor]) => tensor.includes('.lora_'));
-    expect(adapters.map(([tensor]) => tensor).toSorted()).toEqual(Object.keys(expected.gradients).toSorted());
-    expect(
-      adapters.flatMap(([tensor, entries]) => differenceFrom(expected.gradients[tensor]!, entries, tensor)),
-    ).toEqual([]);
-  },
-);
+test.each(Object.entries(golden.models))('%s: loss and gradients of adapters match PEFT', async (name, expected) => {
+  const { model, batch } = await goldenStep(name);
+  const found = plainStep(model, batch, multipleNegativesRankingLoss());
+  expect(Math.abs(found.loss - expected.loss)).toBeLessThan(1e-4);
+  const adapters = [...found.gradients].filter(([tensor]) => tensor.includes('.lora_'));
+  expect(adapters.map(([tensor]) => tensor).toSorted()).toEqual(Object.keys(expected.gradients).toSorted());
+  expect(adapters.flatMap(([tensor, entries]) => differenceFrom(expected.gradients[tensor]!, entries, tensor))).toEqual(
+    [],
+  );
+});
 
 test.each([0, 0.3])(
-  'the engines train adapters and head alone, with the same gradients; dropout %s',
+  'all engines train only adapters and head, with the same gradients; dropout %s',
   async (dropout) => {
     const { model: golden4, batch, dimension } = await goldenStep('tiny-bert-multipool');
     const model = { ...golden4, adapters: { ...golden4.adapters!, dropout } };
@@ -108,7 +105,7 @@ test.each([0, 0.3])(
   },
 );
 
-test('adapters begin as those of PEFT, and the model as it was; options are checked', async () => {
+test('adapters are initialized as in PEFT and do not change the vectors; options are checked', async () => {
   const { model, expected } = await tiny('tiny-bert');
   const targets = ['query', 'encoder.layer.1.output.dense'];
   const { adapters } = withLora(model, { rank: 2, targets });
@@ -127,7 +124,7 @@ test('adapters begin as those of PEFT, and the model as it was; options are chec
   const loss = multipleNegativesRankingLoss();
   expect(plainStep(withLora(model), batch, loss).loss).toBe(plainStep(model, batch, loss).loss);
   for (const [options, message] of [
-    [{ targets: ['q_proj'] }, /no linear layer is called "q_proj".*query, key, value/],
+    [{ targets: ['q_proj'] }, /no linear layer has the name or suffix "q_proj".*query, key, value/],
     [{ rank: 0 }, /rank of LoRA must be a whole number of at least 1, not 0/],
     [{ alpha: -1 }, /alpha of LoRA/],
     [{ dropout: 1 }, /dropout of LoRA/],
@@ -144,7 +141,7 @@ async function vectorsOf(folder: string): Promise<Float32Array> {
   return (await embedder.embed(texts)).vectors.data;
 }
 
-test('a run saves the adapter merged, or apart as PEFT does: the same vectors', async () => {
+test('a run saves the adapter merged, or apart in PEFT format, with the same vectors', async () => {
   const lora = { rank: 4, targets: ['query', 'dense'], dropout: 0.1 };
   const changes = { lora, evaluation: undefined, learningRate: 1e-2, maxSteps: 4 };
   const { output: merged } = await place.run(place.config('merged', changes));
@@ -163,7 +160,7 @@ test('a run saves the adapter merged, or apart as PEFT does: the same vectors', 
   expect(one.reduce((most, entry, i) => Math.max(most, Math.abs(entry - data[i]!)), 0)).toBeGreaterThan(1e-2);
 });
 
-test('an adapter that could not be loaded again is refused before the training', async () => {
+test('an adapter without a base model that can be loaded is refused before training', async () => {
   const lora = { save: 'apart' };
   const scratch = { model: { fromScratch: { vocabularySize: 100 } }, lora };
   expect(await errorOf(() => place.run(place.config('refused', scratch)))).toMatchObject({

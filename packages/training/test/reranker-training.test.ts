@@ -88,9 +88,7 @@ test('a reranker with three labels learns them by name', async () => {
     data: [{ ...pairs, loss: 'BinaryCrossEntropyLoss' }],
     evaluation: undefined,
   };
-  expect((await errorOf(() => place.run(place.config('one', three)))).message).toContain(
-    'trains a model with 1 label here',
-  );
+  expect((await errorOf(() => place.run(place.config('one', three)))).message).toContain('needs a model with 1 label');
 });
 
 test('a reranker learns from lists of different lengths', async () => {
@@ -251,7 +249,9 @@ test('what cannot be trained as a reranker is refused by name', async () => {
     '"BinaryCrossEntropyLoss" trains models of the kind reranker',
   );
   expect(await message({ ...bce, model: golden('st6-static') })).toContain('static embedding');
-  expect(await message({ ...bce, model: golden('rerank-qwen3-lm') })).toContain('scores pairs as a chat');
+  expect(await message({ ...bce, model: golden('rerank-qwen3-lm') })).toContain(
+    'scores pairs by the logits of two tokens',
+  );
   expect(await message({ ...bce, model: golden('splade-bert-max') })).toContain('Set "kind": "sparse"');
   const set = { name: 'pairs', examples: { columns: [['a'], ['b']], labels: [1] }, loss: binaryCrossEntropyLoss() };
   expect(
@@ -260,9 +260,9 @@ test('what cannot be trained as a reranker is refused by name', async () => {
   checkTrainingSet({ ...set, prompts: ['query: ', ''] }, 8);
   expect(
     await message({ ...bce, kind: 'embedder', labels: ['x'], data: [{ ...pairs, loss: 'CoSENTLoss' }] }),
-  ).toContain('"labels" are those of a reranker');
+  ).toContain('only rerankers have "labels"');
   const swapped = { model: golden('rerank-albert'), labels: ['another'] };
-  expect(await message({ ...bce, ...swapped })).toContain('is a reranker already, whose labels are LABEL_0');
+  expect(await message({ ...bce, ...swapped })).toContain('is already a reranker with the labels LABEL_0');
   expect(await message({ ...bce, model: golden('tiny-t5') })).toContain('the head of the model type "t5"');
   expect(
     await message({ ...bce, evaluation: { type: 'clustering', file: 'pairs.jsonl', columns: ['a'], label: 'score' } }),

@@ -203,7 +203,7 @@ test('a mapping that does not fit the model or the data is refused', async () =>
   expect((await run('st6-router', { lora: {} })).message).toContain('has several routes');
   const data = [{ file: 'a.csv', columns: ['a', 'b'], loss: 'CoSENTLoss', label: 'c' }];
   expect(() => parseTrainingConfig({ output: 'x', data, routerMapping: { question: 'query' } }, 'config.json')).toThrow(
-    'routerMapping names the column "question", which is not among the columns of the data: a, b',
+    'routerMapping contains the column "question", but the columns of the data are a, b',
   );
   const loaded = await withNames('st6-router', false);
   const layers = {

@@ -92,6 +92,6 @@ test('labels beyond num_labels, one label alone, and a Matryoshka around it are 
   const inner = { loss: 'SoftmaxLoss', dims: [8] };
   const nested = { file: 'a', columns: ['a', 'b'], label: 'label', loss: 'MatryoshkaLoss', lossParameters: inner };
   expect(() => parseTrainingConfig({ output: 'x', data: [nested] }, 'config.json')).toThrow(
-    'MatryoshkaLoss cannot be around SoftmaxLoss',
+    'MatryoshkaLoss cannot wrap SoftmaxLoss',
   );
 });

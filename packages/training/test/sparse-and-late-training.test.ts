@@ -128,9 +128,9 @@ test('what cannot be trained as sparse or late interaction is refused by name', 
   const judged = { type: 'clustering', file: 'pairs.jsonl', columns: ['a'], label: 'score' };
   expect(await message({ ...late, evaluation: judged })).toContain('cannot evaluate a model of the kind multi-vector');
   const sparse = { kind: 'sparse', data: [splade] };
-  expect(await message({ ...sparse, model: golden('tiny-mpnet') })).toContain('no head that predicts masked tokens');
+  expect(await message({ ...sparse, model: golden('tiny-mpnet') })).toContain('no masked-language-model head');
   expect(await message({ ...sparse, model: golden('splade-inference-free') })).toContain(
-    'in another way than documents',
+    'has different encoders for queries and documents',
   );
   expect(await message({ data: [splade] })).toContain('trains models of the kind sparse');
   expect(await message({ ...sparse, data: [{ ...pairs, loss: 'BinaryCrossEntropyLoss' }] })).toContain('kind reranker');

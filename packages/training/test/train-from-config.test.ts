@@ -67,7 +67,7 @@ test('aborted, it leaves a checkpoint, says where, and leaves nothing that looks
   expect(error.message).toContain(`The weights of step 5 are in ${checkpoint}`);
   expect(error.details).toMatchObject({ checkpointStep: 5, checkpoint });
   await expect(directoryModel(place.file('aborted'))).rejects.toThrow(SentvecError);
-  expect((await errorOf(() => place.run(config))).message).toMatch(/is there already\. Go on from it with `resume`/);
+  expect((await errorOf(() => place.run(config))).message).toMatch(/is there already\. Continue with `resume`/);
 });
 
 test('resume goes on from data that moved and without the watch for divergence, and says which part of other data, models or settings differs', async () => {

@@ -221,7 +221,7 @@ test('a loss that runs away gives one warning; the run continues', async () => {
   expect((await run).steps).toBe(100);
   expect(messages).toEqual([
     expect.stringMatching(
-      /^The loss runs away, .* at step \d+, rows .* of pairs\. Train from the beginning with a learning rate lower than 0.00002 if it stays so\.$/,
+      /^The loss diverges: .* at step \d+, rows .* of pairs\. Start a new run with a learning rate lower than 0.00002 if this continues\.$/,
     ),
   ]);
 });
@@ -237,7 +237,7 @@ test('a loss that runs away with gradients that explode ends the run, unless the
   const error = await errorOf(() => run);
   expect(error.code).toBe('training-failed');
   expect(error.message).toMatch(
-    /^The loss runs away and the gradients explode at step 3\d, .*\. Train from the beginning with a learning rate lower than 0.00002, or go on with watchDivergence off\.$/,
+    /^The loss diverges and the gradients explode at step 3\d, .*\. Train from the beginning with a learning rate lower than 0.00002, or go on with watchDivergence off\.$/,
   );
   expect(messages).toEqual([]);
   const unwatched = await trainDiverging({ loss: 4, gradientNorm: 100 }, { watchDivergence: false });
@@ -360,7 +360,7 @@ test('examples that fit into no batch give a warning, and are counted', async ()
   expect(outcome.usedExamples).toEqual([6]);
   expect(messages).toEqual([
     'An epoch uses 6 of the 12 examples of pairs. ' +
-      'Left out are those that fit into no batch, with a text twice or alone in its class.',
+      'The others fit into no batch: their texts repeat too often, or they are alone in their class.',
   ]);
 });
 

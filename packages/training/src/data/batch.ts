@@ -1,9 +1,11 @@
-// A batch of tokenized examples as a step takes it, and its parts for cached gradients.
+// A training batch of tokenized examples, and how it is split into parts for cached gradients (GradCache).
 import { maskForPooling, padBatch, pooledTokens, type TokenizedText } from '@sentvec/core';
 
-/** A batch of examples as a step takes it. All arrays may be moved between threads. */
+/** A training batch: tokenized examples, padded to one length. All arrays may be transferred between threads. */
 export interface TrainingBatch {
+  /** Number of texts of an example: 2 for (anchor, positive). */
   readonly columns: number;
+  /** Number of examples. */
   readonly examples: number;
   /** Tokens of the longest text. */
   readonly length: number;
@@ -14,26 +16,26 @@ export interface TrainingBatch {
   /** `[columns, examples, length]`: 1 for a token that takes part in pooling. */
   readonly poolingMask: Float32Array;
   /**
-   * `[columns, examples, length]`: the type of each token of a pair of texts.
+   * `[columns, examples, length]`: token type ids, which tell the two texts of a pair apart.
    * @default all 0
    */
   readonly typeIds?: Int32Array | undefined;
-  /** Of a model with a Router: the route of each column. @default the model has none */
+  /** The route of each column, for a model with a Router. @default the model has no Router */
   readonly routes?: readonly string[] | undefined;
-  /** A row for each example, where the loss has labels. */
+  /** One row per example. @default the loss has no labels */
   readonly labels?: Float32Array | undefined;
 }
 
-/** Texts of one column. */
+/** The texts of one column. */
 export interface BatchColumn {
   readonly texts: readonly TokenizedText[];
   /** Leading tokens that take no part in pooling, as `countUnpooledTokens` gives them. @default 0 */
   readonly unpooledTokens?: number | undefined;
-  /** Of a model with a Router: the route that the texts take. Either all columns have one, or none. */
+  /** The route of the texts, for a model with a Router. Either all columns have a route, or none has. */
   readonly route?: string | undefined;
 }
 
-/** Puts tokenized texts, one list for each column and all of one length, into a batch. */
+/** Makes a batch of tokenized texts: one list of texts per column, all lists with the same number of texts. */
 export function makeBatch(columns: readonly BatchColumn[], labels?: Float32Array): TrainingBatch {
   const all = columns.flatMap(({ texts }) => texts);
   const batch = padBatch(all, 0);
@@ -52,8 +54,9 @@ export function makeBatch(columns: readonly BatchColumn[], labels?: Float32Array
 }
 
 /**
- * The texts of all columns in order, a few at a time, as batches of one column without labels. Each is as long as its
- * longest text. Those of a model with a Router take one route each.
+ * Splits a batch into batches of one column, without labels, of at most `most` texts each. They hold the texts of the
+ * first column, then those of the second, and so on. Each part is padded to its own longest text. With a Router, all
+ * texts of a part have the same route.
  */
 export function textsInParts(batch: TrainingBatch, most: number): TrainingBatch[] {
   const { columns, examples, routes } = batch;
@@ -63,7 +66,7 @@ export function textsInParts(batch: TrainingBatch, most: number): TrainingBatch[
   );
 }
 
-/** Some texts, beginning with number `first`, at most `most` at a time. */
+/** Splits `count` texts, beginning with text `first`, into parts of at most `most`. */
 function parts(batch: TrainingBatch, first: number, count: number, most: number): TrainingBatch[] {
   const size = Math.min(most, count);
   return Array.from({ length: Math.ceil(count / size) }, (_, index) =>
@@ -90,7 +93,9 @@ function textsFrom(batch: TrainingBatch, first: number, examples: number): Train
   return { columns: 1, examples, length: longest, ...part, typeIds: types };
 }
 
-/** The positions of a batch that hold a token, as indices into all of it, including tokens that no other attends to. */
+/**
+ * Flat indices of the tokens of a batch, without padding. A pooled token counts even if no other token attends to it.
+ */
 export function positionsOfTokens({ mask, poolingMask }: Pick<TrainingBatch, 'mask' | 'poolingMask'>): Int32Array {
   const positions = new Int32Array(mask.length);
   let count = 0;

@@ -1,5 +1,4 @@
-// Pairs and triplets out of texts with classes, for losses over pairs: with in-batch negatives they teach more than
-// losses over the classes themselves.
+// Makes pairs or triplets from texts with classes, so that losses with in-batch negatives can train on them.
 import { SentvecError } from '@sentvec/core';
 import { checkCount, checkOptionNames } from '@sentvec/platform';
 import { Random } from '../random.ts';
@@ -7,17 +6,21 @@ import type { ExampleTable } from './samplers.ts';
 
 /** Options of {@link examplesOfClasses}. */
 export interface ExamplesOfClassesOptions {
-  /** `pairs`: a text and another of its class. `triplets`: and one of another class. @default 'pairs' */
+  /**
+   * `pairs`: a text and another text of its class. `triplets`: the same, plus a text of another class.
+   * @default 'pairs'
+   */
   readonly make?: 'pairs' | 'triplets' | undefined;
-  /** Examples with the same first text; fewer where its class has fewer other texts. @default 4 */
+  /** How many examples each text begins; fewer if its class has fewer other texts. @default 4 */
   readonly perText?: number | undefined;
-  /** @default 42 */
+  /** Seed of the random choice of texts. @default 42 */
   readonly seed?: number | undefined;
 }
 
 /**
- * Pairs or triplets of texts with classes. With the sampler `noDuplicates` no class occurs in two examples of a batch,
- * so that no in-batch negative is a false one; a batch then has at most as many examples as there are classes.
+ * Makes pairs or triplets from texts with classes. The sampler `noDuplicates` puts no class into two examples of a
+ * batch, so in-batch negatives are never of the anchor's class. A batch therefore has at most as many examples as there
+ * are classes.
  * @param classes the class of each text
  * @throws SentvecError `invalid-argument`; `invalid-corpus` when there are fewer than two classes, or none has two
  * texts
@@ -31,11 +34,17 @@ export function examplesOfClasses(
   const { make = 'pairs', perText = 4, seed = 42 } = options;
   checkCount(perText, 'perText');
   if (classes.length !== texts.length)
-    throw new SentvecError('invalid-argument', `There are ${classes.length} classes for ${texts.length} texts.`);
+    throw new SentvecError(
+      'invalid-argument',
+      `There are ${classes.length} class labels for ${texts.length} texts. Give each text one class label.`,
+    );
   const members = membersOf(texts, classes);
   const names = [...members.keys()];
   if (names.length < 2)
-    throw new SentvecError('invalid-corpus', 'Pairs of classes need texts of at least two classes.');
+    throw new SentvecError(
+      'invalid-corpus',
+      'All texts have the same class. Pairs and triplets need texts of at least two classes.',
+    );
   const random = new Random(seed);
   const rows: string[][] = [];
   const distinct: string[][] = [];
@@ -56,7 +65,10 @@ export function examplesOfClasses(
     }
   }
   if (rows.length === 0)
-    throw new SentvecError('invalid-corpus', 'No class has two different texts to make a pair of.');
+    throw new SentvecError(
+      'invalid-corpus',
+      'No class has two different texts, so no pair can be made. Add texts to the classes.',
+    );
   const columns = Array.from({ length: make === 'pairs' ? 2 : 3 }, (_, column) => rows.map((row) => row[column]!));
   return { columns, distinct };
 }

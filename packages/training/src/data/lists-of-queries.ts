@@ -1,13 +1,13 @@
-// Lists of documents with the relevance of each, for losses over lists.
+// Groups rows of (query, document, relevance) into one example per query, for listwise losses.
 import { SentvecError } from '@sentvec/core';
 import { absentDocument } from '../losses/listwise.ts';
 import type { ExampleTable } from './samplers.ts';
 
 /**
- * An example for each query. Of two columns, the rows with one query are a list: they need not follow each other, and
- * lists may have different lengths. Of more columns, each row is a list; without labels its first document is the right
- * one.
- * @throws SentvecError `invalid-corpus` when no query has two documents, or rows with a query have no labels
+ * Makes one example per query. With two columns (query, document), all rows with the same query form its list: the rows
+ * may be anywhere in the file, and lists may have different lengths. With more columns, each row is a list already; if
+ * it has no labels, its first document is the relevant one.
+ * @throws SentvecError `invalid-corpus` when no query has two documents, or when rows of two columns have no labels
  */
 export function listsOfQueries(examples: ExampleTable, file: string): ExampleTable {
   const { columns, labels } = examples;
@@ -25,7 +25,7 @@ export function listsOfQueries(examples: ExampleTable, file: string): ExampleTab
   if (labels === undefined || labels.length !== queries.length)
     throw new SentvecError(
       'invalid-corpus',
-      `${file}: a loss over lists needs a number for each row with a query and a document: how well the document answers.`,
+      `${file}: a listwise loss needs a relevance label for each row of query and document. Name the column that holds it.`,
       { file },
     );
   const rowsOf = new Map<string, number[]>();
@@ -39,17 +39,17 @@ export function listsOfQueries(examples: ExampleTable, file: string): ExampleTab
   if (labelWidth === 0)
     throw new SentvecError(
       'invalid-corpus',
-      `${file}: no query has two documents, so there is no list to put in order.`,
+      `${file}: no query has two documents, so there is nothing to rank. Give each query at least two rows.`,
       { file },
     );
   const cells = <Cell>(cell: (row: number) => Cell, absent: Cell): Cell[][] =>
-    Array.from({ length: labelWidth }, (_, place) =>
-      lists.map(([, rows]) => (place in rows ? cell(rows[place]!) : absent)),
+    Array.from({ length: labelWidth }, (_, position) =>
+      lists.map(([, rows]) => (position in rows ? cell(rows[position]!) : absent)),
     );
-  const byPlace = cells((row) => Number(labels[row]), absentDocument);
+  const labelColumns = cells((row) => Number(labels[row]), absentDocument);
   return {
     columns: [lists.map(([query]) => query), ...cells((row) => documents[row]!, '')],
-    labels: Float32Array.from(lists.flatMap((_, list) => byPlace.map((column) => column[list]!))),
+    labels: Float32Array.from(lists.flatMap((_, list) => labelColumns.map((column) => column[list]!))),
     labelWidth,
   };
 }

@@ -1,11 +1,13 @@
-// Which examples each step of a run trains on: the batches of the samplers, several sets mixed, grouped into steps.
+// Plans a run: which examples each step trains on. Samplers make batches, batches of several sets are mixed, and
+// batches are grouped into steps.
 import { Random } from '../random.ts';
 import type { ResolvedOptions } from '../training-options.ts';
 import { groupedByLabel, noDuplicates, shuffled, type Sampler } from './samplers.ts';
 import type { TrainingSet } from './training-set.ts';
 
-/** One batch: rows of one of the sets. */
+/** One batch: some rows of one training set. */
 export interface PlannedBatch {
+  /** Index of the training set. */
   readonly set: number;
   readonly rows: Int32Array;
 }
@@ -17,12 +19,12 @@ export interface PlannedStep {
   readonly batches: readonly PlannedBatch[];
 }
 
-/** What a plan depends on, besides the sets. */
+/** The options that a plan depends on, besides the sets. */
 export type PlanOptions = Pick<ResolvedOptions, 'batchSize' | 'seed' | 'mixing'>;
 
 /**
- * All steps of a run, and how many examples of each set the first epoch uses. Batches of one step are of one set, since
- * they share an objective.
+ * Plans all steps of a run, and counts how many examples of each set the first epoch uses. All batches of a step come
+ * from one set, because a step has one loss.
  */
 export function planSteps(
   sets: readonly TrainingSet[],
@@ -42,8 +44,8 @@ export function planSteps(
 }
 
 /**
- * The batches of an epoch, in order. The same sets, options and epoch give the same plan, which is what makes resuming
- * exact.
+ * Plans the batches of an epoch, in order. The same sets, options and epoch always give the same plan, so a resumed run
+ * trains on the same batches.
  */
 export function planEpoch(
   sets: readonly TrainingSet[],

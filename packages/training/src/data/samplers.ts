@@ -1,31 +1,35 @@
-// How the examples of an epoch are put into batches.
+// Samplers: they divide the examples of an epoch into batches.
 import { absentDocument } from '../losses/listwise.ts';
 import { Random } from '../random.ts';
 
-/** What a sampler may look at: texts by column, and labels where there are some. Row i of each belongs to example i. */
+/** Examples in columns: texts, and labels if the loss needs them. Row i of each column belongs to example i. */
 export interface ExampleTable {
   readonly columns: readonly (readonly string[])[];
   /**
-   * `labelWidth` numbers for each example. For losses over classes: the name of its class, a text or a number. Names
-   * are compared as they are.
+   * `labelWidth` numbers for each example. For losses over classes: the class of the example, a string or a number; 1
+   * and '1' are different classes.
    */
   readonly labels?: ArrayLike<number | string> | undefined;
   /** @default 1 */
   readonly labelWidth?: number | undefined;
-  /** What no two examples of a batch may share under `noDuplicates`, besides texts, such as the classes of texts. */
+  /**
+   * Further keys of each example, such as its classes: `noDuplicates` puts no two examples with a common key into a
+   * batch.
+   */
   readonly distinct?: readonly (readonly string[])[] | undefined;
 }
 
-/** What a sampler is asked for. */
+/** The second argument of a {@link Sampler}. */
 export interface SamplingRequest {
   readonly batchSize: number;
   readonly seed: number;
-  /** Counted from 0. The same epoch of the same seed gives the same batches, which makes resuming exact. */
+  /** Counted from 0. The same seed and epoch must give the same batches, so that a resumed run repeats them. */
   readonly epoch: number;
 }
 
 /**
- * Puts the examples of an epoch into batches of example numbers. All but the last batches have `batchSize` examples.
+ * Divides the examples of an epoch into batches. A batch is a list of row numbers. Batches have `batchSize` examples;
+ * only the last ones may have fewer.
  */
 export type Sampler = (examples: ExampleTable, request: SamplingRequest) => Int32Array[];
 
@@ -42,13 +46,13 @@ export const inOrder: Sampler = (examples, { batchSize }) =>
 
 /**
  * Every example once, in random order, and no text twice in a batch: with in-batch negatives a repeated text would be a
- * false negative. An example goes into the first batch with room after the last one that has a text of it, in a time
- * that does not depend on how often texts repeat. When a text repeats often, the last batches are small.
- * Documents that a list does not have are no texts.
+ * false negative. An example goes into the first batch that has room and comes after every batch with one of its texts;
+ * finding that batch takes about constant time. If a text repeats often, the last batches are small. Padding documents
+ * of short lists do not count as texts.
  */
 export const noDuplicates: Sampler = (examples, { batchSize, seed, epoch }) => {
   const batches: number[][] = [];
-  /** The number of the first batch that has none of the text (or of what else is distinct), nor has any after it. */
+  /** For each text (index 0) and each key of `distinct` (index 1): the batch after the last one that contains it. */
   const free = [new Map<string, number>(), new Map<string, number>()];
   const roomFrom = new FirstWithRoom();
   for (const row of shuffledOrder(examples, seed, epoch)) {
@@ -69,9 +73,9 @@ function textsOf({ columns, labels, labelWidth }: ExampleTable, row: number): st
   return texts.filter((_, column) => column === 0 || labels?.[row * labelWidth + column - 1] !== absentDocument);
 }
 
-/** The first batch with room at or after another. Batches that are full are skipped together (path compression). */
+/** Finds the first batch with room at or after a given batch. Runs of full batches are skipped (path compression). */
 class FirstWithRoom {
-  /** For a batch that is full, one after it. */
+  /** For a full batch: a later batch to continue with. */
   readonly #next: number[] = [];
 
   find(index: number): number {
@@ -91,8 +95,9 @@ class FirstWithRoom {
 }
 
 /**
- * Pairs of examples of one class, in random order: every text of a batch has another of its class in it, as batch-hard
- * and batch-all triplets need. Of a class with an odd number of examples, one is left out of the epoch.
+ * Pairs of examples of the same class, in random order. Every example of a batch thus shares its class with another
+ * one, which batch-hard and batch-all triplet losses need. If a class has an odd number of examples, one is left out of
+ * the epoch.
  */
 export const groupedByLabel: Sampler = (examples, { batchSize, seed, epoch }) => {
   const classes = new Map<number | string, number[]>();
@@ -109,7 +114,7 @@ export const groupedByLabel: Sampler = (examples, { batchSize, seed, epoch }) =>
   return inBatchesOf(Int32Array.from(pairs.flat()), Math.max(2, batchSize - (batchSize % 2)));
 };
 
-/** Every example once, in batches of similar length, the batches in random order: least padding and least attention. */
+/** Every example once, in batches of similar length, the batches in random order. This minimizes padding. */
 export const byLength: Sampler = (examples, { batchSize, seed, epoch }) => {
   const lengths = (row: number) => examples.columns.reduce((sum, column) => sum + column[row]!.length, 0);
   const order = shuffledOrder(examples, seed, epoch).sort((a, b) => lengths(a) - lengths(b));

@@ -1,4 +1,4 @@
-// Texts as token ids, each distinct text tokenized once, and the batches that are made of them.
+// Tokenizes the texts of training sets, each distinct text once, and makes training batches of them.
 import {
   countUnpooledTokens,
   SentvecError,
@@ -18,79 +18,82 @@ import type { PlannedBatch } from './plan.ts';
 import type { ExampleTable } from './samplers.ts';
 import type { TrainingSet } from './training-set.ts';
 
-/** How texts become the token ids that a model is trained on. */
+/** How texts become the token ids of a model. */
 export interface TextReader {
   readonly tokenizer: Tokenizer;
-  /** The most tokens of a text. */
+  /** Longer texts are truncated to this many tokens. */
   readonly maxLength: number;
   readonly addSpecialTokens: boolean;
   readonly pooling: Pooling;
-  /** Of a reranker: what makes one input of two texts, and the prompt of the model, unless another is asked for. */
+  /**
+   * For a reranker: tokenizes a pair of texts into one input. `prompt` is the model's, used unless the caller gives
+   * one.
+   */
   readonly pairs?: { readonly tokenize: PairTokenizer; readonly prompt: string } | undefined;
-  /** Of late interaction: how queries, the first texts of examples, and documents are read. */
+  /** For late interaction: how queries (the first column) and documents (the other columns) are tokenized. */
   readonly roles?: Readonly<Record<TextRole, RoleReader>> | undefined;
-  /** Of a model with a Router: how the texts of each route are read. */
+  /** For a model with a Router: how the texts of each route are tokenized. */
   readonly router?: RouteReaders | undefined;
 }
 
-/** How the texts of a model with a Router are read. */
+/** How the texts of a model with a Router are tokenized. */
 export interface RouteReaders {
-  /** By the name of a route. */
+  /** One reader per route, by its name. */
   readonly readers: Readonly<Record<string, TextReader>>;
   /**
-   * The route of a task, such as `query` and `document`, by name; of `undefined` the default route.
-   * @throws SentvecError `invalid-argument` when there is none
+   * Finds the route of a task such as `query` or `document`. Without a task: the default route.
+   * @throws SentvecError `invalid-argument` when the task has no route, or there is no default route
    */
   routeOf(task: string | undefined): string;
 }
 
-/** How the texts of a role are read. */
+/** How the texts of a role are tokenized. */
 export interface RoleReader {
   readonly tokenizer: Tokenizer;
   readonly maxLength: number;
-  /** Put before each text, unless another prompt is asked for. */
+  /** Put before each text, unless the caller gives another prompt. */
   readonly prompt: string;
 }
 
-/** Tokenized texts of a column. */
+/** The tokenized texts of a column. */
 export interface TokenizedColumn {
   readonly texts: readonly TokenizedText[];
   /** Leading tokens that take no part in pooling. */
   readonly unpooledTokens: number;
-  /** Of a model with a Router: the route that the texts take. */
+  /** The route of the texts, for a model with a Router. */
   readonly route: string | undefined;
 }
 
-/** What {@link tokenizeColumn} is told of a column. */
+/** Options of {@link tokenizeColumn}. */
 export interface ColumnOptions {
-  /** Put before each text. @default that of the role, if it has one */
+  /** Put before each text. @default the prompt of the role, if it has one */
   readonly prompt?: string | undefined;
   readonly signal?: AbortSignal | undefined;
-  /** What the texts are to a model that reads queries and documents differently. @default 'document' */
+  /** The role of the texts, for a model that treats queries and documents distinctly. @default 'document' */
   readonly role?: TextRole | undefined;
-  /** For a model with a Router: the task, or the route, of the texts. @default its default route */
+  /** The task or the route of the texts, for a model with a Router. @default its default route */
   readonly task?: string | undefined;
 }
 
-/** Texts as token ids, each after the prompt. Each different text is tokenized once. */
+/** Tokenizes texts, each with the prompt before it. Each distinct text is tokenized once. */
 export async function tokenizeColumn(
-  whole: TextReader,
+  model: TextReader,
   texts: readonly string[],
   { prompt: given, signal, role = 'document', task }: ColumnOptions = {},
 ): Promise<TokenizedColumn> {
-  const route = whole.router?.routeOf(task);
-  const reader = route === undefined ? whole : whole.router!.readers[route]!;
+  const route = model.router?.routeOf(task);
+  const reader = route === undefined ? model : model.router!.readers[route]!;
   const { pooling, addSpecialTokens } = reader;
   const ofRole = reader.roles?.[role];
   const { tokenizer, maxLength } = ofRole ?? reader;
   const prompt = given ?? ofRole?.prompt ?? '';
   const options = { maxLength, addSpecialTokens, signal };
-  const different = [...new Set(texts)];
+  const distinct = [...new Set(texts)];
   const tokenized = await tokenizer.encode(
-    different.map((text) => prompt + text),
+    distinct.map((text) => prompt + text),
     options,
   );
-  const byText = new Map(different.map((text, index) => [text, tokenized[index]!]));
+  const byText = new Map(distinct.map((text, index) => [text, tokenized[index]!]));
   return {
     texts: texts.map((text) => byText.get(text)!),
     unpooledTokens: await countUnpooledTokens(prompt, pooling, tokenizer, options),
@@ -98,30 +101,34 @@ export async function tokenizeColumn(
   };
 }
 
-/** Pairs of texts as token ids. @throws SentvecError `invalid-text` for what is no text; `aborted` */
+/**
+ * Tokenizes pairs of texts for a reranker.
+ * @throws SentvecError `invalid-text` for a value that is not a string; `aborted`
+ */
 export async function tokenizePairs(
-  { pairs: reading, maxLength }: TextReader,
+  { pairs: pairReader, maxLength }: TextReader,
   pairs: readonly TextPair[],
   prompt: string | undefined,
   signal: AbortSignal = new AbortController().signal,
 ): Promise<TokenizedText[]> {
   throwIfAborted(signal);
-  if (reading === undefined)
+  if (pairReader === undefined)
     throw new SentvecError(
       'invalid-argument',
-      'This model reads one text at a time: it has vectors, not scores of pairs.',
+      'This model embeds single texts and cannot score pairs. Use a reranker (CrossEncoder).',
     );
-  return reading.tokenize(pairs, { maxLength, prompt: prompt ?? reading.prompt, signal });
+  return pairReader.tokenize(pairs, { maxLength, prompt: prompt ?? pairReader.prompt, signal });
 }
 
 /**
- * The texts of all sets as token ids. There are more pairs than texts, so pairs are tokenized batch by batch.
+ * The tokenized texts of all sets. Single texts are tokenized once, at the start. The pairs of a reranker are tokenized
+ * batch by batch, because there are more pairs than texts.
  */
 export class TokenizedSets {
   readonly #sets: readonly TrainingSet[];
   readonly #reader: TextReader;
   readonly #signal: AbortSignal | undefined;
-  /** By set. */
+  /** The columns of each set. */
   readonly #columns: readonly (readonly TokenizedColumn[])[];
 
   private constructor(
@@ -157,7 +164,7 @@ export class TokenizedSets {
         if (row >= 0)
           throw new SentvecError(
             'invalid-corpus',
-            `${name}: row ${row} has a text without any token in column ${index + 1}. Leave out empty texts.`,
+            `${name}: the text in row ${row}, column ${index + 1} has no tokens. Remove rows with empty texts.`,
             { file: name, row },
           );
         columns.push(column);
@@ -167,7 +174,7 @@ export class TokenizedSets {
     return new TokenizedSets(sets, reader, all, signal);
   }
 
-  /** @param seed of the documents of other examples that queries are paired with */
+  /** @param seed chooses which documents of other examples a reranker's queries are paired with */
   async batch({ set, rows }: PlannedBatch, seed: number): Promise<TrainingBatch> {
     const { loss, examples } = this.#sets[set]!;
     const columns =
@@ -184,7 +191,9 @@ export class TokenizedSets {
     );
   }
 
-  /** The first text of each example with its others, then with some of other examples of the batch. */
+  /**
+   * Pairs the query of each example with its own documents, then with some documents of other examples of the batch.
+   */
   async #pairColumns(set: number, rows: Int32Array, seed: number): Promise<{ readonly texts: TokenizedText[] }[]> {
     const { loss, examples, prompts } = this.#sets[set]!;
     const [queries, ...documents] = examples.columns as [readonly string[], ...(readonly string[])[]];
@@ -206,7 +215,7 @@ export class TokenizedSets {
 
 const noTokens: TokenizedText = { ids: new Int32Array(0), length: 0, truncated: false };
 
-/** For each example some documents of the others, drawn at random and each at most once: a column for each. */
+/** For each example, draws `count` documents of other examples without replacement. One column per drawn document. */
 function documentsOfOthers(own: readonly (readonly string[])[], count: number, random: Random): string[][] {
   const columns = Array.from({ length: count }, (): string[] => []);
   if (count === 0) return columns;
@@ -219,7 +228,8 @@ function documentsOfOthers(own: readonly (readonly string[])[], count: number, r
 }
 
 /**
- * Labels as a loss takes them. Classes are numbered within the batch, so that float32 holds any name of one exactly.
+ * The labels of a batch as float32. Classes are numbered within the batch, because float32 cannot hold every class
+ * name.
  */
 function labelsOfRows({ labels, labelWidth = 1 }: ExampleTable, rows: Int32Array, areClasses: boolean): Float32Array {
   const chosen = new Float32Array(rows.length * labelWidth);

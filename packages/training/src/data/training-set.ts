@@ -1,4 +1,4 @@
-// A set of examples to train on, and whether it has what its loss needs.
+// The interface of a training set, and the check that its columns and labels match its loss.
 import { SentvecError } from '@sentvec/core';
 import type { TrainingLoss } from '../loss.ts';
 import { absentDocument } from '../losses/listwise.ts';
@@ -6,7 +6,7 @@ import type { ExampleTable, Sampler } from './samplers.ts';
 
 /** Examples, and the loss to train with them. */
 export interface TrainingSet {
-  /** For messages and the model card: the file, usually. */
+  /** Usually the file name. Used in error messages and in the model card. */
   readonly name: string;
   readonly examples: ExampleTable;
   readonly loss: TrainingLoss;
@@ -16,22 +16,22 @@ export interface TrainingSet {
    */
   readonly sampler?: Sampler | undefined;
   /**
-   * A text to be put before the texts of each column.
+   * The prompt of each column, put before each of its texts.
    * @default none
    */
   readonly prompts?: readonly string[] | undefined;
   /**
-   * For a model with a Router: the route of each column, or a task that the Router maps to one, such as `query` and
-   * `document`.
+   * For a model with a Router: the route of each column, or a task such as `query` or `document`, which the Router maps
+   * to a route.
    * @default the default route of the model
    */
   readonly routes?: readonly (string | undefined)[] | undefined;
 }
 
 /**
- * Checks that a set has what its loss needs.
- * @throws SentvecError `invalid-corpus` when it is empty, lacks columns or labels, or has labels that the loss cannot
- * use; names the row. `invalid-argument` for a prompt of a reranker's second text
+ * Checks that the columns and labels of a set match its loss.
+ * @throws SentvecError `invalid-corpus`, with the row, when the set is empty, lacks columns or labels, or has labels
+ * that the loss cannot use; `invalid-argument` when a column of a reranker other than the first has a prompt
  */
 export function checkTrainingSet({ name, examples, loss, prompts }: TrainingSet, batchSize: number): void {
   const { columns, labels, labelWidth = 1 } = examples;
@@ -54,7 +54,7 @@ export function checkTrainingSet({ name, examples, loss, prompts }: TrainingSet,
   const smallest = loss.smallestBatch ?? 1;
   if (Math.min(rows, batchSize) < smallest) {
     throw corpusError(
-      `${loss.name} compares the examples of a batch with each other, which takes at least ${smallest}; there are ${rows} examples in batches of ${batchSize}.`,
+      `${loss.name} compares the examples of a batch with each other, so a batch needs at least ${smallest} examples; there are ${rows} examples in batches of ${batchSize}.`,
     );
   }
   if (loss.labels === 'none') return;
@@ -74,7 +74,7 @@ export function checkTrainingSet({ name, examples, loss, prompts }: TrainingSet,
     checkClasses(labels, loss, corpusError);
 }
 
-/** Lists of numbers, or single ones, where the loss needs the other. */
+/** Describes a label width that the loss cannot use, such as one number where it needs a list. */
 function labelWidthError(loss: TrainingLoss, { columns, labelWidth }: ExampleTable): string | undefined {
   const width = labelWidth ?? 1;
   if (loss.labels === 'vector' || loss.labels === 'vectors')
@@ -99,28 +99,27 @@ function isNumber(label: string | number): boolean {
   return typeof label === 'number' || (label.trim() !== '' && !Number.isNaN(Number(label)));
 }
 
-/** Any name is allowed, but where all are numbers and some are fractions, they are probably scores and not classes. */
+/** Any class name is allowed. But if all names are numbers and some are fractions, they are probably scores. */
 function classError(loss: TrainingLoss, label: string | number, areNumbers: boolean): string | undefined {
-  if (areNumbers && !Number.isInteger(Number(label)))
-    return `but ${loss.name} needs the whole number or the name of a class`;
+  if (areNumbers && !Number.isInteger(Number(label))) return `but ${loss.name} needs a class: a whole number or a name`;
   return undefined;
 }
 
 function labelError(loss: TrainingLoss, label: string | number): string | undefined {
   if (loss.labels === 'lists' && label === absentDocument) return undefined;
-  // Names become numbers when the model is known.
+  // The model's label2id maps names to numbers later.
   if (loss.labels === 'index' && typeof label === 'string') return undefined;
   if (typeof label === 'string' || !Number.isFinite(label)) return 'which is not a finite number';
   if (loss.labels === 'binary' && label !== 0 && label !== 1)
     return `but ${loss.name} needs 1 for similar and 0 for dissimilar`;
   if (loss.labels === 'targets' && (label < 0 || label > 1))
-    return `but ${loss.name} needs 1 for what holds, 0 for what does not, or a share between: divide larger scores by the largest (labelScale)`;
+    return `but ${loss.name} needs a number from 0 (the label does not apply) to 1 (it applies): divide larger scores by the largest one (labelScale)`;
   if (loss.labels === 'index' && !(Number.isInteger(label) && label >= 0))
     return `but ${loss.name} needs the name of a label, or its number, counted from 0`;
   if (loss.labelCount !== undefined && label >= loss.labelCount)
-    return `but ${loss.name} has ${loss.labelCount} labels, counted from 0: give num_labels`;
+    return `but ${loss.name} has ${loss.labelCount} labels, counted from 0: set num_labels to the number of labels`;
   if (loss.name === 'CosineSimilarityLoss' && (label < -1 || label > 1)) {
-    return `but a cosine lies between -1 and 1: divide the scores by their largest value (labelScale)`;
+    return `but a cosine is between -1 and 1: divide the scores by the largest one (labelScale)`;
   }
   return undefined;
 }
@@ -133,10 +132,10 @@ function checkClasses(
   const counts = new Map<number | string, number>();
   for (let i = 0; i < labels.length; i++) counts.set(labels[i]!, (counts.get(labels[i]!) ?? 0) + 1);
   if (counts.size < 2)
-    throw corpusError(
-      `all labels are ${labels[0]}. ${loss.name} learns from differences: it needs examples of at least two classes.`,
-    );
+    throw corpusError(`all labels are ${labels[0]}. ${loss.name} needs examples of at least two classes.`);
   if (loss.labels === 'class' && ![...counts.values()].some((count) => count > 1)) {
-    throw corpusError(`no class has two examples. ${loss.name} needs two of a class to bring near each other.`);
+    throw corpusError(
+      `no class has two examples. ${loss.name} needs a class with at least two examples, because it pulls examples of a class together.`,
+    );
   }
 }

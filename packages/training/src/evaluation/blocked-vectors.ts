@@ -1,15 +1,16 @@
-// Products of many vectors with a few others (weights of classes, centres of clusters), fast, and without blocking.
+// Multiplies many vectors with a few others (class weights, cluster centres) in WebAssembly, without blocking the event
+// loop.
 import { layerKernels, type LayerKernels } from '@sentvec/kernels';
 import { yieldToEventLoop } from '@sentvec/platform';
 import type { Matrix } from '@sentvec/core';
 
-/** Products of two numbers that are computed at once: some milliseconds. */
+/** Scalar multiplications of one block: they take a few milliseconds. */
 const productsOfBlock = 2 ** 25;
 const pageBytes = 65_536;
 
 /**
- * Vectors in a WebAssembly memory, which are multiplied with a few others block by block. Between blocks it yields to
- * the event loop.
+ * Vectors in a WebAssembly memory. They are multiplied with a few others block by block; between blocks, `multiply`
+ * yields to the event loop.
  */
 export class BlockedVectors {
   readonly rows: number;
@@ -17,11 +18,11 @@ export class BlockedVectors {
   readonly #others: number;
   readonly #rowsOfBlock: number;
   readonly #kernels: LayerKernels;
-  /** Where things lie in the memory, in bytes. */
+  /** Byte offsets of the buffers in the memory. */
   readonly #at: { readonly [Name in 'others' | 'bias' | 'products' | 'transposed' | 'block' | 'sums']: number };
   readonly #memory: Float32Array;
 
-  /** @param others how many vectors they are multiplied with */
+  /** @param others the number of vectors that `multiply` gets */
   constructor({ data, rows, cols }: Matrix, others: number) {
     this.rows = rows;
     this.cols = cols;
@@ -50,11 +51,11 @@ export class BlockedVectors {
 
   /**
    * Multiplies all vectors with the others.
-   * @param others row-major, as many as the constructor was given
-   * @param bias added to the products with each of the others
-   * @param visit gets the products of a block, `[rows, others]`, a view, and the number of its first vector
-   * @param sums to this `[others, cols]`, for each of the others, all vectors are added, each multiplied by what
-   * `visit` has written in place of its product
+   * @param others `[others, cols]`, row-major
+   * @param bias `[others]`, added to the products
+   * @param visit called for each block with its products (`[rows, others]`, a view) and the index of its first vector
+   * @param sums `[others, cols]`. If given, productsᵀ · vectors is added to it, after `visit` may have changed the
+   * products
    */
   async multiply(
     others: ArrayLike<number>,

@@ -1,4 +1,4 @@
-// Evaluates how well vectors separate classes: by a vote of neighbours, and by a linear classifier.
+// Evaluates how well vectors separate classes: by k-nearest-neighbour classification, and by a linear probe.
 import { semanticSearch, type Matrix, type SimilarityFunction } from '@sentvec/core';
 import { checkCount, checkOptionNames } from '@sentvec/platform';
 import type { EmbedTexts } from '../embed-texts.ts';
@@ -13,7 +13,7 @@ export interface ClassifiedTexts {
 
 /** Options of {@link evaluateClassification}. */
 export interface ClassificationOptions {
-  /** Nearest neighbours that vote. @default 5 */
+  /** The k of k-nearest-neighbour classification. @default 5 */
   readonly neighbours?: number | undefined;
   /** @default 'cosine' */
   readonly similarity?: SimilarityFunction | undefined;
@@ -21,9 +21,10 @@ export interface ClassificationOptions {
 }
 
 /**
- * How well vectors separate classes, with no training of the encoder: the accuracy of the vote of the nearest
- * neighbours, and of a linear probe (multinomial logistic regression on the vectors), which is the `score`.
- * @param train texts that neighbours and probe learn from @param test texts that they are tested on
+ * Evaluates how well the vectors of a frozen encoder separate classes: the accuracy of k-nearest-neighbour
+ * classification, and that of a linear probe (multinomial logistic regression on the vectors), which is the `score`.
+ * @param train texts that both classifiers are fitted on
+ * @param test texts that both classifiers are tested on
  */
 export async function evaluateClassification(
   embed: EmbedTexts,
@@ -40,14 +41,14 @@ export async function evaluateClassification(
   const [known, unknown] = [await embed(train.texts, { signal }), await embed(test.texts, { signal })];
   const accuracy = (guesses: readonly number[]) =>
     guesses.reduce((right, guess, i) => right + Number(names[guess] === test.classes[i]), 0) / guesses.length;
-  const knn = accuracy(await voteOfNeighbours(known, numbers, unknown, neighbours, similarity));
+  const knn = accuracy(await nearestNeighbourClasses(known, numbers, unknown, neighbours, similarity));
   const probe = await fitLinearProbe(known, numbers, names.length, { signal });
   const linear = accuracy(await probe.predict(unknown));
   return { score: linear, metrics: { knn_accuracy: knn, linear_accuracy: linear } };
 }
 
-/** The class of most neighbours; in a tie, that of the nearest. */
-async function voteOfNeighbours(
+/** Predicts the most frequent class among the nearest neighbours; in a tie, the class of the nearest one. */
+async function nearestNeighbourClasses(
   known: Matrix,
   classes: readonly number[],
   unknown: Matrix,

@@ -1,4 +1,4 @@
-// Clusters of vectors by k-means, and how well they agree with classes.
+// Clusters vectors by k-means, and measures how well the clusters agree with classes.
 import { rowOf, throwIfAborted, type Matrix } from '@sentvec/core';
 import { checkCount, checkOptionNames, yieldToEventLoop, type OptionNames } from '@sentvec/platform';
 import type { EmbedTexts } from '../embed-texts.ts';
@@ -9,9 +9,12 @@ import type { ClassifiedTexts } from './classification.ts';
 
 /** Options of {@link evaluateClustering}. */
 export interface ClusteringOptions {
-  /** Of the first centres. @default 42 */
+  /** Seed of the initial centres. @default 42 */
   readonly seed?: number | undefined;
-  /** Runs with other first centres; the tightest counts. @default 3 */
+  /**
+   * How often k-means runs, each time with other initial centres. The run with the lowest inertia is the result.
+   * @default 3
+   */
   readonly restarts?: number | undefined;
   readonly signal?: AbortSignal | undefined;
 }
@@ -19,8 +22,8 @@ export interface ClusteringOptions {
 const clusteringOptionNames: OptionNames<ClusteringOptions> = { seed: true, restarts: true, signal: true };
 
 /**
- * Clusters the vectors by k-means into as many clusters as there are classes and compares: v-measure (`score`),
- * homogeneity, completeness.
+ * Clusters the vectors by k-means into as many clusters as there are classes, and compares clusters with classes.
+ * Metrics: V-measure (`score`), homogeneity and completeness.
  */
 export async function evaluateClustering(
   embed: EmbedTexts,
@@ -35,8 +38,8 @@ export async function evaluateClustering(
 }
 
 /**
- * Harmonic mean of homogeneity (a cluster holds one class) and completeness (a class lies in one cluster) (Rosenberg
- * and Hirschberg, 2007).
+ * V-measure: the harmonic mean of homogeneity (each cluster has members of one class only) and completeness (all
+ * members of a class are in one cluster) (Rosenberg and Hirschberg, 2007).
  */
 export function vMeasure(
   classes: readonly unknown[],
@@ -60,10 +63,10 @@ function entropy(values: readonly unknown[]): number {
 }
 
 /**
- * Lloyd's algorithm from k-means++ centres (Arthur and Vassilvitskii, 2007). It yields to the event loop every few
- * milliseconds.
- * @param count clusters, at most as many as there are vectors
- * @returns the number of each row's cluster
+ * K-means by Lloyd's algorithm with k-means++ initialization (Arthur and Vassilvitskii, 2007), at most 100 iterations.
+ * Yields to the event loop every few milliseconds.
+ * @param count number of clusters, at most the number of vectors
+ * @returns the cluster of each row, 0 to `count - 1`
  * @throws SentvecError `aborted`
  */
 export async function kMeans(vectors: Matrix, count: number, options: ClusteringOptions = {}): Promise<number[]> {
@@ -75,15 +78,15 @@ export async function kMeans(vectors: Matrix, count: number, options: Clustering
   const clusterer = new Clusterer(vectors, count, signal);
   for (let restart = 0; restart < restarts; restart++) {
     const found = await clusterer.cluster(new Random(seed, restart));
-    if (best === undefined || found.spread < best.spread) best = found;
+    if (best === undefined || found.inertia < best.inertia) best = found;
   }
   return [...best!.clusters];
 }
 
 interface Clustering {
   readonly clusters: Int32Array;
-  /** Sum of squared distances to the centres. */
-  readonly spread: number;
+  /** Inertia: the sum of squared distances of the rows to their centres. */
+  readonly inertia: number;
 }
 
 class Clusterer {
@@ -137,7 +140,7 @@ class Clusterer {
     return centres;
   }
 
-  /** The nearest centre of each row: |x - c|² = |x|² - 2 (x · c - |c|² / 2). */
+  /** Finds the nearest centre of each row, by |x - c|² = |x|² - 2 (x · c - |c|² / 2). */
   async #assign(centres: Float32Array): Promise<Clustering> {
     const { rows, cols } = this.#vectors;
     const count = this.#count;
@@ -146,20 +149,20 @@ class Clusterer {
       const centre = centres.subarray(index * cols, (index + 1) * cols);
       return -0.5 * centre.reduce((sum, entry) => sum + entry * entry, 0);
     });
-    let spread = 0;
+    let inertia = 0;
     await this.#blocked.multiply(centres, bias, (products, first, blockRows) => {
       for (let row = 0; row < blockRows; row++) {
         let best = 0;
         for (let index = 1; index < count; index++)
           if (products[row * count + index]! > products[row * count + best]!) best = index;
         clusters[first + row] = best;
-        spread += Math.max(0, this.#squares[first + row]! - 2 * products[row * count + best]!);
+        inertia += Math.max(0, this.#squares[first + row]! - 2 * products[row * count + best]!);
       }
     });
-    return { clusters, spread };
+    return { clusters, inertia };
   }
 
-  /** The mean of each cluster; a centre that has no rows stays. */
+  /** The mean of each cluster. The centre of an empty cluster does not change. */
   #meansOf(clusters: Int32Array, centres: Float32Array): Float32Array {
     const { rows, cols, data } = this.#vectors;
     const sums = new Float64Array(this.#count * cols);

@@ -1,4 +1,4 @@
-// A linear classifier on vectors: how well they separate classes, with no training of the encoder.
+// A linear classifier on the vectors of a frozen encoder.
 import { throwIfAborted, type Matrix } from '@sentvec/core';
 import { checkOptionNames } from '@sentvec/platform';
 import { BlockedVectors } from './blocked-vectors.ts';
@@ -6,26 +6,26 @@ import { minimize } from './minimize.ts';
 
 /** Options of {@link fitLinearProbe}. */
 export interface LinearProbeOptions {
-  /** The largest entry of the gradient of the mean loss at which the fit ends. @default 1e-4 */
+  /** The fit ends when no entry of the gradient of the mean loss is larger than this. @default 1e-4 */
   readonly tolerance?: number | undefined;
   readonly signal?: AbortSignal | undefined;
 }
 
 /** A fitted linear classifier. */
 export interface LinearProbe {
-  /** A row for each class, `[classes, cols]`. */
+  /** `[classes, cols]`. */
   readonly weights: Matrix;
-  /** A number for each class. */
+  /** `[classes]`. */
   readonly bias: Float32Array;
-  /** The number of the class of each row. */
+  /** Predicts the class of each row, 0 to `classes - 1`. */
   predict(vectors: Matrix): Promise<number[]>;
 }
 
 /**
- * Multinomial logistic regression with an L2 penalty, fitted by L-BFGS: the minimum of Σ log-loss + ½ Σ weights², which
- * is what `LogisticRegression` of scikit-learn finds with its defaults (C = 1; the bias is not penalized).
- * Deterministic. It yields to the event loop every few milliseconds.
- * @param classes the number of the class of each row, 0 to `count - 1`
+ * Multinomial logistic regression with an L2 penalty, fitted by L-BFGS. It minimizes Σ log-loss + ½ Σ weights², like
+ * `LogisticRegression` of scikit-learn with its defaults (C = 1; the bias is not penalized). Deterministic. Yields to
+ * the event loop every few milliseconds.
+ * @param classes the class of each row, 0 to `count - 1`
  * @throws SentvecError `aborted`
  */
 export async function fitLinearProbe(
@@ -39,7 +39,7 @@ export async function fitLinearProbe(
   const { rows, cols } = vectors;
   const blocked = new BlockedVectors(vectors, count);
   const size = count * cols;
-  // With two classes scikit-learn has one row of weights for both, which counts as the difference of two.
+  // With two classes, scikit-learn has one row of weights w = w₁ - w₀. Two rows ±w/2 need twice the penalty.
   const penalty = (count === 2 ? 2 : 1) / rows;
   const found = await minimize(
     async (x) => {

@@ -1,17 +1,17 @@
-// The minimum of a smooth convex function, by L-BFGS (Nocedal, 1980; Nocedal and Wright, 2006, algorithm 7.5).
+// Minimizes a smooth convex function by L-BFGS (Nocedal, 1980; Nocedal and Wright, 2006, algorithm 7.5).
 
-/** A value of a function with its gradient there. */
+/** The value and the gradient of a function at one point. */
 export interface FunctionValue {
   readonly value: number;
   readonly gradient: Float64Array;
 }
 
-/** Steps that the curvature is estimated from. */
-const memory = 10;
+/** How many past steps L-BFGS estimates the curvature from. */
+const historySize = 10;
 
 /**
- * Descends from `start` until no entry of the gradient is larger than `tolerance`, the value falls no more, or
- * `iterations` are used up.
+ * Descends from `start` until no entry of the gradient is larger than `tolerance`, until no step decreases the value,
+ * or for `iterations` iterations.
  */
 export async function minimize(
   evaluate: (x: Float64Array) => Promise<FunctionValue>,
@@ -24,7 +24,7 @@ export async function minimize(
   for (let iteration = 0; iteration < iterations && largest(here.gradient) > tolerance; iteration++) {
     const direction = descent(here.gradient, steps);
     const slope = dot(direction, here.gradient);
-    // The first direction has the length of the gradient, which says nothing about how far to go.
+    // Without history, the direction is the plain gradient, whose length is not a useful step size.
     let size = steps.length === 0 ? 1 / Math.max(1, Math.sqrt(-slope)) : 1;
     let next: Float64Array;
     let there: FunctionValue;
@@ -39,20 +39,20 @@ export async function minimize(
     const gradientChange = there.gradient.map((entry, i) => entry - here.gradient[i]!);
     const curvature = dot(change, gradientChange);
     if (curvature > 0) steps.push({ change, gradientChange, curvature });
-    if (steps.length > memory) steps.shift();
+    if (steps.length > historySize) steps.shift();
     [x, here] = [next, there];
   }
   return x;
 }
 
-/** How a step changed the position and the gradient, and the product of both. */
+/** The change of x and of the gradient in a step. `curvature` is their dot product. */
 interface Step {
   readonly change: Float64Array;
   readonly gradientChange: Float64Array;
   readonly curvature: number;
 }
 
-/** Minus the gradient, times the inverse of the second derivative as the steps estimate it. */
+/** The quasi-Newton direction: the negative gradient times the inverse Hessian, as estimated from past steps. */
 function descent(gradient: Float64Array, steps: readonly Step[]): Float64Array {
   const direction = gradient.map((entry) => -entry);
   const shares: number[] = [];

@@ -1,26 +1,24 @@
-// Metrics over items that a score has ranked: the best thresholds, average precision, discounted gain.
+// Metrics of binary labels that are ranked by a score: best thresholds, average precision, NDCG.
 
-/** Items in descending order of a score, each right (1) or not (0). */
+/** Scores in descending order, and the label of each: positive (1) or negative (0). */
 export interface RankedLabels {
   readonly scores: readonly number[];
   readonly labels: readonly number[];
 }
 
-/** A threshold on a score and what it achieves: at or above it counts as a match. */
+/** The best value of a metric, and the threshold that reaches it: scores at or above it count as positive. */
 export interface Threshold {
   readonly value: number;
   readonly threshold: number;
 }
 
-/** Sorts scores with their labels (1 or 0), best first. */
+/** Sorts scores in descending order, together with their labels (1 or 0). */
 export function rankLabels(scores: ArrayLike<number>, labels: ArrayLike<number>): RankedLabels {
   const order = Array.from({ length: scores.length }, (_, i) => i).sort((a, b) => scores[b]! - scores[a]!);
   return { scores: order.map((i) => scores[i]!), labels: order.map((i) => labels[i]!) };
 }
 
-/**
- * The highest share of right decisions that a threshold reaches. Thresholds lie half-way between neighbouring scores.
- */
+/** The highest accuracy of all thresholds. The thresholds are the midpoints between consecutive scores. */
 export function bestAccuracy({ scores, labels }: RankedLabels): Threshold {
   let negativesLeft = labels.filter((label) => label === 0).length;
   let positivesSoFar = 0;
@@ -34,7 +32,7 @@ export function bestAccuracy({ scores, labels }: RankedLabels): Threshold {
   return best;
 }
 
-/** The highest F1 that a threshold reaches, with its precision and recall. */
+/** The highest F1 of all thresholds, with its precision and recall. */
 export function bestF1({
   scores,
   labels,
@@ -53,8 +51,8 @@ export function bestF1({
 }
 
 /**
- * The area under precision over recall, in steps: Σ (Rₙ - Rₙ₋₁) Pₙ over the distinct scores, as
- * `average_precision_score` of scikit-learn. 0 without positives.
+ * Average precision: Σ (Rₙ - Rₙ₋₁) Pₙ over the distinct scores, as `average_precision_score` of scikit-learn. 0 if
+ * there are no positives.
  */
 export function averagePrecision({ scores, labels }: RankedLabels): number {
   const positives = labels.filter((label) => label === 1).length;
@@ -70,7 +68,7 @@ export function averagePrecision({ scores, labels }: RankedLabels): number {
   return positives === 0 ? 0 : area;
 }
 
-/** Σ 1 / log₂(rank + 1) over the right items of the first k, divided by what the best order would give. */
+/** NDCG at k: Σ label / log₂(rank + 1) over the first k, divided by the same sum of the ideal order. */
 export function discountedGain(labels: readonly number[], k: number): number {
   const gain = (list: readonly number[]) =>
     list.slice(0, k).reduce((sum, label, i) => sum + label / Math.log2(i + 2), 0);

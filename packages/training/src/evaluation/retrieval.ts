@@ -1,5 +1,5 @@
-// Evaluates search as it is built: models of any kind, words, both fused, a reranker after them, each stage beside the
-// others on the same task.
+// Evaluates search pipelines: dense, sparse, late-interaction and BM25 stages, their fusion, and a reranker. Each stage
+// is measured on the same task.
 import {
   createBm25Index,
   createSparseIndex,
@@ -22,17 +22,17 @@ import { checkCount, checkOptionNames } from '@sentvec/platform';
 import { withPrompt, type EmbedTexts, type SearchPrompts } from '../embed-texts.ts';
 import type { Evaluation } from '../training-request.ts';
 
-/** Texts by id, and which of the corpus answer which query. */
+/** Queries and documents by id, and the relevant documents of each query. */
 export interface RetrievalTask {
   readonly queries: Readonly<Record<string, string>>;
   readonly corpus: Readonly<Record<string, string>>;
-  /** Ids of the corpus by the id of the query. Queries without any are left out of all metrics. */
+  /** For each query id, the ids of the relevant documents. Queries without any are left out of all metrics. */
   readonly relevant: Readonly<Record<string, readonly string[]>>;
 }
 
 /**
- * The task of finding, for each query, the documents that share a row with it. The documents of all rows are the
- * corpus; row i of both belongs together.
+ * Makes a retrieval task of pairs: `documents[i]` is relevant for `queries[i]`. The corpus is all documents. Equal
+ * texts become one query or one document.
  */
 export function retrievalTask(queries: readonly string[], documents: readonly string[]): RetrievalTask {
   const corpusIds = idsOf(documents);
@@ -43,7 +43,7 @@ export function retrievalTask(queries: readonly string[], documents: readonly st
   return { queries: byId(queryIds), corpus: byId(corpusIds), relevant };
 }
 
-/** An id for each different text. */
+/** Gives each distinct text an id. */
 function idsOf(texts: readonly string[]): Map<string, string> {
   return new Map([...new Set(texts)].map((text, index) => [text, `#${index}`]));
 }
@@ -52,7 +52,7 @@ function byId(ids: ReadonlyMap<string, string>): Record<string, string> {
   return Object.fromEntries([...ids].map(([text, id]) => [id, text]));
 }
 
-/** A way to find documents. It gives one ranking for each of its names. */
+/** A retriever. It returns one ranking for each of its names. */
 export interface FirstStage {
   /** `cosine`, `dot`, `maxsim`, `bm25`: the prefixes of the names of its metrics. */
   readonly names: readonly string[];
@@ -64,17 +64,17 @@ export interface FirstStage {
 
 /** Documents as a {@link FirstStage} gets them. */
 export interface CorpusBlocks {
-  /** Documents of a ranking that count. */
+  /** How many documents a ranking should have. */
   readonly topK: number;
   readonly signal: AbortSignal | undefined;
-  /** May be iterated again and again. */
+  /** The texts of the corpus in blocks. May be iterated several times. */
   readonly blocks: Iterable<readonly string[]>;
 }
 
-/** Documents whose vectors are held at once. */
+/** How many documents' vectors are in memory at once. */
 const blockDocuments = 4096;
 
-/** Search by one vector for each text. @param similarities default cosine */
+/** Dense retrieval: one vector per text. @param similarities one ranking each; default cosine */
 export function denseStage(
   embed: EmbedTexts,
   similarities: readonly SimilarityFunction[] = ['cosine'],
@@ -84,63 +84,65 @@ export function denseStage(
   return {
     names: similarities,
     async search(queries, { topK, signal, blocks }) {
-      const asked = await embedQueries(queries, { as: 'query', signal });
+      const queryVectors = await embedQueries(queries, { as: 'query', signal });
       return bestOfBlocks(blocks, similarities, queries, topK, async (documents) => {
         const vectors = await embedDocuments(documents, { as: 'document', signal });
         const found: SearchHit[][][] = [];
         for (const similarity of similarities)
-          found.push(await semanticSearch(asked, vectors, { topK, similarity, signal }));
+          found.push(await semanticSearch(queryVectors, vectors, { topK, similarity, signal }));
         return found;
       });
     },
   };
 }
 
-/** Search by sparse vectors. A document that shares no term with a query has the score 0, after all others. */
+/** Sparse retrieval. Documents that share no term with a query score 0 and are ranked last. */
 export function sparseStage(embedder: SparseEmbedder): FirstStage {
   return {
     names: ['dot'],
     async search(queries, { topK, signal, blocks }) {
-      const asked = (await embedder.embedQuery(queries, { signal })).vectors;
+      const queryVectors = (await embedder.embedQuery(queries, { signal })).vectors;
       return bestOfBlocks(blocks, ['dot'], queries, topK, async (documents) => {
         const { vectors } = await embedder.embedDocuments(documents, { signal });
         const index = await createSparseIndex(vectors, { signal });
         const found: SearchHit[][] = [];
-        for (const query of asked)
-          found.push(withoutScore(await index.search(query, { topK, signal }), documents.length, topK));
+        for (const query of queryVectors)
+          found.push(withZeroScores(await index.search(query, { topK, signal }), documents.length, topK));
         return [found];
       });
     },
   };
 }
 
-/** Fills a ranking with the first rows that are not in it: all have the score 0. */
-function withoutScore(hits: SearchHit[], rows: number, topK: number): SearchHit[] {
+/** Fills a ranking up to `topK` with documents that are not in it, with a score of 0. */
+function withZeroScores(hits: SearchHit[], rows: number, topK: number): SearchHit[] {
   const found = new Set(hits.map(({ row }) => row));
   for (let row = 0; row < rows && hits.length < topK; row += 1) if (!found.has(row)) hits.push({ row, score: 0 });
   return hits;
 }
 
-/** Search by late interaction, every document compared. */
+/** Retrieval by late interaction. Every document is compared with every query, without an index. */
 export function lateInteractionStage(embedder: MultiVectorEmbedder): FirstStage {
   const { similarity } = embedder;
   const names = [similarity === 'max' ? 'maxsim' : 'meanmaxsim'];
   return {
     names,
     async search(queries, { topK, signal, blocks }) {
-      const asked = (await embedder.embedQuery(queries, { signal })).vectors;
+      const queryVectors = (await embedder.embedQuery(queries, { signal })).vectors;
       return bestOfBlocks(blocks, names, queries, topK, async (documents) => {
         const { vectors } = await embedder.embedDocuments(documents, { signal });
         const found: SearchHit[][] = [];
         for (let query = 0; query < queries.length; query += 1)
-          found.push(await searchByMaxSimilarity(matrixOfText(asked, query), vectors, { topK, similarity, signal }));
+          found.push(
+            await searchByMaxSimilarity(matrixOfText(queryVectors, query), vectors, { topK, similarity, signal }),
+          );
         return [found];
       });
     },
   };
 }
 
-/** Search by words, without a model. */
+/** Retrieval by BM25, without a model. */
 export function bm25Stage(): FirstStage {
   return {
     names: ['bm25'],
@@ -156,7 +158,7 @@ export function bm25Stage(): FirstStage {
   };
 }
 
-/** Searches block after block, and keeps the best of each name and query. */
+/** Searches block by block, and keeps the `topK` best hits for each name and query. */
 async function bestOfBlocks(
   blocks: Iterable<readonly string[]>,
   names: readonly string[],
@@ -178,7 +180,7 @@ async function bestOfBlocks(
   return best;
 }
 
-/** What {@link evaluateSearch} has measured. */
+/** The result of {@link evaluateSearch}. */
 export interface SearchEvaluation extends Evaluation {
   readonly metrics: Readonly<Record<string, number>>;
 }
@@ -186,11 +188,12 @@ export interface SearchEvaluation extends Evaluation {
 /** Options of {@link evaluateSearch}. */
 export interface EvaluateSearchOptions extends RetrievalMetricOptions {
   /**
-   * Whether the rankings of all first stages are fused, by reciprocal ranks, into one more: `hybrid`.
+   * Whether the rankings of all first stages are also fused by reciprocal rank fusion. The metrics of the fused ranking
+   * are called `hybrid`.
    * @default false
    */
   readonly hybrid?: boolean | undefined;
-  /** Reorders the best documents: a reranker, or a model of late interaction. Its metrics are called `reranked`. */
+  /** A reranker or a late-interaction model that reorders the best documents. Its metrics are called `reranked`. */
   readonly reranker?:
     | {
         rank(
@@ -201,28 +204,29 @@ export interface EvaluateSearchOptions extends RetrievalMetricOptions {
       }
     | undefined;
   /**
-   * Documents of each query that the reranker gets, and that are fused.
+   * How many documents per query are fused and reranked.
    * @default 100
    */
   readonly candidates?: number | undefined;
   /**
-   * Further documents, which answer no query.
+   * Further documents, which are relevant for no query.
    * @default none
    */
   readonly distractors?: readonly string[] | undefined;
   readonly signal?: AbortSignal | undefined;
-  /** Called after each query that was reranked. */
+  /** Called after each reranked query. */
   readonly onProgress?: ((progress: { readonly queries: number; readonly total: number }) => void) | undefined;
 }
 
 /**
- * Searches a corpus for each query in several stages, and measures each: `retrievalMetrics` by the names of the first
- * stages, such as `cosine_ndcg@10`, then of `hybrid`, then of `reranked`. `score` is NDCG at 10 of the last stage. Equal
- * scores are ranked by id, ascending as strings, as in `InformationRetrievalEvaluator` of sentence-transformers. Holds
- * the texts, and the vectors of 4,096 documents.
- * @param stages at least one; the reranker gets what `hybrid` found, else the first
- * @throws SentvecError `invalid-argument` when no query has a relevant document, and for names that two stages have;
- * what the models throw, `aborted`
+ * Searches a corpus for each query in several stages, and computes `retrievalMetrics` for each stage. Metrics are
+ * prefixed with the name of the stage, such as `cosine_ndcg@10`; fusion and reranking have the prefixes `hybrid` and
+ * `reranked`. `score` is NDCG at 10 of the last stage. Documents with equal scores are ranked by id, ascending as
+ * strings, as in `InformationRetrievalEvaluator` of sentence-transformers. Memory: all texts, and the vectors of 4,096
+ * documents.
+ * @param stages at least one. The reranker gets the fused ranking, or without `hybrid` the first ranking
+ * @throws SentvecError `invalid-argument` when no query has a relevant document, or when two stages have the same name;
+ * `aborted`; errors of the models
  */
 export async function evaluateSearch(
   task: RetrievalTask,
@@ -243,7 +247,12 @@ export async function evaluateSearch(
   if (candidates !== Infinity) checkCount(candidates, 'candidates');
   const names = stages.flatMap((stage) => stage.names);
   if (names.length === 0 || new Set(names).size < names.length)
-    throw new SentvecError('invalid-argument', `The first stages are called ${names.join(', ')}: name each once.`);
+    throw new SentvecError(
+      'invalid-argument',
+      names.length === 0
+        ? 'There is no stage to evaluate. Give at least one.'
+        : `Two stages have the same name: ${names.join(', ')}. Give each stage its own name.`,
+    );
   const { texts, rowOf } = sortById(task.corpus, distractors);
   const judged = Object.entries(task.queries).flatMap(([id, text]) => {
     const ids = Object.hasOwn(task.relevant, id) ? task.relevant[id]! : [];
@@ -262,7 +271,7 @@ export async function evaluateSearch(
       metrics[`${name}_${metric}`] = value;
     last = name;
   };
-  if (queries.length === 0) retrievalMetrics([], metricOptions); // Throws, since there is nothing to measure.
+  if (queries.length === 0) retrievalMetrics([], metricOptions); // Throws: no query has a relevant document.
   const corpus: CorpusBlocks = {
     topK: hybrid || reranker ? Math.max(depth, candidates) : depth,
     signal,
@@ -301,14 +310,14 @@ export async function evaluateSearch(
   return { score: metrics[`${last}_ndcg@10`] ?? Math.max(...Object.values(metrics)), metrics };
 }
 
-/** Documents in the order of their ids, in which a search keeps equal scores; those without an id come last. */
+/** Sorts documents by id, so that the search, which is stable, ranks equal scores by id. Distractors come last. */
 function sortById(
   corpus: Readonly<Record<string, string>>,
   distractors: readonly string[],
 ): { readonly texts: readonly string[]; readonly rowOf: ReadonlyMap<string, number> } {
   const ids = Object.keys(corpus).sort();
-  const there = new Set(Object.values(corpus));
-  const others = [...new Set(distractors)].filter((text) => !there.has(text));
+  const inCorpus = new Set(Object.values(corpus));
+  const others = [...new Set(distractors)].filter((text) => !inCorpus.has(text));
   return {
     texts: [...ids.map((id) => corpus[id]!), ...others],
     rowOf: new Map(ids.map((id, row) => [id, row])),
@@ -316,8 +325,7 @@ function sortById(
 }
 
 /**
- * Search for each query by vectors, embedded as such: the metrics of `retrievalMetrics` by the names of the
- * similarities; `score` is NDCG at 10 of the model's own similarity.
+ * Evaluates dense retrieval with one similarity: `retrievalMetrics` with its name as the prefix. `score` is NDCG at 10.
  */
 export function evaluateRetrieval(
   embed: EmbedTexts,

@@ -1,4 +1,4 @@
-// Evaluators of models that score pairs of texts: rerankers, and models of late interaction.
+// Evaluators of models that score pairs of texts: rerankers and late-interaction models.
 import { pearsonCorrelation, rowOf, spearmanCorrelation, type Matrix, type TextPair } from '@sentvec/core';
 import type { ScorePairs } from '../embed-texts.ts';
 import type { Evaluation } from '../training-request.ts';
@@ -7,8 +7,9 @@ import { meanOfRankings, type RerankingSample } from './search.ts';
 import type { LabelledPairs, ScoredPairs, Triplets } from './similarity.ts';
 
 /**
- * Correlation of the scores of pairs with people's: Spearman's is `score`. As `CrossEncoderCorrelationEvaluator` of
- * sentence-transformers, when the scores are those after the model's activation: Pearson's depends on it.
+ * Correlates the model's scores of pairs with gold scores: Spearman (`score`) and Pearson. Follows
+ * `CrossEncoderCorrelationEvaluator` of sentence-transformers. To get its Pearson correlation, apply the model's
+ * activation to the scores.
  */
 export async function evaluatePairCorrelation(
   score: ScorePairs,
@@ -19,7 +20,7 @@ export async function evaluatePairCorrelation(
   return { score: spearman, metrics: { spearman, pearson: pearsonCorrelation(found, scores) } };
 }
 
-/** Share of anchors that score higher with their positive than with their negative. */
+/** Accuracy: the share of anchors that score higher with their positive than with their negative. */
 export async function evaluatePairTriplets(
   score: ScorePairs,
   { anchors, positives, negatives }: Triplets,
@@ -31,8 +32,9 @@ export async function evaluatePairTriplets(
 }
 
 /**
- * Whether a threshold on the score separates pairs that match (1) from others (0): average precision is `score`; best
- * accuracy, best F1. As `CrossEncoderClassificationEvaluator` of sentence-transformers for one label.
+ * Evaluates how well a threshold on the score separates positive pairs (1) from negative ones (0): average precision
+ * (`score`), best accuracy and best F1. Follows `CrossEncoderClassificationEvaluator` of sentence-transformers for one
+ * label.
  */
 export async function evaluatePairBinary(
   score: ScorePairs,
@@ -45,9 +47,9 @@ export async function evaluatePairBinary(
 }
 
 /**
- * Orders the documents of each query: mean average precision (`score`), MRR and NDCG at 10. As
- * `CrossEncoderRerankingEvaluator` of sentence-transformers: a query without an answer counts 0, and one with answers
- * alone counts too.
+ * Ranks the documents of each query: mean average precision (`score`), MRR and NDCG at 10. Follows
+ * `CrossEncoderRerankingEvaluator` of sentence-transformers: a query without positives scores 0, and a query without
+ * negatives counts too.
  */
 export function evaluatePairReranking(score: ScorePairs, samples: readonly RerankingSample[]): Promise<Evaluation> {
   return meanOfRankings(samples, async (query, documents) =>
@@ -56,30 +58,30 @@ export function evaluatePairReranking(score: ScorePairs, samples: readonly Reran
 }
 
 /**
- * How often the label with the highest score is the right one: accuracy (`score`), and the mean F1 of the labels
- * that occur, as the right one or a chosen one. As
- * `CrossEncoderClassificationEvaluator` of sentence-transformers.
- * @param classes the number of the right label of each pair
+ * Predicts the label with the highest score: accuracy (`score`), and macro F1 over all labels that are predicted or
+ * correct at least once. Follows `CrossEncoderClassificationEvaluator` of sentence-transformers.
+ * @param pairs `classes` has the index of the correct label of each pair
  */
 export async function evaluatePairClassification(
   score: ScorePairs,
-  { first, second, classes }: Omit<LabelledPairs, 'labels'> & { readonly classes: ArrayLike<number> },
+  pairs: Omit<LabelledPairs, 'labels'> & { readonly classes: ArrayLike<number> },
 ): Promise<Evaluation> {
+  const { first, second, classes } = pairs;
   const found = await score(pairsOf(first, second));
-  const chosen = first.map((_, row) => largestAt(rowOf(found, row)));
-  const right = chosen.filter((label, row) => label === classes[row]).length / first.length;
-  const occurring = [...new Set([...chosen, ...Array.from(classes)])];
+  const predicted = first.map((_, row) => indexOfLargest(rowOf(found, row)));
+  const right = predicted.filter((label, row) => label === classes[row]).length / first.length;
+  const occurring = [...new Set([...predicted, ...Array.from(classes)])];
   const f1s = occurring.map((label) => {
-    const both = chosen.filter((each, row) => each === label && classes[row] === label).length;
+    const both = predicted.filter((each, row) => each === label && classes[row] === label).length;
     const either =
-      chosen.filter((each) => each === label).length + Array.from(classes).filter((each) => each === label).length;
+      predicted.filter((each) => each === label).length + Array.from(classes).filter((each) => each === label).length;
     return (2 * both) / either;
   });
   const macro = f1s.reduce((sum, f1) => sum + f1, 0) / f1s.length;
   return { score: right, metrics: { accuracy: right, f1_macro: macro } };
 }
 
-function largestAt(values: Float32Array): number {
+function indexOfLargest(values: Float32Array): number {
   return values.reduce((best, value, at) => (value > values[best]! ? at : best), 0);
 }
 

@@ -1,18 +1,18 @@
-// Evaluators of orders: reranking of lists, finding paraphrases among all texts.
+// Evaluators of rankings: reranking the documents of a query, and mining paraphrases.
 import { paraphraseMining, similarity as similarityMatrix, type SimilarityFunction } from '@sentvec/core';
 import { checkOptionNames } from '@sentvec/platform';
 import { withPrompt, type EmbedTexts, type SearchPrompts } from '../embed-texts.ts';
 import type { Evaluation } from '../training-request.ts';
 import { averagePrecision, bestF1, discountedGain, rankLabels } from './ranked-labels.ts';
 
-/** A query with documents that answer it and others that do not. */
+/** A query with relevant (positive) and irrelevant (negative) documents. */
 export interface RerankingSample {
   readonly query: string;
   readonly positive: readonly string[];
   readonly negative: readonly string[];
 }
 
-/** A sample for each different query, of rows with a query, a document, and 1 when it answers or 0 when it does not. */
+/** Groups rows by query, one sample per distinct query. The label of a row is 1 if its document is relevant, else 0. */
 export function rerankingSamples(
   queries: readonly string[],
   documents: readonly string[],
@@ -28,8 +28,9 @@ export function rerankingSamples(
 }
 
 /**
- * Orders the documents of each query: mean average precision (`score`), MRR and NDCG at k, default 10. As
- * `RerankingEvaluator` of sentence-transformers.
+ * Ranks the documents of each query: mean average precision (`score`), MRR and NDCG at k. Follows `RerankingEvaluator`
+ * of sentence-transformers.
+ * @param k default 10
  */
 export async function evaluateReranking(
   embed: EmbedTexts,
@@ -42,18 +43,23 @@ export async function evaluateReranking(
   const { queryPrompt, corpusPrompt } = prompts;
   const [embedQuery, embedDocuments] = [withPrompt(embed, queryPrompt), withPrompt(embed, corpusPrompt)];
   const scoresOf = async (query: string, documents: readonly string[]): Promise<Float32Array> => {
-    const asked = await embedQuery([query], { as: 'query' });
-    return similarityMatrix(asked, await embedDocuments(documents, { as: 'document' }), similarity).data;
+    const queryVector = await embedQuery([query], { as: 'query' });
+    return similarityMatrix(queryVector, await embedDocuments(documents, { as: 'document' }), similarity).data;
   };
-  return meanOfRankings(withBoth(samples), scoresOf, k);
+  return meanOfRankings(withPositivesAndNegatives(samples), scoresOf, k);
 }
 
-/** The samples with an answer and another document: those that `RerankingEvaluator` of sentence-transformers counts. */
-export function withBoth(samples: readonly RerankingSample[]): RerankingSample[] {
+/**
+ * The samples with at least one positive and one negative: `RerankingEvaluator` of sentence-transformers skips others.
+ */
+export function withPositivesAndNegatives(samples: readonly RerankingSample[]): RerankingSample[] {
   return samples.filter(({ positive, negative }) => positive.length > 0 && negative.length > 0);
 }
 
-/** The same by any scores of a query's documents: the mean over all queries. One without an answer counts 0. */
+/**
+ * Ranks the documents of each query by `scoresOf`, and averages the metrics over all queries. A query without positives
+ * scores 0.
+ */
 export async function meanOfRankings(
   samples: readonly RerankingSample[],
   scoresOf: (query: string, documents: readonly string[]) => Promise<ArrayLike<number>>,
@@ -76,13 +82,13 @@ export async function meanOfRankings(
   return { score: totals.map, metrics: totals };
 }
 
-/** Texts, and which pairs of them (by row) say the same. */
+/** Texts, and which of them (by row) are paraphrases of each other. */
 export interface ParaphraseTask {
   readonly texts: readonly string[];
   readonly duplicates: readonly (readonly [number, number])[];
 }
 
-/** The task of finding, among all different texts of both columns, the pairs that share a row. */
+/** Makes a paraphrase task of pairs: `first[i]` and `second[i]` are paraphrases. Equal texts become one. */
 export function paraphraseTask(first: readonly string[], second: readonly string[]): ParaphraseTask {
   const texts = [...new Set([...first, ...second])];
   const rowOf = new Map(texts.map((text, row) => [text, row]));
@@ -91,8 +97,9 @@ export function paraphraseTask(first: readonly string[], second: readonly string
 }
 
 /**
- * Finds the paraphrases among all pairs: average precision (`score`), best F1 with its precision, recall and threshold.
- * Pairs that mining does not return count as not found. As `ParaphraseMiningEvaluator` of sentence-transformers.
+ * Mines paraphrases among all texts: average precision (`score`), and best F1 with its precision, recall and threshold.
+ * Paraphrases that mining does not return lower the recall. Follows `ParaphraseMiningEvaluator` of
+ * sentence-transformers.
  */
 export async function evaluateParaphrases(
   embed: EmbedTexts,

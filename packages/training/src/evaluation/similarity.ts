@@ -1,10 +1,10 @@
-// Evaluators of the similarities of pairs and triplets: semantic textual similarity, triplets, binary classification.
+// Evaluators of similarities: semantic textual similarity (STS), triplets, binary classification of pairs.
 import { embeddingSimilarity, pairwiseSimilarity, similarityFunctions, type SimilarityFunction } from '@sentvec/core';
 import type { EmbedTexts } from '../embed-texts.ts';
 import type { Evaluation } from '../training-request.ts';
 import { averagePrecision, bestAccuracy, bestF1, rankLabels } from './ranked-labels.ts';
 
-/** Pairs of texts with how similar people find them. */
+/** Pairs of texts with a gold similarity score each. */
 export interface ScoredPairs {
   readonly first: readonly string[];
   readonly second: readonly string[];
@@ -12,9 +12,9 @@ export interface ScoredPairs {
 }
 
 /**
- * Semantic textual similarity: correlation of similarities with people's scores. `score` is Spearman's for the model's
- * own similarity; `metrics` has Spearman's and Pearson's for all four. As `EmbeddingSimilarityEvaluator` of
- * sentence-transformers.
+ * Semantic textual similarity: correlates similarities of vectors with gold scores. `score` is the Spearman correlation
+ * for `similarity`; `metrics` has the Spearman and Pearson correlations for all four similarity functions. Follows
+ * `EmbeddingSimilarityEvaluator` of sentence-transformers.
  */
 export async function evaluateSts(
   embed: EmbedTexts,
@@ -25,7 +25,7 @@ export async function evaluateSts(
   return { score: metrics[`spearman_${similarity}`], metrics: { ...metrics } };
 }
 
-/** Texts of which the positive should be nearer to the anchor than the negative is. */
+/** Triplets: `positives[i]` should be nearer to `anchors[i]` than `negatives[i]` is. */
 export interface Triplets {
   readonly anchors: readonly string[];
   readonly positives: readonly string[];
@@ -33,8 +33,8 @@ export interface Triplets {
 }
 
 /**
- * The share of triplets in the right order, by each similarity; `score` by the model's own. As `TripletEvaluator` of
- * sentence-transformers.
+ * The share of triplets whose positive is nearer than their negative, for all four similarity functions. `score` is
+ * that of `similarity`. Follows `TripletEvaluator` of sentence-transformers.
  */
 export async function evaluateTriplets(
   embed: EmbedTexts,
@@ -63,9 +63,9 @@ export interface LabelledPairs {
 }
 
 /**
- * Whether a threshold on the similarity separates matches from others: best accuracy, best F1 with its precision and
- * recall, average precision, for all four similarities; `score` is the average precision of the model's own. As
- * `BinaryClassificationEvaluator` of sentence-transformers.
+ * Evaluates how well a threshold on the similarity separates positive pairs from negative ones: best accuracy, best F1
+ * with its precision and recall, and average precision, for all four similarity functions. `score` is the average
+ * precision of `similarity`. Follows `BinaryClassificationEvaluator` of sentence-transformers.
  */
 export async function evaluateBinaryClassification(
   embed: EmbedTexts,

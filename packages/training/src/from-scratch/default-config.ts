@@ -1,9 +1,9 @@
-// The configuration of a new model, where the caller leaves it open.
+// Default configurations of models that are made from scratch.
 
-/** Sizes of the transformers that are made from scratch: large enough to learn, small enough for a CPU. */
+/** Default sizes of new transformers: small enough to train on a CPU. */
 const [width, layers, heads, intermediate] = [256, 4, 4, 1024];
 
-/** The tokenizer's `[PAD]` is its first piece. */
+/** `[PAD]` is the first piece of the learnt vocabulary. */
 const paddingId = 0;
 
 const bert = {
@@ -19,8 +19,9 @@ const bert = {
 };
 
 /**
- * A `config.json` without `vocab_size`, with the keys of transformers and a position for each of `maxLength` tokens.
- * For an unknown architecture, only the keys that all have: reading the folder reports what is missing.
+ * The default `config.json` of a model type, with the keys of transformers but without `vocab_size`. It has positions
+ * for `maxLength` tokens. For an unknown model type it has only `model_type`; reading the folder then reports the
+ * missing keys.
  */
 export function defaultConfig(modelType: string, maxLength: number): Readonly<Record<string, unknown>> {
   const own = defaults.get(modelType)?.(maxLength) ?? {};
@@ -29,7 +30,7 @@ export function defaultConfig(modelType: string, maxLength: number): Readonly<Re
 
 type ConfigOfLength = (maxLength: number) => Readonly<Record<string, unknown>>;
 
-/** Numbering of positions begins after the padding's id. */
+/** RoBERTa numbers positions from `paddingId + 1`. */
 const roberta: ConfigOfLength = (maxLength) => ({
   ...bert,
   max_position_embeddings: maxLength + paddingId + 1,

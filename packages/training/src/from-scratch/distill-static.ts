@@ -1,5 +1,5 @@
-// A static model out of any other: the vector of each token alone, made small by principal components and weighted by
-// how rare the token is. Hundreds of times faster than the model it is made of, and a start for contrastive tuning.
+// Distils an embedder into a StaticEmbedding: it embeds each token of the vocabulary alone, reduces the vectors by PCA,
+// and weights each by how rare its token is. The result can be fine-tuned.
 import {
   createEmbedder,
   memoryModel,
@@ -19,16 +19,16 @@ import { tokenFrequencies } from './initial-weights.ts';
 
 /** Options of {@link distillStatic}. */
 export interface DistillStaticOptions {
-  /** Entries of a vector; more than the model's vectors have means all of them. @default 256 */
+  /** Dimension of the static vectors, at most that of the model's vectors. @default 256 */
   readonly dimension?: number | undefined;
   /**
-   * Texts as they will be embedded, which say how frequent each token is.
-   * @default by Zipf's law: the n-th id is the n-th most frequent, as in most vocabularies
+   * Texts like those that will be embedded. Token frequencies are counted in them.
+   * @default frequencies follow Zipf's law, with token ids in descending order of frequency, as in most vocabularies
    */
   readonly texts?: Iterable<string> | undefined;
   /**
-   * `a` of the weight a / (a + probability) of a token (SIF: Arora et al., 2017): the smaller, the less do frequent
-   * tokens count. Above 0.
+   * The parameter `a` of the token weight a / (a + probability) (SIF: Arora et al., 2017). The smaller it is, the less
+   * weight frequent tokens get. Above 0.
    * @default 1e-3
    */
   readonly smoothing?: number | undefined;
@@ -38,12 +38,11 @@ export interface DistillStaticOptions {
 }
 
 /**
- * Distils a model into a StaticEmbedding, as model2vec does (Tulkens and van Dongen, 2024): each token of the
- * vocabulary goes through the model alone, between its special tokens; principal components make the vectors small;
- * frequent tokens get small weights. The folder, in memory, is one of sentence-transformers, and can be trained
- * further.
+ * Distils a model into a StaticEmbedding, as model2vec does (Tulkens and van Dongen, 2024): the model embeds each token
+ * of the vocabulary alone, between the special tokens; PCA reduces the dimension; frequent tokens get small weights.
+ * The result is a sentence-transformers folder in memory, which can be trained further.
  * @returns a folder with one StaticEmbedding and a Normalize
- * @throws SentvecError `invalid-argument`, `aborted`, and what the embedder throws
+ * @throws SentvecError `invalid-argument`; `aborted`; errors of the embedder
  */
 export async function distillStatic(embedder: Embedder, options: DistillStaticOptions = {}): Promise<ModelFiles> {
   const names = { dimension: true, texts: true, smoothing: true, signal: true, onProgress: true } as const;
@@ -74,7 +73,7 @@ export async function distillStatic(embedder: Embedder, options: DistillStaticOp
   });
 }
 
-/** The model's vector of each token id, as if it were all of a text. */
+/** Embeds each token id as a text of that one token. */
 async function tokenVectors(
   embedder: Embedder,
   signal: AbortSignal | undefined,
@@ -82,8 +81,8 @@ async function tokenVectors(
 ): Promise<Matrix> {
   const { prefix, suffix } = embedder.tokenizer.specialTokens;
   const length = prefix.length + 1 + suffix.length;
-  // Its texts are ids. It is not disposed: its parts belong to the model.
-  const ofIds = createEmbedder({
+  // The "texts" of this embedder are token ids. It is not disposed, because its parts belong to the original embedder.
+  const idEmbedder = createEmbedder({
     model: embedder.model,
     encoder: embedder.encoder,
     head: embedder.head,
@@ -99,21 +98,24 @@ async function tokenVectors(
   const { vocabularySize } = embedder.tokenizer;
   const count = Math.min(vocabularySize, embedder.encoder.vocabularySize ?? vocabularySize);
   const ids = Array.from({ length: count }, (_, id) => String(id));
-  const { vectors } = await ofIds.embed(ids, {
+  const { vectors } = await idEmbedder.embed(ids, {
     signal,
     onProgress: ({ rows }) => onProgress?.({ tokens: rows, of: count }),
   });
   return vectors;
 }
 
-/** Zipf's law: the probability of the n-th of `count` things, n from 1, in proportion to 1 / (n + 1). */
+/** Zipf's law: the probability of rank n (from 1) of `count` is proportional to 1 / (n + 1). */
 function zipf(count: number): Float64Array {
   const shares = Float64Array.from({ length: count }, (_, rank) => 1 / (rank + 2));
   const total = shares.reduce((sum, share) => sum + share, 0);
   return shares.map((share) => share / total);
 }
 
-/** The rows less their mean, along the directions in which they vary most (Pearson, 1901; Hotelling, 1933). */
+/**
+ * Principal component analysis (Pearson, 1901; Hotelling, 1933): projects the centred rows on the first `dimension`
+ * components.
+ */
 async function principalComponents(
   { data, rows, cols }: Matrix,
   dimension: number,

@@ -1,6 +1,6 @@
 /**
- * Folders of rerankers, sparse models and models of late interaction that are made of an encoder: its weights, and a
- * head that is to be trained. In the layout of sentence-transformers 6, in memory.
+ * Makes rerankers, sparse embedders and late-interaction models from an encoder: it keeps the weights of the encoder
+ * and adds a head to be trained. The result is a model folder in memory, in the layout of sentence-transformers 6.
  */
 import { readEncoder, type EncoderDefinition } from '@sentvec/architectures';
 import {
@@ -44,30 +44,31 @@ const classes: Readonly<Record<string, ClassificationClass>> = {
   'xlm-roberta-xl': { name: 'XLMRobertaXL', prefix: 'roberta' },
 };
 
-/** Heads whose first layer belongs to the encoder, by what its name begins with. */
+/** Names of head layers that transformers stores inside the encoder. */
 const insideEncoder = /^pooler(?:\.|$)/u;
 
-/** Files of a tokenizer, beside `config.json`. */
+/** File names of a tokenizer. */
 export const tokenizerFiles: readonly RegExp[] = [
   /^(tokenizer|tokenizer_config|special_tokens_map|added_tokens|vocab|unigram|chat_template)\.json$/,
   /^(vocab\.txt|merges\.txt|chat_template\.jinja|.+\.model)$/,
 ];
 
-/** The terms of the base model, which hold for what is made of it. */
+/** File names of a licence. The licence of the base model applies to models made from it. */
 export const licenceFiles: RegExp = /^(LICEN[CS]E|NOTICE|COPYING)/iu;
 
 /** Options of {@link withFreshScores}. */
 export interface FreshScoresOptions {
-  /** Names of what the model gives a score for. @default ['LABEL_0'] */
+  /** Names of the labels that the model scores. @default ['LABEL_0'] */
   readonly labels?: readonly string[] | undefined;
-  /** Of the random weights. @default 42 */
+  /** Seed of the random weights. @default 42 */
   readonly seed?: number | undefined;
 }
 
 /**
- * A reranker of an encoder's weights and a head of random ones, as transformers begins with: normal with deviation
- * 0.02. Layers of the head that the encoder's file has already, BERT's pooler for example, keep their weights.
- * @param files an embedder, or a plain folder of an encoder
+ * Makes a reranker: the weights of an encoder and a new classification head. The head is initialized as in
+ * transformers, with normal weights of standard deviation 0.02. Head layers that the folder already has, such as BERT's
+ * pooler, keep their weights.
+ * @param files a folder of an embedder or of a plain encoder
  * @throws SentvecError `unsupported-model` for an architecture without such a head
  */
 export async function withFreshScores(files: ModelFiles, options: FreshScoresOptions = {}): Promise<ModelFiles> {
@@ -75,7 +76,7 @@ export async function withFreshScores(files: ModelFiles, options: FreshScoresOpt
   const { labels = ['LABEL_0'], seed = 42 } = options;
   const { encoderFiles, definition, config, carried, reading } = await readBase(files);
   const modelType = definition.modelType;
-  // Refuses an architecture without a head, with the names of those that have one.
+  // Throws for an architecture without a classification head, and lists those that have one.
   const layers = await classificationHeadLayers(encoderFiles);
   const ofClass = Object.hasOwn(classes, modelType) ? classes[modelType] : undefined;
   if (ofClass === undefined)
@@ -130,10 +131,10 @@ export async function withFreshScores(files: ModelFiles, options: FreshScoresOpt
 }
 
 /**
- * A sparse embedder of a model that predicts masked tokens: its scores of terms, of which the largest over the tokens
- * of a text counts (SPLADE: Formal et al., 2021). No weight is new.
- * @param files a plain folder of transformers (`…ForMaskedLM`)
- * @throws SentvecError `invalid-model` for an encoder without the head that predicts tokens
+ * Makes a sparse embedder from a masked language model: max pooling over the token logits of a text (SPLADE: Formal et
+ * al., 2021). All weights are those of the model.
+ * @param files a folder of transformers (`…ForMaskedLM`)
+ * @throws SentvecError `invalid-model` for an encoder without a masked-language-model head
  */
 export async function withTermWeights(files: ModelFiles): Promise<ModelFiles> {
   const { encoderFiles, config, definition, carried, reading } = await readBase(files);
@@ -143,7 +144,7 @@ export async function withTermWeights(files: ModelFiles): Promise<ModelFiles> {
     if (!SentvecError.is(cause, 'invalid-model')) throw cause;
     throw new SentvecError(
       'invalid-model',
-      `${files.name} has no head that predicts masked tokens, which a sparse embedder is made of. Take a model of a class …ForMaskedLM, such as bert-base-uncased. ${cause.message}`,
+      `${files.name} has no masked-language-model head, which a sparse embedder needs. Use a model of a class …ForMaskedLM, such as bert-base-uncased. ${cause.message}`,
       { file: files.name },
       { cause },
     );
@@ -176,20 +177,20 @@ export async function withTermWeights(files: ModelFiles): Promise<ModelFiles> {
 
 /** Options of {@link withTokenVectors}. */
 export interface TokenVectorOptions {
-  /** Entries of a token's vector. @default 128 */
+  /** Dimension of a token's vector. @default 128 */
   readonly dimension?: number | undefined;
-  /** The most tokens of a query. @default 32 */
+  /** Maximum tokens of a query. @default 32 */
   readonly queryLength?: number | undefined;
-  /** The most tokens of a document. @default 180 */
+  /** Maximum tokens of a document. @default 180 */
   readonly documentLength?: number | undefined;
-  /** Of the random weights. @default 42 */
+  /** Seed of the random weights. @default 42 */
   readonly seed?: number | undefined;
 }
 
 /**
- * A model of late interaction of an encoder's weights and a layer of random ones, which makes the vector of each token
- * shorter (ColBERT: Khattab and Zaharia, 2020). Punctuation of documents gives no vectors.
- * @param files an embedder, or a plain folder of an encoder
+ * Makes a late-interaction model: the weights of an encoder and a new linear layer that reduces the dimension of token
+ * vectors (ColBERT: Khattab and Zaharia, 2020). Punctuation tokens of documents are masked.
+ * @param files a folder of an embedder or of a plain encoder
  * @throws SentvecError `unsupported-model`, `invalid-argument`
  */
 export async function withTokenVectors(files: ModelFiles, options: TokenVectorOptions = {}): Promise<ModelFiles> {
@@ -266,7 +267,7 @@ function withConfig(files: ModelFiles, config: unknown): ModelFiles {
   };
 }
 
-/** Whether a layer of a head has a bias: ModernBERT's say so in the configuration. */
+/** Whether a layer of a head has a bias. ModernBERT's configuration decides; other heads always have one. */
 function hasBias(
   config: Readonly<Record<string, unknown>>,
   modelType: string,
@@ -277,14 +278,14 @@ function hasBias(
   return config[kind === 'dense' ? 'classifier_bias' : 'norm_bias'] === true;
 }
 
-/** The encoder that a new head is put on. */
+/** The encoder that gets a new head. */
 interface BaseEncoder {
   readonly encoderFiles: ModelFiles;
   readonly definition: EncoderDefinition;
   readonly config: Readonly<Record<string, unknown>>;
   /** Files that stay as they are: those of the tokenizer, and the licence. */
   readonly carried: FolderFiles;
-  /** How texts are read before the tokenizer, as `sentence_bert_config.json` says it. */
+  /** Keys of `sentence_bert_config.json`: truncation and lower case. */
   readonly reading: { readonly max_seq_length?: number; readonly do_lower_case?: true };
 }
 
@@ -294,7 +295,7 @@ async function readBase(files: ModelFiles): Promise<BaseEncoder> {
   if (encoder === 'static')
     throw new SentvecError(
       'unsupported-model',
-      `${files.name} is a static embedding, which has no encoder to put another head on. Take a model with a transformer.`,
+      `${files.name} is a static embedding, which has no encoder for a new head. Use a model with a transformer.`,
       { file: files.name },
     );
   const definition = await readEncoder(encoderFiles);
@@ -317,7 +318,7 @@ function encoderTensors(definition: EncoderDefinition, prefix: string): Record<s
   return Object.fromEntries(named);
 }
 
-/** The terms of a base model, from the root of its folder and from that of its encoder. */
+/** The licence files of a base model, from the root of its folder and from the folder of its encoder. */
 export async function licenceOf(files: ModelFiles, encoderFiles: ModelFiles): Promise<FolderFiles> {
   return { ...(await filesNamed(encoderFiles, [licenceFiles])), ...(await filesNamed(files, [licenceFiles])) };
 }
@@ -327,18 +328,18 @@ async function filesNamed(files: ModelFiles, patterns: readonly RegExp[]): Promi
   return Object.fromEntries(await Promise.all(names.map(async (name) => [name, await files.read(name)] as const)));
 }
 
-/** The configuration of an encoder whose weights are float32 now, and have no adapters. */
+/** The configuration of an encoder after its weights were converted to float32. */
 function floatConfig(config: Readonly<Record<string, unknown>>): Readonly<Record<string, unknown>> {
   const { quantization_config: _, torch_dtype: __, auto_map: ___, ...rest } = config;
   return { ...rest, dtype: 'float32' };
 }
 
-/** A `config.json` that follows from that of the files. */
+/** Writes a `config.json` with the number format (2 or 2.0) of the `config.json` in `files`. */
 export async function configLike(files: ModelFiles, config: unknown): Promise<string> {
   return json(config, new TextDecoder().decode(await files.read('config.json')));
 }
 
-/** `modules.json`, of folders and the classes of their modules. */
+/** Content of `modules.json`. */
 function modules(...entries: readonly (readonly [path: string, type: string])[]): string {
   return json(
     entries.map(([path, type], idx) => ({ idx, name: String(idx), path, type: `sentence_transformers.${type}` })),

@@ -1,4 +1,4 @@
-// A new model for a domain: random weights, and a tokenizer that is learnt from its texts.
+// Makes a new embedder for a domain: random weights, and a tokenizer trained on texts of the domain.
 import { encoderNetwork } from '@sentvec/architectures';
 import {
   memoryModel,
@@ -16,33 +16,34 @@ import { trainWordPiece } from './word-piece-trainer.ts';
 /** Options of {@link fromScratch}. */
 export interface FromScratchOptions {
   /**
-   * `config.json` of the encoder with the keys of transformers, as far as it is not the default. `vocab_size` is set
-   * by the tokenizer.
-   * @default a BERT of 4 layers, 256 wide, 4 heads; with another `model_type` that architecture in about the same
-   * size, with `static-embedding` a StaticEmbedding of 256
+   * Keys of the encoder's `config.json`, named as in transformers; they override the defaults. `vocab_size` is always
+   * the size of the tokenizer's vocabulary.
+   * @default a BERT with 4 layers, hidden size 256 and 4 heads; another `model_type` gives that architecture in about
+   * the same size, `static-embedding` a StaticEmbedding of dimension 256
    */
   readonly config?: Readonly<Record<string, unknown>> | undefined;
-  /** Pieces of the tokenizer. @default 8000 */
+  /** Maximum size of the tokenizer's vocabulary. @default 8000 */
   readonly vocabularySize?: number | undefined;
-  /** A StaticEmbedding always takes the mean. @default 'mean' */
+  /** A StaticEmbedding always uses mean pooling. @default 'mean' */
   readonly pooling?: PoolingMode | undefined;
-  /** The most tokens of a text. @default 128 */
+  /** Maximum tokens of a text. @default 128 */
   readonly maxLength?: number | undefined;
   /**
-   * How long the random vectors of tokens are. `equal`: about equally long. `idf`: in proportion to the token's
-   * inverse document frequency in the texts, so that a StaticEmbedding begins as a bag of tokens weighted by idf,
-   * which is a strong start: its cosine then goes by the rare tokens that two texts share.
+   * Norms of the random token vectors. `equal`: all about the same. `idf`: proportional to the inverse document
+   * frequency of the token in the texts. An untrained StaticEmbedding is then an idf-weighted bag of tokens: the cosine
+   * of two texts depends on the rare tokens that they share.
    * @default `idf` for `static-embedding`, else `equal`
    */
   readonly tokenNorms?: 'equal' | 'idf' | undefined;
-  /** Of the weights. @default 42 */
+  /** Seed of the weights. @default 42 */
   readonly seed?: number | undefined;
 }
 
 /**
- * A model for a domain that has no pretrained one: an encoder with random weights (normal with deviation 0.02, as
- * BERT's) and a WordPiece tokenizer learnt from the texts. A sentence-transformers folder in memory, to be trained.
- * @param texts what the tokenizer learns from
+ * Makes an untrained model, for a domain without a pretrained one: an encoder with random weights (normal with standard
+ * deviation 0.02, as in BERT) and a WordPiece tokenizer trained on the texts. The result is a sentence-transformers
+ * folder in memory.
+ * @param texts the texts that the tokenizer is trained on
  * @throws SentvecError `invalid-argument`, `unsupported-model` for a `model_type` that sentvec does not have
  */
 export async function fromScratch(
@@ -64,7 +65,7 @@ export async function fromScratch(
   const asked = options.config?.['model_type'];
   const modelType = typeof asked === 'string' ? asked : 'bert';
   const vocabulary = trainWordPiece(corpus, vocabularySize === undefined ? {} : { size: vocabularySize });
-  // MPNet has its padding at 1, whatever its configuration says.
+  // MPNet's padding id is 1, whatever its configuration says.
   if (modelType === 'mpnet') vocabulary.splice(0, 2, '[UNK]', '[PAD]');
   const config = { ...defaultConfig(modelType, maxLength), ...options.config, vocab_size: vocabulary.length };
   const tokenizer = {

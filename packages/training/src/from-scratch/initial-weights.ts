@@ -1,4 +1,4 @@
-// The weights that a new model begins with, and how frequent the tokens of texts are.
+// Initial weights of a new model, and token statistics of texts.
 import type { EncoderNetwork } from '@sentvec/architectures';
 import { javaScriptTokenizer, type TokenizerDefinition } from '@sentvec/core';
 import { Random } from '../random.ts';
@@ -10,8 +10,8 @@ interface InitialTensor {
 }
 
 /**
- * Matrices are random, normal with deviation 0.02; of vectors, those that scale a layer normalization are 1 and the
- * others 0.
+ * Initializes weights as BERT does: matrices are normal with standard deviation 0.02, scales of layer normalizations
+ * are 1, and biases are 0.
  */
 export function randomWeights(network: EncoderNetwork, seed: number): Record<string, InitialTensor> {
   const random = new Random(seed);
@@ -65,7 +65,7 @@ async function* tokenized(definition: TokenizerDefinition, texts: readonly strin
   await tokenizer.dispose();
 }
 
-/** Multiplies each row by its factor, as a share of the largest. */
+/** Multiplies each row by its factor divided by the largest factor. */
 export function scaleRows({ shape, data }: InitialTensor, factors: Float64Array): void {
   const width = shape[1]!;
   const largest = factors.reduce((most, factor) => Math.max(most, factor), 1e-12);

@@ -4,7 +4,7 @@ export type FolderFiles = Readonly<Record<string, Uint8Array | string>>;
 /**
  * The files of a StaticEmbedding followed by a Normalize, in the layout of sentence-transformers.
  * @param tokenizer content of tokenizer.json
- * @param files of the StaticEmbedding, beside the tokenizer
+ * @param files further files of the StaticEmbedding, such as its weights
  */
 export function staticFolder(tokenizer: unknown, files: FolderFiles): FolderFiles {
   const path = '0_StaticEmbedding';
@@ -21,15 +21,15 @@ export function settings(): string {
   return json({ prompts: {}, default_prompt_name: null, similarity_fn_name: 'cosine' });
 }
 
-/** A line of `modules.json`. */
+/** An entry of `modules.json`. */
 export function moduleEntry(idx: number, path: string, kind: string): Readonly<Record<string, string | number>> {
   return { idx, name: String(idx), path, type: `sentence_transformers.models.${kind}` };
 }
 
 /**
- * JSON as in the files of a model folder.
- * @param source another file with the same keys: numbers that are written as floats there, such as 2.0, are written as
- * floats here too, since transformers refuses an int where it expects a float
+ * Formats JSON for a file of a model folder.
+ * @param source JSON text with the same keys. Numbers that it writes as floats, such as 2.0, are written as floats here
+ * too, because transformers rejects an int where it expects a float
  */
 export function json(value: unknown, source = ''): string {
   const floats = new Map(

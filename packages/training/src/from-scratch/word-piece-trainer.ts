@@ -1,9 +1,9 @@
-// Learns the vocabulary of a WordPiece tokenizer from texts.
+// Trains the vocabulary of a WordPiece tokenizer on texts.
 import TinyQueue from 'tinyqueue';
 import { SentvecError } from '@sentvec/core';
 import { checkCount, checkOptionNames } from '@sentvec/platform';
 
-/** The special tokens of BERT, at the ids they have there by convention: the first ones. */
+/** The special tokens of BERT. They get the first ids. */
 const specialTokens = ['[PAD]', '[UNK]', '[CLS]', '[SEP]', '[MASK]'];
 
 /** Prefix of a piece that does not begin a word. */
@@ -11,16 +11,20 @@ const continuing = '##';
 
 /** Options of {@link trainWordPiece}. */
 export interface WordPieceOptions {
-  /** Pieces, special tokens included. Fewer when the texts have no more to merge. @default 8000 */
+  /**
+   * Maximum size of the vocabulary, including special tokens. It is smaller if no pairs are left to merge.
+   * @default 8000
+   */
   readonly size?: number | undefined;
   /** Pairs that occur less often are not merged. @default 2 */
   readonly minFrequency?: number | undefined;
 }
 
 /**
- * Learns a WordPiece vocabulary from texts: words as BERT's tokenizer cuts them (lower case, no accents, punctuation
- * apart), then the most frequent pair of neighbouring pieces is merged until there are enough (Sennrich et al., 2016,
- * as the tokenizers library trains WordPiece). Deterministic: of equally frequent pairs the first in code-point order.
+ * Trains a WordPiece vocabulary: splits texts into words as BERT's tokenizer does (lower case, no accents, punctuation
+ * separate), then repeatedly merges the most frequent pair of adjacent pieces (Sennrich et al., 2016), as the
+ * tokenizers library trains WordPiece. Deterministic: among equally frequent pairs, the first in UTF-16 order is
+ * merged.
  * @returns the pieces in the order of their ids, as in `vocab.txt`
  * @throws SentvecError `invalid-argument` when the texts have more characters than `size` has room for
  */
@@ -34,7 +38,7 @@ export function trainWordPiece(texts: Iterable<string>, options: WordPieceOption
   if (vocabulary.length > size) {
     throw new SentvecError(
       'invalid-argument',
-      `The texts have ${alphabet.length} different characters; a vocabulary of ${size} is too small for them.`,
+      `The texts need ${alphabet.length} single-character pieces and ${specialTokens.length} special tokens, but the vocabulary size is ${size}. Make it larger.`,
     );
   }
   const known = new Set(vocabulary);
@@ -79,11 +83,11 @@ function piecesOf(word: string): string[] {
   return Array.from(word, (character, index) => (index === 0 ? character : continuing + character));
 }
 
-/** How often pieces are neighbours, kept up to date while pairs are merged. */
+/** Counts adjacent pairs of pieces, and updates the counts while pairs are merged. */
 class PairCounts {
   readonly #words: readonly CountedWord[];
   readonly #counts = new Map<string, number>();
-  /** The words that a pair occurs in, or did. */
+  /** Indices of the words that contain a pair, or contained it before a merge. */
   readonly #wordsOfPair = new Map<string, Set<number>>();
   readonly #queue = new TinyQueue<{ readonly key: string; readonly count: number }>(
     [],
@@ -99,7 +103,7 @@ class PairCounts {
 
   mostFrequent(): Pair | undefined {
     for (let entry = this.#queue.pop(); entry !== undefined; entry = this.#queue.pop()) {
-      // Every change of a count put a new entry into the queue: others are out of date.
+      // Every change of a count adds a new entry, so an entry with another count is outdated.
       if (this.#counts.get(entry.key) !== entry.count) continue;
       const [left, right] = entry.key.split(' ') as [string, string];
       return { left, right, count: entry.count };
@@ -124,7 +128,7 @@ class PairCounts {
     return merged;
   }
 
-  /** Adds the pairs of a word to the changes, or takes them away. */
+  /** Adds the pair counts of a word to `changes`, or subtracts them. */
   #count(index: number, sign: 1 | -1, changes: Map<string, number>): void {
     const { pieces, count } = this.#words[index]!;
     for (let i = 1; i < pieces.length; i++) {
@@ -137,7 +141,7 @@ class PairCounts {
     }
   }
 
-  /** One entry in the queue for each pair that changed, however many words it changed in. */
+  /** Applies changes to the counts, with one queue entry per changed pair. */
   #apply(changes: ReadonlyMap<string, number>): void {
     for (const [key, change] of changes) {
       if (change === 0) continue;

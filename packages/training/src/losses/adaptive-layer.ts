@@ -1,6 +1,6 @@
 /**
- * Another loss on the vectors that each layer would give, so that layers can be left out: adaptive layers, and with
- * shorter vectors Matryoshka embeddings in two dimensions. Those of sentence-transformers 6.1.
+ * AdaptiveLayerLoss and Matryoshka2dLoss of sentence-transformers 6.1. They apply another loss to the output of each
+ * layer, so that the trained model still works when its last layers are removed.
  */
 import { logSoftmax, type Operations } from '@sentvec/architectures';
 import { SentvecError } from '@sentvec/core';
@@ -16,16 +16,16 @@ import {
 } from '../loss.ts';
 import { matryoshkaLoss } from './matryoshka.ts';
 
-/** A loss over the vectors of each layer, in the manner of {@link Loss}. */
+/** Like {@link Loss}, but computed from the vectors of every layer. */
 export interface LayerLoss extends LossDescription {
-  /** Tells it from losses over the final vectors. */
+  /** Distinguishes it from losses over the final vectors. */
   readonly over: 'layers';
-  /** As of {@link Loss}. */
+  /** See {@link Loss.dimensionError}. */
   dimensionError?(dimension: number): string | undefined;
   /**
-   * @param layers the columns of vectors, as of {@link Loss}, that texts would have if the encoder ended before each of
-   * its layers; then the final ones
-   * @param labels as of {@link Loss.compute}
+   * @param layers for each layer, the columns of vectors (see {@link Loss.compute}) that the model would give if the
+   * encoder ended before this layer; last, the final vectors
+   * @param labels see {@link Loss.compute}
    * @returns a single number, shape `[]`
    */
   compute<Tensor>(
@@ -36,7 +36,7 @@ export interface LayerLoss extends LossDescription {
   ): Tensor;
 }
 
-/** How much a layer before the last counts, see {@link AdaptiveLayerOptions.weighting}. */
+/** The weight of a layer before the last, see {@link AdaptiveLayerOptions.weighting}. */
 export type LayerWeighting = 'uniform' | 'log' | 'linear';
 
 /** All layer weightings. */
@@ -44,19 +44,19 @@ export const layerWeightings: readonly LayerWeighting[] = ['uniform', 'log', 'li
 
 /** Options of {@link adaptiveLayerLoss}. */
 export interface AdaptiveLayerOptions {
-  /** How many layers before the last take part in a step, drawn at random; -1 for all. @default 1 */
+  /** How many layers before the last a step trains, drawn at random; -1 for all. @default 1 */
   readonly layersPerStep?: number | undefined;
   /** Multiplies the loss of the final vectors. At least 0. @default 1 */
   readonly lastLayerWeight?: number | undefined;
-  /** Multiplies the mean loss of the layers before. At least 0. @default 1 */
+  /** Multiplies the mean loss of the layers before the last. At least 0. @default 1 */
   readonly priorLayersWeight?: number | undefined;
-  /** Multiplies the divergence of the layers before from the final vectors. At least 0. @default 1 */
+  /** Multiplies the KL divergence of the layers before the last from the final vectors. At least 0. @default 1 */
   readonly divergenceWeight?: number | undefined;
-  /** Of the distributions whose divergence is measured. 0: it is not. @default 0.3 */
+  /** Softmax temperature of the KL divergence. 0 turns the divergence off. @default 0.3 */
   readonly temperature?: number | undefined;
   /**
-   * How much layer i counts, where layer 0 are the embeddings: `uniform` 1, `log` 1 / (1 + ln(1 + i)), `linear`
-   * 1 / (1 + i).
+   * The weight of layer i, where layer 0 is the output of the embedding layer: `uniform` 1, `log` 1 / (1 + ln(1 + i)),
+   * `linear` 1 / (1 + i).
    * @default 'uniform'
    */
   readonly weighting?: LayerWeighting | undefined;
@@ -72,9 +72,9 @@ const optionNames: OptionNames<AdaptiveLayerOptions> = {
 };
 
 /**
- * Another loss on the final vectors and on those that earlier layers would give, pooled and projected as the final ones;
- * and the Kullback-Leibler divergence of these from the final vectors, which are the teacher and get no gradient from
- * it: a model whose last layers can be left out (Li et al., 2024).
+ * Applies another loss to the final vectors and to those of earlier layers, which are pooled and projected like the
+ * final ones. It adds the Kullback-Leibler divergence of the earlier vectors from the final ones; the final vectors are
+ * the teacher and get no gradient from it. The last layers of the trained model can be removed (Li et al., 2024).
  * @throws SentvecError `invalid-argument`
  */
 export function adaptiveLayerLoss(loss: Loss, options: AdaptiveLayerOptions = {}): LayerLoss {
@@ -84,16 +84,17 @@ export function adaptiveLayerLoss(loss: Loss, options: AdaptiveLayerOptions = {}
 
 /** Options of {@link matryoshka2dLoss}. */
 export interface Matryoshka2dOptions extends AdaptiveLayerOptions {
-  /** Of each size, at least 0. @default 1 each */
+  /** The weight of each size, at least 0. @default 1 for each */
   readonly weights?: readonly number[] | undefined;
-  /** How many sizes take part in a step, drawn at random for each layer; -1 for all. @default 1 */
+  /** How many sizes a step trains, drawn at random for each layer; -1 for all. @default 1 */
   readonly dimsPerStep?: number | undefined;
 }
 
 /**
- * Another loss on the first entries of the vectors of each layer: a model that can be cut in depth and in length (2D
- * Matryoshka: Li et al., 2024). `matryoshkaLoss` within {@link adaptiveLayerLoss}.
- * @param dims how many entries to keep, each at most the dimension
+ * Applies another loss to truncated vectors of each layer, so that both the number of layers and the dimension of the
+ * trained model can be reduced (2D Matryoshka: Li et al., 2024). It is `matryoshkaLoss` within
+ * {@link adaptiveLayerLoss}.
+ * @param dims the truncated dimensions, each at most the dimension of the model
  * @throws SentvecError `invalid-argument`
  */
 export function matryoshka2dLoss(loss: Loss, dims: readonly number[], options: Matryoshka2dOptions = {}): LayerLoss {
@@ -157,7 +158,7 @@ function adaptive(
   };
 }
 
-/** By the number of a layer. */
+/** The weight of a layer, by its index. */
 const weightings: Readonly<Record<LayerWeighting, (layer: number) => number>> = {
   uniform: () => 1,
   log: (layer) => 1 / (1 + Math.log(1 + layer)),
@@ -166,7 +167,10 @@ const weightings: Readonly<Record<LayerWeighting, (layer: number) => number>> = 
 
 function checkedSettings(name: string, loss: Loss, options: AdaptiveLayerOptions) {
   if (loss.over === 'scores')
-    throw new SentvecError('invalid-argument', `${name}: ${loss.name} is over scores, which layers do not have.`);
+    throw new SentvecError(
+      'invalid-argument',
+      `${name}: ${loss.name} is computed from a reranker's scores, but layers give vectors. Use a loss over vectors.`,
+    );
   const { layersPerStep = 1, temperature = 0.3, weighting = 'uniform' } = options;
   const { lastLayerWeight = 1, priorLayersWeight = 1, divergenceWeight = 1 } = options;
   checkedPerStep(name, 'n_layers_per_step', layersPerStep);
@@ -179,8 +183,8 @@ function checkedSettings(name: string, loss: Loss, options: AdaptiveLayerOptions
 }
 
 /**
- * The Kullback-Leibler divergence of other vectors from the teacher's, `[rows, dimension]` both, each taken as a
- * distribution over its entries: the mean over rows.
+ * The Kullback-Leibler divergence of vectors from the teacher's vectors, both `[rows, dimension]`, as a mean over rows.
+ * Softmax turns each vector into a distribution over its entries.
  */
 function divergenceFrom<Tensor>(
   ops: Operations<Tensor>,

@@ -1,5 +1,5 @@
-// Losses that look at a whole batch: hard negatives found in it, negatives filtered by a guide model, and vectors that
-// are spread out over the sphere.
+// Losses over a whole batch: hardest in-batch negatives (MegaBatchMargin), negatives filtered by a guide model
+// (GISTEmbed), and global orthogonal regularization.
 import type { Operations } from '@sentvec/architectures';
 import { SentvecError } from '@sentvec/core';
 import { checkOptionNames } from '@sentvec/platform';
@@ -8,15 +8,16 @@ import { identity, matrixSimilarities, meanOf, pairwiseCosine, similarityMatrix 
 
 /** Options of {@link megaBatchMarginLoss}. */
 export interface MegaBatchMarginOptions {
-  /** The cosine that a pair should at least have. @default 0.8 */
+  /** The loss is 0 for a pair whose cosine is at least this. -1 to 1. @default 0.8 */
   readonly positiveMargin?: number | undefined;
-  /** The cosine that an anchor and the nearest other positive should at most have. @default 0.3 */
+  /** The loss is 0 for an anchor whose cosine with the hardest negative is at most this. -1 to 1. @default 0.3 */
   readonly negativeMargin?: number | undefined;
 }
 
 /**
- * relu(positive margin - cosine of the pair) + relu(cosine of the anchor to the nearest other positive of the batch -
- * negative margin); the mean (Wieting and Gimpel, 2018). Wants large batches: `cachedExamples`.
+ * The mean of relu(positiveMargin - cos(anchor, positive)) + relu(cos(anchor, hardest negative) - negativeMargin),
+ * where the hardest negative is the nearest other positive of the batch (Wieting and Gimpel, 2018). It works best with
+ * large batches; the option `cachedExamples` makes them fit into memory.
  * @throws SentvecError `invalid-argument`
  */
 export function megaBatchMarginLoss(options: MegaBatchMarginOptions = {}): Loss {
@@ -33,38 +34,38 @@ export function megaBatchMarginLoss(options: MegaBatchMarginOptions = {}): Loss 
     compute(ops, columns) {
       const [anchor, positive] = pairOf(columns);
       const all = similarityMatrix(ops, anchor, positive, 'cosine');
-      const nearest = ops.max(ops.where(identity(ops, ops.shape(all)[0]!), never, all), [1]);
+      const nearest = ops.max(ops.where(identity(ops, ops.shape(all)[0]!), maskedScore, all), [1]);
       const lacking = ops.relu(ops.subtract(positiveMargin, pairwiseCosine(ops, anchor, positive)));
       return meanOf(ops, ops.add(lacking, ops.relu(ops.subtract(nearest, negativeMargin))));
     },
   };
 }
 
-/** A score whose exponential is 0, and which is below any cosine. */
-const never = -1e30;
+/** Score of a masked pair: below any cosine, and its exponential is 0. */
+const maskedScore = -1e30;
 
 /** Options of {@link gistEmbedLoss}. */
 export interface GistEmbedOptions {
-  /** Divides similarities. Above 0. @default 0.01 */
+  /** Similarities are divided by it. Above 0. @default 0.01 */
   readonly temperature?: number | undefined;
   /**
-   * From which similarity on, by the guide, a candidate counts as a false negative: that of the positive less `margin`
-   * (`absolute`), or less `margin` times itself (`relative`).
+   * A candidate is a false negative if its guide similarity is above a limit: that of the positive minus `margin`
+   * (`absolute`), or minus `margin` times that of the positive (`relative`).
    * @default 'absolute'
    */
   readonly marginStrategy?: 'absolute' | 'relative' | undefined;
-  /** At least 0. @default 0 */
+  /** See `marginStrategy`. At least 0. @default 0 */
   readonly margin?: number | undefined;
-  /** Whether other anchors are negatives. @default true */
+  /** Whether other anchors of the batch are negatives too. @default true */
   readonly contrastAnchors?: boolean | undefined;
-  /** Whether a positive's similarities to other positives are negatives. @default true */
+  /** Whether similarities between positives are negative terms too. @default true */
   readonly contrastPositives?: boolean | undefined;
 }
 
 /**
- * In-batch negatives, without those that another model, the guide, finds nearer to the anchor than the positive
- * (GISTEmbed: Solatorio, 2024). Columns: anchor, positive, perhaps a hard negative. A label has the guide's vectors of
- * an example's texts, one after the other; compute them once before the training.
+ * In-batch negatives, without those that a guide model finds nearer to the anchor than the positive (GISTEmbed:
+ * Solatorio, 2024). Columns: anchor, positive, and optionally a hard negative. The label of an example is the guide's
+ * vectors of its texts, concatenated; compute them once before training.
  * @throws SentvecError `invalid-argument`
  */
 export function gistEmbedLoss(options: GistEmbedOptions = {}): Loss {
@@ -110,7 +111,7 @@ export function gistEmbedLoss(options: GistEmbedOptions = {}): Loss {
         ...columns.slice(2).map((negative, index) => scores(anchor, negative, guideAnchor, guide[index + 2]!)),
       ];
       const logits = ops.concat(
-        parts.map(({ all, isFalse }) => ops.where(isFalse, never, ops.divide(all, temperature))),
+        parts.map(({ all, isFalse }) => ops.where(isFalse, maskedScore, ops.divide(all, temperature))),
         1,
       );
       const wanted = ops.divide(pairwiseCosine(ops, anchor, positive), temperature);
@@ -119,7 +120,7 @@ export function gistEmbedLoss(options: GistEmbedOptions = {}): Loss {
   };
 }
 
-/** `[rows, columns × width]` as a list of `[rows, width]`. */
+/** Splits `[rows, columns × width]` into a list of `[rows, width]`. */
 function columnsOf<Tensor>(ops: Operations<Tensor>, labels: Tensor, columns: number): Tensor[] {
   const width = Number(ops.shape(labels)[1]) / columns;
   return Array.from({ length: columns }, (_, index) => ops.slice(labels, 1, index * width, width));
@@ -129,18 +130,18 @@ function columnsOf<Tensor>(ops: Operations<Tensor>, labels: Tensor, columns: num
 export interface GlobalOrthogonalRegularizationOptions {
   /** @default 'cosine' */
   readonly similarity?: 'cosine' | 'dot' | undefined;
-  /** At least 0; 0 leaves the term out. @default 1 */
+  /** Weight of the term, at least 0. 0 omits the term. @default 1 */
   readonly meanWeight?: number | undefined;
-  /** At least 0; 0 leaves the term out. @default 1 */
+  /** Weight of the term, at least 0. 0 omits the term. @default 1 */
   readonly secondMomentWeight?: number | undefined;
-  /** How the terms of several columns become one. @default 'mean' */
+  /** How the terms of several columns are combined. @default 'mean' */
   readonly aggregation?: 'mean' | 'sum' | undefined;
 }
 
 /**
- * Pushes vectors of different texts towards random directions: the square of their mean similarity, plus the excess of
- * the mean squared similarity over 1 / dimension (Zhang et al., 2017). A regularizer: use it with a loss that trains
- * similarity.
+ * Spreads the vectors of different texts over the sphere, as random directions would be: the squared mean similarity of
+ * all pairs, plus the excess of the mean squared similarity over 1 / dimension (Zhang et al., 2017). This is a
+ * regularizer: use it together with a loss that trains similarity.
  * @throws SentvecError `invalid-argument`
  */
 export function globalOrthogonalRegularizationLoss(options: GlobalOrthogonalRegularizationOptions = {}): Loss {

@@ -1,4 +1,4 @@
-// Losses over pairs of which each is similar or not.
+// Contrastive losses, over pairs that are labelled as similar (1) or dissimilar (0).
 import type { Operations } from '@sentvec/architectures';
 import { checkOptionNames } from '@sentvec/platform';
 import { checkedChoice, checkedParameter, labelsOf, pairOf, type Loss } from '../loss.ts';
@@ -8,14 +8,14 @@ import { meanOf, pairDistances, pairwiseDistance, type Distance } from './distan
 export interface ContrastiveOptions {
   /** @default 'cosine' */
   readonly distance?: Distance | undefined;
-  /** Dissimilar pairs farther apart than this cost nothing. At least 0. @default 0.5 */
+  /** The loss of a dissimilar pair is 0 if its distance is at least this. At least 0. @default 0.5 */
   readonly margin?: number | undefined;
 }
 
-/** Half of d² for similar pairs, half of relu(margin - d)² for dissimilar ones; their mean (Hadsell et al., 2006). */
+/** The mean over pairs of d² / 2 for similar and relu(margin - d)² / 2 for dissimilar pairs (Hadsell et al., 2006). */
 export function contrastiveLoss(
   options: ContrastiveOptions & {
-    /** Whether the mean of the pairs counts, or their sum. @default true */
+    /** Whether the loss is the mean over pairs (true) or their sum (false). @default true */
     readonly sizeAverage?: boolean | undefined;
   } = {},
 ): Loss {
@@ -31,17 +31,18 @@ export function contrastiveLoss(
     compute(ops, columns, labels) {
       const similar = labelsOf(labels);
       const [anchor, positive] = pairOf(columns);
-      const apart = pairwiseDistance(ops, anchor, positive, distance);
-      const costs = ops.multiply(0.5, pairCosts(ops, apart, similar, margin));
+      const distances = pairwiseDistance(ops, anchor, positive, distance);
+      const costs = ops.multiply(0.5, pairCosts(ops, distances, similar, margin));
       return sizeAverage ? meanOf(ops, costs) : ops.sum(costs, [0]);
     },
   };
 }
 
 /**
- * Contrastive loss over the hard pairs of a batch only, summed: dissimilar pairs nearer than the farthest similar one,
- * similar pairs farther apart than the nearest dissimilar one. With at most one similar pair the mean of the dissimilar
- * distances is used instead, and vice versa. Follows `OnlineContrastiveLoss` of sentence-transformers.
+ * Contrastive loss summed over the hard pairs of a batch: dissimilar pairs that are nearer than the farthest similar
+ * pair, and similar pairs that are farther distances than the nearest dissimilar pair. If a batch has at most one
+ * similar pair, the mean dissimilar distance replaces its threshold, and vice versa. Follows `OnlineContrastiveLoss` of
+ * sentence-transformers.
  */
 export function onlineContrastiveLoss(options: ContrastiveOptions = {}): Loss {
   checkOptionNames('onlineContrastiveLoss()', options, { distance: true, margin: true });
@@ -57,22 +58,26 @@ export function onlineContrastiveLoss(options: ContrastiveOptions = {}): Loss {
       const similar = labelsOf(labels);
       const dissimilar = ops.subtract(1, similar);
       const [anchor, positive] = pairOf(columns);
-      const apart = pairwiseDistance(ops, anchor, positive, distance);
-      const farthestSimilar = thresholdFrom(ops, apart, similar, dissimilar);
-      const nearestDissimilar = ops.subtract(0, thresholdFrom(ops, ops.subtract(0, apart), dissimilar, similar));
-      const hard = ops.where(similar, ops.greater(apart, nearestDissimilar), ops.greater(farthestSimilar, apart));
-      return ops.sum(ops.multiply(hard, pairCosts(ops, apart, similar, margin)), [0]);
+      const distances = pairwiseDistance(ops, anchor, positive, distance);
+      const farthestSimilar = thresholdFrom(ops, distances, similar, dissimilar);
+      const nearestDissimilar = ops.subtract(0, thresholdFrom(ops, ops.subtract(0, distances), dissimilar, similar));
+      const hard = ops.where(
+        similar,
+        ops.greater(distances, nearestDissimilar),
+        ops.greater(farthestSimilar, distances),
+      );
+      return ops.sum(ops.multiply(hard, pairCosts(ops, distances, similar, margin)), [0]);
     },
   };
 }
 
 /** d² where similar, relu(margin - d)² where not: `[pairs]`. */
-function pairCosts<Tensor>(ops: Operations<Tensor>, apart: Tensor, similar: Tensor, margin: number): Tensor {
-  const lacking = ops.relu(ops.subtract(margin, apart));
-  return ops.where(similar, ops.multiply(apart, apart), ops.multiply(lacking, lacking));
+function pairCosts<Tensor>(ops: Operations<Tensor>, distances: Tensor, similar: Tensor, margin: number): Tensor {
+  const lacking = ops.relu(ops.subtract(margin, distances));
+  return ops.where(similar, ops.multiply(distances, distances), ops.multiply(lacking, lacking));
 }
 
-/** The largest value of a group, or the mean of the other group when the group has fewer than two members. */
+/** The largest value of a group. If the group has fewer than two members: the mean of the other group. */
 function thresholdFrom<Tensor>(ops: Operations<Tensor>, values: Tensor, group: Tensor, others: Tensor): Tensor {
   const largest = ops.max(ops.where(group, values, -1e30), [0]);
   const mean = ops.divide(ops.sum(ops.multiply(values, others), [0]), ops.maximum(ops.sum(others, [0]), 1));

@@ -1,10 +1,10 @@
-// Distances and similarities of embeddings over the tensor operations, for losses.
+// Distances and similarities of embeddings, written with tensor operations, for losses.
 import { absolute, mean, normalizeRows, type Dimension, type Operations } from '@sentvec/architectures';
 
-/** How far apart two embeddings are, 0 for equal ones. `cosine` is 1 - cosine similarity. */
+/** A distance of two embeddings. `cosine` is 1 - cosine similarity. */
 export type Distance = 'cosine' | 'euclidean' | 'manhattan';
 
-/** All distances of pairs. */
+/** All values of {@link Distance}. */
 export const pairDistances: readonly Distance[] = ['cosine', 'euclidean', 'manhattan'];
 
 /** The distances that {@link distanceMatrix} computes. */
@@ -27,11 +27,12 @@ export function pairwiseCosine<Tensor>(ops: Operations<Tensor>, a: Tensor, b: Te
 }
 
 /**
- * How two embeddings are compared where larger is nearer: the names of `SimilarityFunction`, distances are negative.
+ * A similarity of two embeddings: larger is nearer. Same names as `SimilarityFunction`; `euclidean` and `manhattan` are
+ * negative distances.
  */
 export type PairSimilarity = 'cosine' | 'dot' | 'euclidean' | 'manhattan';
 
-/** All similarities of pairs. */
+/** All values of {@link PairSimilarity}. */
 export const pairSimilarities: readonly PairSimilarity[] = ['cosine', 'dot', 'euclidean', 'manhattan'];
 
 /** The similarities that {@link similarityMatrix} computes. */
@@ -50,8 +51,8 @@ export function pairwiseSimilarityOf<Tensor>(
 }
 
 /**
- * Distance of row i of `a` to row i of `b`: `[rows]`. Differences are shifted by 1e-6, as
- * `torch.nn.functional.pairwise_distance` does, which keeps the gradient finite for equal rows.
+ * Distance of row i of `a` to row i of `b`: `[rows]`. Like `torch.nn.functional.pairwise_distance`, it adds 1e-6 to the
+ * differences, so that the gradient is finite for equal rows.
  */
 export function pairwiseDistance<Tensor>(ops: Operations<Tensor>, a: Tensor, b: Tensor, distance: Distance): Tensor {
   if (distance === 'cosine') return ops.subtract(1, pairwiseCosine(ops, a, b));
@@ -77,7 +78,7 @@ export function similarityMatrix<Tensor>(
   return ops.matmul(comparable(a), comparable(b), { transposeRight: true });
 }
 
-/** Distance of every row to every row: `[rows, rows]`. Zero where rows are equal, with gradient 0 there. */
+/** Distance of every row to every row: `[rows, rows]`. For equal rows, the distance and its gradient are 0. */
 export function distanceMatrix<Tensor>(ops: Operations<Tensor>, x: Tensor, distance: 'cosine' | 'euclidean'): Tensor {
   if (distance === 'cosine') {
     return ops.subtract(1, similarityMatrix(ops, x, x, 'cosine'));

@@ -1,12 +1,12 @@
-// Losses by which a student learns from a teacher's vectors or scores.
+// Distillation losses: a student learns a teacher's vectors or scores.
 import { logSoftmax, type Operations } from '@sentvec/architectures';
 import { checkOptionNames } from '@sentvec/platform';
 import { checkedChoice, checkedParameter, firstOf, labelsOf, type Loss } from '../loss.ts';
 import { meanOf, pairSimilarities, pairwiseCosine, pairwiseSimilarityOf, type PairSimilarity } from './distance.ts';
 
 /**
- * Mean squared difference between embeddings and target vectors, over all entries and columns: a student learns a
- * teacher's vectors (Reimers and Gurevych, 2020).
+ * Mean squared error of embeddings against a teacher's vectors, over all entries and columns (Reimers and Gurevych,
+ * 2020).
  */
 export function mseLoss(): Loss {
   return {
@@ -28,10 +28,9 @@ export function mseLoss(): Loss {
 }
 
 /**
- * Mean squared difference between the margins of similarities, query to positive less query to negative, and a
- * teacher's margins (Hofstätter et al., 2020). Columns: query, positive, then any number of negatives. A label has a
- * margin for each negative, or one number more: the teacher's scores of the positive and of each negative, whose
- * differences are the margins.
+ * Mean squared error of the student's margins against a teacher's (Hofstätter et al., 2020). A margin is sim(query,
+ * positive) - sim(query, negative). Columns: query, positive, then any number of negatives. A label is the teacher's
+ * margin for each negative, or its scores of the positive and of each negative.
  * @param options.similarity default `dot`
  */
 export function marginMseLoss(options: { readonly similarity?: PairSimilarity | undefined } = {}): Loss {
@@ -50,7 +49,7 @@ export function marginMseLoss(options: { readonly similarity?: PairSimilarity | 
 }
 
 /**
- * Mean squared difference between the margins of scores, of the first candidate to each other, and those of labels.
+ * Mean squared error of margins against labels. A margin is the score of the first candidate minus that of another.
  * @param scores `[examples, 1 + negatives]`
  */
 export function marginError<Tensor>(
@@ -64,7 +63,7 @@ export function marginError<Tensor>(
   return meanOf(ops, ops.multiply(error, error));
 }
 
-/** The similarity of each first column with each of the others: `[examples, columns - 1]`. */
+/** The similarity of the first column with each other column: `[examples, columns - 1]`. */
 function scoresOfCandidates<Tensor>(
   ops: Operations<Tensor>,
   columns: readonly Tensor[],
@@ -81,14 +80,17 @@ function scoresOfCandidates<Tensor>(
 export interface DistillKlDivOptions {
   /** @default 'dot' */
   readonly similarity?: PairSimilarity | undefined;
-  /** Divides the scores of student and teacher: above 1, the order of bad candidates counts more. @default 1 */
+  /**
+   * The scores of student and teacher are divided by it. Values above 1 give low-scored candidates more weight.
+   * @default 1
+   */
   readonly temperature?: number | undefined;
 }
 
 /**
- * Kullback-Leibler divergence of the student's distribution over the candidates of a query (positive, negatives) from
- * that of a teacher's scores, times the square of the temperature (Hinton et al., 2015; Lin et al., 2020). Columns:
- * query, positive, at least one negative. A label has a score for each candidate.
+ * Kullback-Leibler divergence of the student's distribution over the candidates of a query from the teacher's, times
+ * temperature² (Hinton et al., 2015; Lin et al., 2020). Columns: query, positive, at least one negative. A label is the
+ * teacher's score of each candidate (positive, negatives).
  * @throws SentvecError `invalid-argument`
  */
 export function distillKlDivLoss(options: DistillKlDivOptions = {}): Loss {
@@ -107,7 +109,7 @@ export function distillKlDivLoss(options: DistillKlDivOptions = {}): Loss {
   };
 }
 
-/** The divergence of the distribution by scores, `[examples, candidates]`, from that by labels, times temperature². */
+/** KL divergence of softmax(scores) from softmax(labels), both `[examples, candidates]`, times temperature². */
 export function divergenceFrom<Tensor>(
   ops: Operations<Tensor>,
   scores: Tensor,
@@ -121,8 +123,8 @@ export function divergenceFrom<Tensor>(
 }
 
 /**
- * Mean distance between embeddings and a teacher's vectors, over all columns (Kim et al., 2023). A label is a vector as
- * long as an embedding, which all columns are to become like, or one for each column, one after the other.
+ * Mean distance between embeddings and a teacher's vectors, over all columns (Kim et al., 2023). A label is one target
+ * vector for all columns, or one vector for each column, concatenated.
  * @param options.distance `cosine`, `mse` (the mean of squared differences) or `l2`; default `cosine`
  */
 export function embedDistillLoss(options: { readonly distance?: 'cosine' | 'mse' | 'l2' | undefined } = {}): Loss {
@@ -150,7 +152,7 @@ export function embedDistillLoss(options: { readonly distance?: 'cosine' | 'mse'
   };
 }
 
-/** The vector of a column, where labels have one for all columns or one for each. */
+/** The target vectors of a column: labels have one vector for all columns, or one for each. */
 function labelOfColumn<Tensor>(
   ops: Operations<Tensor>,
   labels: Tensor,
@@ -162,7 +164,7 @@ function labelOfColumn<Tensor>(
   return ops.slice(labels, 1, index * Number(dimension), dimension);
 }
 
-/** Labels as margins, `[examples, negatives]`, where they may be scores. */
+/** Converts labels to margins, `[examples, negatives]`. Labels with one number more are scores. */
 function marginsOf<Tensor>(ops: Operations<Tensor>, labels: Tensor, negatives: number): Tensor {
   if (ops.shape(labels)[1] !== negatives + 1) return labels;
   return ops.subtract(ops.slice(labels, 1, 0, 1), ops.slice(labels, 1, 1, negatives));

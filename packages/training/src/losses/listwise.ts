@@ -1,7 +1,7 @@
 /**
- * Losses of rerankers over lists: a query with several documents, each with a number for how well it answers. Lists of
- * a batch may have different lengths. Those of `sentence_transformers.cross_encoder.losses`, which sort; here the rank
- * of a document is counted from comparisons instead, which needs only the operations of the other losses.
+ * Listwise losses of rerankers, over a query and several documents with relevance labels. Lists of a batch may have
+ * different lengths. They compute the same as the losses of `sentence_transformers.cross_encoder.losses`. Those sort
+ * the documents; these count ranks by pairwise comparisons, because the tensor operations have no sort.
  */
 import { absolute, logSoftmax, softplus, type Operations } from '@sentvec/architectures';
 import { checkOptionNames } from '@sentvec/platform';
@@ -9,10 +9,10 @@ import { checkedParameter, labelsOf, type Loss } from '../loss.ts';
 import { meanOf } from './distance.ts';
 import { activated, type ScoreActivation, type ScoreOptionsOfLoss } from './pair-scores.ts';
 
-/** The label of an absent document: all lists of a batch are padded to one width. */
+/** The label of a padding document: all lists of a batch are padded to one length. */
 export const absentDocument: number = -Infinity;
 
-/** The documents of each query: matrices `[lists, documents]`. */
+/** The documents of each query. All matrices are `[lists, documents]`. */
 interface Lists<Tensor> {
   readonly scores: Tensor;
   /** 0 where there is no document. */
@@ -21,8 +21,8 @@ interface Lists<Tensor> {
   readonly present: Tensor;
 }
 
-/** In place of the score of a document that is not there. */
-const never = -1e30;
+/** Score of a padding document: its exponential is 0. */
+const maskedScore = -1e30;
 
 function listwise(
   name: string,
@@ -38,42 +38,44 @@ function listwise(
     parameters: { ...parameters, activation_fn: activation },
     compute(ops, columns, given) {
       const all = labelsOf(given);
-      const present = ops.greater(all, never);
-      const scores = ops.where(present, activated(ops, ops.concat(columns, 1), activation), never);
+      const present = ops.greater(all, maskedScore);
+      const scores = ops.where(present, activated(ops, ops.concat(columns, 1), activation), maskedScore);
       return cost(ops, { scores, labels: ops.where(present, all, 0), present });
     },
   };
 }
 
-/**
- * Cross entropy between the distribution over a list by the labels and that by the scores (ListNet: Cao et al., 2007).
- */
+/** Cross entropy of softmax(scores) against softmax(labels), over each list (ListNet: Cao et al., 2007). */
 export function listNetLoss(options: ScoreOptionsOfLoss = {}): Loss {
   checkOptionNames('listNetLoss()', options, { activation: true });
   return listwise('ListNetLoss', options.activation ?? 'Identity', {}, (ops, { scores, labels, present }) => {
-    const wanted = ops.softmax(ops.where(present, labels, never));
-    return meanOf(ops, ops.multiply(ops.sum(ops.multiply(wanted, logSoftmax(ops, scores)), [1]), -1));
+    const target = ops.softmax(ops.where(present, labels, maskedScore));
+    return meanOf(ops, ops.multiply(ops.sum(ops.multiply(target, logSoftmax(ops, scores)), [1]), -1));
   });
 }
 
 /** Options of {@link listMleLoss} and {@link positionListMleLoss}. */
 export interface ListMleOptions extends ScoreOptionsOfLoss {
   /**
-   * Whether documents are in their right order in the data, best first, whatever their labels. sentence-transformers
-   * takes that for granted; otherwise the labels say the order, equal ones as in the data.
+   * `true`: the target order is the order of the documents in the data, best first; labels are ignored. `false`: the
+   * target order is by label, descending; equal labels keep the order of the data. In sentence-transformers the default
+   * is `true`.
    * @default false
    */
   readonly respectInputOrder?: boolean | undefined;
 }
 
-/** How likely the right order is when documents are drawn one after the other by their scores (Xia et al., 2008). */
+/**
+ * ListMLE: the negative log-likelihood of the target order under the Plackett-Luce model of the scores (Xia et al.,
+ * 2008).
+ */
 export function listMleLoss(options: ListMleOptions = {}): Loss {
   return listMle('ListMLELoss', options, false);
 }
 
 /**
- * {@link listMleLoss} where the first ranks weigh more: the weight of a rank is 2 to the power of the documents that
- * are left, less 1, as a share of the sum (Lan et al., 2014).
+ * {@link listMleLoss} with higher weights for the first ranks. The weight of a rank is 2^n - 1, where n is the number
+ * of documents from this rank on, divided by the sum of all weights (Lan et al., 2014).
  */
 export function positionListMleLoss(options: ListMleOptions = {}): Loss {
   return listMle('PListMLELoss', options, true);
@@ -84,11 +86,11 @@ function listMle(name: string, options: ListMleOptions, isWeighted: boolean): Lo
   const { activation = 'Identity', respectInputOrder = false } = options;
   const parameters = { respect_input_order: respectInputOrder };
   return listwise(name, activation, parameters, (ops, { scores, labels, present }) => {
-    const key = ops.where(present, respectInputOrder ? ops.multiply(labels, 0) : labels, never);
+    const key = ops.where(present, respectInputOrder ? ops.multiply(labels, 0) : labels, maskedScore);
     const ranks = ranksOf(ops, key);
     const [own, other] = pairs(ops, ranks);
     const isLeft = ops.subtract(1, ops.greater(own, other));
-    const left = ops.logSumExp(ops.where(isLeft, pairs(ops, scores)[1], never), [2]);
+    const left = ops.logSumExp(ops.where(isLeft, pairs(ops, scores)[1], maskedScore), [2]);
     const likelihoods = ops.where(present, ops.subtract(scores, left), 0);
     if (!isWeighted) return meanOf(ops, ops.multiply(ops.sum(likelihoods, [1]), -1));
     const count = ops.sum(present, [1], true);
@@ -99,7 +101,7 @@ function listMle(name: string, options: ListMleOptions, isWeighted: boolean): Lo
   });
 }
 
-/** How {@link lambdaLoss} weighs a pair of documents, by the names of sentence-transformers. */
+/** The weighting schemes of {@link lambdaLoss}, named as in sentence-transformers. */
 export const weightingSchemes = [
   'NoWeightingScheme',
   'NDCGLoss1Scheme',
@@ -110,7 +112,7 @@ export const weightingSchemes = [
 
 /** Options of {@link rankNetLoss}. */
 export interface RankNetOptions extends ScoreOptionsOfLoss {
-  /** Only this many documents count, the best by score. @default all */
+  /** Only the k documents with the highest scores count. @default all documents count */
   readonly k?: number | undefined;
   /** Multiplies the differences of scores. Above 0. @default 1 */
   readonly sigma?: number | undefined;
@@ -125,8 +127,8 @@ export interface LambdaOptions extends RankNetOptions {
 }
 
 /**
- * For each two documents of a list of which one is better, how likely the scores put it first, weighed by what that is
- * worth in NDCG (LambdaLoss: Wang et al., 2018).
+ * LambdaLoss (Wang et al., 2018): for each pair of documents with different labels, the negative log-probability that
+ * the scores rank the better one first, weighted by the NDCG difference of swapping them.
  * @throws SentvecError `invalid-argument`
  */
 export function lambdaLoss(options: LambdaOptions = {}): Loss {
@@ -135,14 +137,14 @@ export function lambdaLoss(options: LambdaOptions = {}): Loss {
 }
 
 /**
- * {@link lambdaLoss} in which all pairs weigh the same (Burges et al., 2005). @throws SentvecError `invalid-argument`
+ * {@link lambdaLoss} with equal weights for all pairs (Burges et al., 2005). @throws SentvecError `invalid-argument`
  */
 export function rankNetLoss(options: RankNetOptions = {}): Loss {
   return pairwise('RankNetLoss', 'NoWeightingScheme', options, {});
 }
 
-/** The smallest probability: smaller ones count as this. */
-const smallest = 1e-10;
+/** Lower bound of probabilities, so that their logarithms are finite. */
+const minimumProbability = 1e-10;
 
 function pairwise(
   name: string,
@@ -159,15 +161,18 @@ function pairwise(
     const { scores, labels, present } = lists;
     const ranks = ranksOf(ops, scores);
     const [better, worse] = pairs(ops, labels);
-    const isThere = k === undefined ? present : ops.multiply(present, ops.greater(k + 0.5, ranks));
-    const [first, second] = pairs(ops, isThere);
+    const isInTopK = k === undefined ? present : ops.multiply(present, ops.greater(k + 0.5, ranks));
+    const [first, second] = pairs(ops, isInTopK);
     const both = ops.multiply(first, second);
     const counted = weighting === 'NDCGLoss1Scheme' ? both : ops.multiply(both, ops.greater(better, worse));
     const [a, b] = pairs(ops, ops.where(present, scores, 0));
     const likelihood = ops.multiply(softplus(ops, ops.multiply(ops.subtract(a, b), -sigma)), -1);
-    const bounded = ops.maximum(likelihood, Math.log(smallest));
+    const bounded = ops.maximum(likelihood, Math.log(minimumProbability));
     const weights = weightsOf(ops, weighting, { ...lists, ranks }, k);
-    const costs = ops.maximum(weights === undefined ? bounded : ops.multiply(bounded, weights), Math.log(smallest));
+    const costs = ops.maximum(
+      weights === undefined ? bounded : ops.multiply(bounded, weights),
+      Math.log(minimumProbability),
+    );
     const total = ops.sum(ops.multiply(costs, counted), [0, 1, 2]);
     const base = logarithm === 'binary' ? Math.LN2 : 1;
     return ops.divide(total, ops.multiply(ops.maximum(ops.sum(counted, [0, 1, 2]), 1), -base));
@@ -182,11 +187,11 @@ function weightsOf<Tensor>(
   k: number | undefined,
 ): Tensor | undefined {
   if (weighting === 'NoWeightingScheme') return undefined;
-  const worth = ops.multiply(ops.subtract(ops.exp(ops.multiply(ops.relu(labels), Math.LN2)), 1), present);
-  const best = ranksOf(ops, ops.where(present, labels, never));
-  const gains = ops.divide(worth, discount(ops, best));
+  const unscaledGain = ops.multiply(ops.subtract(ops.exp(ops.multiply(ops.relu(labels), Math.LN2)), 1), present);
+  const best = ranksOf(ops, ops.where(present, labels, maskedScore));
+  const gains = ops.divide(unscaledGain, discount(ops, best));
   const counted = k === undefined ? gains : ops.multiply(gains, ops.greater(k + 0.5, best));
-  const gain = ops.divide(worth, ops.maximum(ops.sum(counted, [1], true), smallest));
+  const gain = ops.divide(unscaledGain, ops.maximum(ops.sum(counted, [1], true), minimumProbability));
   if (weighting === 'NDCGLoss1Scheme') return pairs(ops, ops.divide(gain, discount(ops, ranks)))[0];
   const [own, other] = pairs(ops, gain);
   const difference = absolute(ops, ops.subtract(own, other));
@@ -205,20 +210,21 @@ function weightsOf<Tensor>(
   return ops.multiply(ofRanks, difference);
 }
 
-/** log2(1 + rank): what the gain at a rank is divided by. */
+/** The discount of DCG at a rank: log2(1 + rank). */
 function discount<Tensor>(ops: Operations<Tensor>, ranks: Tensor): Tensor {
   return ops.divide(ops.log(ops.add(ranks, 1)), Math.LN2);
 }
 
 /** Options of {@link approximateRankMseLoss}. */
 export interface ApproximateRankOptions extends ScoreOptionsOfLoss {
-  /** How steeply a difference of scores decides which document comes first. Above 0. @default 1 */
+  /** Steepness of the sigmoid of score differences that approximates ranks. Above 0. @default 1 */
   readonly alpha?: number | undefined;
 }
 
 /**
- * Squared difference between a document's rank by its label and its rank by the scores, approximated by sigmoids, over
- * log2 of the rank by its label (ADR-MSE: Schlatt et al., 2025). Documents with equal labels share their mean rank.
+ * ADR-MSE (Schlatt et al., 2025): the squared difference between a document's rank by label and its rank by score,
+ * divided by log2(1 + rank by label). The rank by score is approximated by a sum of sigmoids. Documents with equal
+ * labels share their mean rank.
  * @throws SentvecError `invalid-argument`
  */
 export function approximateRankMseLoss(options: ApproximateRankOptions = {}): Loss {
@@ -239,7 +245,7 @@ export function approximateRankMseLoss(options: ApproximateRankOptions = {}): Lo
   });
 }
 
-/** The rank of each entry in its row, from 1 for the largest; of equal entries the earlier one comes first. */
+/** The rank of each entry in its row: 1 for the largest. Among equal entries, the earlier one has the lower rank. */
 function ranksOf<Tensor>(ops: Operations<Tensor>, rows: Tensor): Tensor {
   const count = ops.shape(rows)[1]!;
   const [own, other] = pairs(ops, rows);
@@ -249,7 +255,7 @@ function ranksOf<Tensor>(ops: Operations<Tensor>, rows: Tensor): Tensor {
   return ops.add(ops.sum(isBefore, [2]), 1);
 }
 
-/** Rows as columns and as rows of matrices, which broadcast to each entry beside each other. */
+/** Reshapes `[lists, n]` to `[lists, n, 1]` and `[lists, 1, n]`, which broadcast to all pairs of entries. */
 function pairs<Tensor>(ops: Operations<Tensor>, rows: Tensor): [own: Tensor, other: Tensor] {
   const [lists, count] = ops.shape(rows);
   return [ops.reshape(rows, [lists!, count!, 1]), ops.reshape(rows, [lists!, 1, count!])];

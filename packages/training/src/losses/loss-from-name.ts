@@ -1,4 +1,4 @@
-// Losses by their class names in sentence-transformers, with parameters as a configuration file holds them.
+// Creates losses from their class names in sentence-transformers and parameters from a configuration file.
 import { SentvecError, type ModelKind } from '@sentvec/core';
 import type { Loss, TrainingLoss } from '../loss.ts';
 import { adaptiveLayerLoss, layerWeightings, matryoshka2dLoss, type LayerLoss } from './adaptive-layer.ts';
@@ -45,18 +45,18 @@ import {
   tripletLoss,
 } from './triplet.ts';
 
-/** Parameters of a loss as a configuration file holds them: the names of sentence-transformers. */
+/** Parameters of a loss in a configuration file, named as in sentence-transformers. */
 export type LossParameters = Readonly<Record<string, unknown>>;
 
-/** What a loss takes from the run, unless its parameters say it. */
+/** Values of the run that a loss uses when its parameters do not set them. */
 export interface LossDefaults {
-  /** How many labels the data has, for a loss that classifies. @default 2 */
+  /** The number of labels in the data, for a classification loss. @default 2 */
   readonly labels?: number | undefined;
-  /** Of the random numbers that weights of the loss begin with. @default 42 */
+  /** Seed of the initial weights of the loss. @default 42 */
   readonly seed?: number | undefined;
 }
 
-/** Reads the parameters of one loss; every one that is read is known, any other is an error. */
+/** Reads the parameters of one loss, and records which it has read: `finish` rejects all others. */
 class ParameterReader {
   readonly defaults: LossDefaults;
   readonly #loss: string;
@@ -124,7 +124,7 @@ class ParameterReader {
   text(name: string): string {
     const value = this.#read(name);
     if (typeof value === 'string') return value;
-    throw this.#parameterError(name, 'a text');
+    throw this.#parameterError(name, 'a string');
   }
 
   nested(name: string): LossParameters {
@@ -157,8 +157,8 @@ class ParameterReader {
 
 type Makers<Made> = Readonly<Record<string, (read: ParameterReader) => Made>>;
 
-/** Losses over one vector for each text. */
-const ofVectors: Makers<Loss> = {
+/** Losses over one vector per text. */
+const vectorLosses: Makers<Loss> = {
   CosineSimilarityLoss: () => cosineSimilarityLoss(),
   TripletLoss: (read) =>
     tripletLoss({ distance: read.choice('distance', pairDistances, 'euclidean'), margin: read.number('margin', 5) }),
@@ -216,7 +216,7 @@ const ofVectors: Makers<Loss> = {
 };
 
 /** Losses over the vectors of each layer. */
-const ofLayers: Makers<LayerLoss> = {
+const layerLosses: Makers<LayerLoss> = {
   AdaptiveLayerLoss: (read) => adaptiveLayerLoss(innerLoss(read), adaptiveLayer(read)),
   Matryoshka2dLoss: (read) => {
     const { dims, weights } = matryoshkaSizes(read, 'Matryoshka2dLoss');
@@ -225,7 +225,7 @@ const ofLayers: Makers<LayerLoss> = {
   },
 };
 
-const ofTerms: Makers<Loss> = {
+const sparseLosses: Makers<Loss> = {
   SparseMultipleNegativesRankingLoss: (read) =>
     named(
       'SparseMultipleNegativesRankingLoss',
@@ -245,8 +245,8 @@ const ofTerms: Makers<Loss> = {
     }),
 };
 
-/** Losses of rerankers. Some have the names of losses over vectors. */
-const ofScores: Makers<Loss> = {
+/** Losses of rerankers. Some share their name with a loss over vectors, as in sentence-transformers. */
+const scoreLosses: Makers<Loss> = {
   BinaryCrossEntropyLoss: (read) =>
     binaryCrossEntropyLoss({ activation: activation(read), positiveWeight: read.number('pos_weight', 1) }),
   CrossEntropyLoss: (read) => crossEntropyLoss({ activation: activation(read) }),
@@ -271,19 +271,22 @@ const ofScores: Makers<Loss> = {
 };
 
 /** Losses of late interaction. */
-const ofTokens: Makers<TrainingLoss> = {
+const tokenLosses: Makers<TrainingLoss> = {
   MultiVectorMultipleNegativesRankingLoss: (read) =>
     multiVectorMultipleNegativesRankingLoss({ scale: read.number('scale', 1) }),
   MultiVectorDistillKLDivLoss: (read) => multiVectorDistillKlDivLoss({ temperature: read.number('temperature', 1) }),
   MultiVectorMarginMSELoss: () => multiVectorMarginMseLoss(),
 };
 
-/** The losses by the kind of model that they train. A sparse embedder gives vectors too, only longer ones. */
+/**
+ * The losses that each kind of model can be trained with. Sparse embedders give vectors, so losses over vectors work
+ * too.
+ */
 const makers: Readonly<Record<ModelKind, Makers<TrainingLoss>>> = {
-  embedder: { ...ofVectors, ...ofLayers },
-  reranker: ofScores,
-  sparse: { ...ofTerms, ...ofVectors },
-  'multi-vector': ofTokens,
+  embedder: { ...vectorLosses, ...layerLosses },
+  reranker: scoreLosses,
+  sparse: { ...sparseLosses, ...vectorLosses },
+  'multi-vector': tokenLosses,
 };
 
 const activations: readonly ScoreActivation[] = ['Identity', 'Sigmoid'];
@@ -300,7 +303,7 @@ const rankNet = (read: ParameterReader) => ({
   logarithm: read.choice('reduction_log', ['binary', 'natural'], 'binary'),
 });
 
-/** The losses of sparse encoders are those of dense ones, with defaults of their own. */
+/** Renames a loss: losses of sparse encoders are those of dense ones with other defaults. */
 const named = (name: string, loss: Loss): Loss => ({ ...loss, name });
 const distillKlDiv = (read: ParameterReader, usualTemperature: number) => ({
   similarity: read.choice('similarity', pairSimilarities, 'dot'),
@@ -340,26 +343,26 @@ function matryoshkaSizes(read: ParameterReader, loss: string) {
   if ((dims && short) || (weights && shortWeights))
     throw new SentvecError(
       'invalid-argument',
-      `${loss}: "dims" and "weights" are the earlier names of "matryoshka_dims" and "matryoshka_weights". Leave them out.`,
+      `${loss}: "dims" and "weights" are old names of "matryoshka_dims" and "matryoshka_weights", which are set too. Remove the old names.`,
     );
   const found = dims ?? short;
   if (found === undefined)
     throw new SentvecError(
       'invalid-argument',
-      `${loss} needs "matryoshka_dims", the sizes to train, such as [512, 256, 128].`,
+      `${loss} needs "matryoshka_dims", the dimensions to train, such as [512, 256, 128].`,
     );
   return { dims: found, weights: weights ?? shortWeights };
 }
 
-/** The losses that {@link lossFromName} knows for a kind of model. */
+/** The names of the losses for a kind of model. See {@link lossFromName}. */
 export function lossNames(kind: ModelKind = 'embedder'): readonly string[] {
   return Object.keys(makers[kind]);
 }
 
 /**
- * A loss by its class name in sentence-transformers, with parameters by their names there.
- * @param kind what is trained: several kinds have losses of the same name; default `embedder`
- * @param defaults what the run knows
+ * Creates a loss from its class name and parameter names in sentence-transformers.
+ * @param kind the kind of model that is trained; it matters because kinds share names of losses. Default `embedder`
+ * @param defaults used for parameters that are not set
  * @throws SentvecError `invalid-argument` for an unknown loss, an unknown parameter, or a value of the wrong kind
  */
 export function lossFromName(
@@ -383,10 +386,10 @@ export function lossFromName(
   return createLoss(makers[kind], name, parameters, kind, defaults);
 }
 
-/** The loss inside of another. */
+/** The inner loss of a wrapper such as MatryoshkaLoss. */
 function innerLoss(read: ParameterReader): Loss {
   return createLoss(
-    { ...ofTerms, ...ofVectors },
+    { ...sparseLosses, ...vectorLosses },
     read.text('loss'),
     read.nested('loss_params'),
     'sparse',
@@ -407,8 +410,8 @@ function createLoss<Made>(
     throw new SentvecError(
       'invalid-argument',
       owner === undefined
-        ? `There is no loss "${name}". There are: ${Object.keys(from).join(', ')}.`
-        : `The loss "${name}" trains models of the kind ${owner}, not ${kind}. For ${kind} there are: ${Object.keys(from).join(', ')}.`,
+        ? `There is no loss "${name}". Choose one of ${Object.keys(from).join(', ')}.`
+        : `The loss "${name}" trains models of the kind ${owner}, not ${kind}. For ${kind}, choose one of ${Object.keys(from).join(', ')}.`,
     );
   }
   const read = new ParameterReader(name, parameters, defaults);

@@ -1,16 +1,15 @@
-// Another loss on the first entries of each embedding: vectors that can be cut short.
+// MatryoshkaLoss: applies another loss to truncated embeddings.
 import { normalizeRows, type Operations } from '@sentvec/architectures';
 import { SentvecError } from '@sentvec/core';
 import { checkOptionNames } from '@sentvec/platform';
 import { checkedParameter, checkedPerStep, firstOf, inputsOf, type Loss } from '../loss.ts';
 
 /**
- * Another loss on the first entries of each embedding, normalized, summed over several sizes: vectors that can be cut
- * short (Matryoshka representation learning: Kusupati et al., 2022).
- *
- * @param dims how many entries to keep, each at most the dimension
- * @param weights of each size, at least 0, default 1
- * @param options.dimsPerStep how many sizes take part in a step, drawn at random; default -1, all
+ * Applies another loss to embeddings that are truncated to several dimensions and normalized, and sums the results. The
+ * embeddings of the trained model can be truncated (Matryoshka representation learning: Kusupati et al., 2022).
+ * @param dims the truncated dimensions, each at most the dimension of the model
+ * @param weights the weight of each dimension, at least 0; default 1 for each
+ * @param options.dimsPerStep how many of the dimensions a step trains, drawn at random; default -1, all
  * @throws SentvecError `invalid-argument`
  */
 export function matryoshkaLoss(
@@ -25,15 +24,18 @@ export function matryoshkaLoss(
   if (dims.length === 0 || !dims.every((size) => Number.isInteger(size) && size >= 1))
     throw new SentvecError(
       'invalid-argument',
-      `MatryoshkaLoss: "dims" are whole numbers of at least 1, one or more, not ${JSON.stringify(dims)}.`,
+      `MatryoshkaLoss: "dims" must be one or more whole numbers of at least 1, not ${JSON.stringify(dims)}.`,
     );
   if (weights.length !== dims.length)
-    throw new SentvecError('invalid-argument', 'MatryoshkaLoss needs as many "weights" as "dims".');
+    throw new SentvecError(
+      'invalid-argument',
+      `MatryoshkaLoss needs one weight for each of its ${dims.length} "dims", not ${weights.length}.`,
+    );
   for (const weight of weights) checkedParameter('MatryoshkaLoss', 'weights', weight);
   if (loss.weights !== undefined || loss.draws !== undefined)
     throw new SentvecError(
       'invalid-argument',
-      `MatryoshkaLoss cannot be around ${loss.name}, ${loss.weights ? 'whose weights fit vectors of one length' : 'which cuts vectors itself'}.`,
+      `MatryoshkaLoss cannot wrap ${loss.name}, ${loss.weights ? 'because its classifier needs vectors of one dimension' : 'because that loss truncates vectors itself'}.`,
     );
   const isDrawn = dimsPerStep > 0 && dimsPerStep < dims.length;
   const hasTargets = loss.labels === 'vector' || loss.labels === 'vectors';
@@ -50,7 +52,7 @@ export function matryoshkaLoss(
     draws: () => (isDrawn ? [{ from: dims.length, take: dimsPerStep }] : []),
     dimensionError(dimension) {
       const largest = Math.max(...dims);
-      if (largest > dimension) return `"dims" has ${largest}, but the vectors have ${dimension} entries`;
+      if (largest > dimension) return `"dims" contains ${largest}, but the dimension of the vectors is ${dimension}`;
       return dims.map((size) => loss.dimensionError?.(size)).find((problem) => problem !== undefined);
     },
     compute(ops, columns, labels, inputs) {
@@ -66,7 +68,7 @@ export function matryoshkaLoss(
   };
 }
 
-/** Target vectors, cut as the embeddings are: one for all columns, or one for each column in a row. */
+/** Truncates target vectors like embeddings. Labels have one target for all columns, or one for each, concatenated. */
 function truncateTargets<Tensor>(
   ops: Operations<Tensor>,
   labels: Tensor,

@@ -1,6 +1,6 @@
 /**
- * Losses of late interaction: over the vectors of the tokens of queries and documents, which are compared by MaxSim
- * (Khattab and Zaharia, 2020). Those of sentence-transformers over this score.
+ * Losses of late interaction: they compare the token vectors of queries and documents by MaxSim (Khattab and Zaharia,
+ * 2020). They follow the losses of sentence-transformers for multi-vector encoders.
  */
 import { productOf, type Operations } from '@sentvec/architectures';
 import { checkOptionNames } from '@sentvec/platform';
@@ -10,28 +10,29 @@ import { divergenceFrom, marginError } from './distillation.ts';
 
 /** The token vectors of a column: queries, or one document of each example. */
 export interface TokenColumn<Tensor> {
-  /** `[examples, tokens, dimension]`, of length 1 each. */
+  /** `[examples, tokens, dimension]`; each token vector is normalized. */
   readonly vectors: Tensor;
-  /** 1 for a token that counts, else 0: floats `[examples, tokens]`. */
+  /** `[examples, tokens]`: 1 for a token that takes part in MaxSim, 0 for padding and masked tokens. */
   readonly mask: Tensor;
 }
 
-/** A loss over token vectors, in the manner of {@link Loss}. The first column holds the queries. */
+/** Like {@link Loss}, but over token vectors. The first column has the queries. */
 export interface MultiVectorLoss extends LossDescription {
-  /** Tells it from losses over one vector for each text. */
+  /** Distinguishes it from losses over one vector per text. */
   readonly over: 'tokens';
   /**
    * @param columns the queries, then documents
-   * @param labels as of {@link Loss.compute}
+   * @param labels see {@link Loss.compute}
    * @returns a single number, shape `[]`
    */
   compute<Tensor>(ops: Operations<Tensor>, columns: readonly TokenColumn<Tensor>[], labels: Tensor | undefined): Tensor;
 }
 
 /**
- * In-batch negatives over MaxSim: cross entropy of finding a query's document among the documents of all columns and
- * examples. Columns: query, document, then any number of hard negatives.
- * @param options.scale multiplies scores, which grow with the length of queries; default 1
+ * In-batch negatives over MaxSim: for each query, the cross entropy of its own document among the documents of all
+ * columns and examples. Columns: query, document, then any number of hard negatives.
+ * @param options.scale multiplies scores. Scores grow with the number of query tokens, so it is smaller than for
+ * cosines; default 1
  * @throws SentvecError `invalid-argument`
  */
 export function multiVectorMultipleNegativesRankingLoss(
@@ -60,10 +61,10 @@ export function multiVectorMultipleNegativesRankingLoss(
 }
 
 /**
- * Kullback-Leibler divergence of the distribution of MaxSim over the documents of a query from that of a teacher's scores,
- * times the square of the temperature (Santhanam et al., 2022). Columns: query, at least two documents. A label has a
- * score for each document.
- * @param options.temperature divides the scores of student and teacher; default 1
+ * Kullback-Leibler divergence of the MaxSim distribution over the documents of a query from a teacher's distribution,
+ * times temperature² (Santhanam et al., 2022). Columns: query, at least two documents. A label is the teacher's score
+ * of each document.
+ * @param options.temperature the scores of student and teacher are divided by it; default 1
  * @throws SentvecError `invalid-argument`
  */
 export function multiVectorDistillKlDivLoss(
@@ -83,8 +84,9 @@ export function multiVectorDistillKlDivLoss(
 }
 
 /**
- * Mean squared difference between the margins of MaxSim, document to negative, and a teacher's. Columns: query, document,
- * then any number of negatives. A label has a margin for each negative, or the teacher's scores of all documents.
+ * Mean squared error of MaxSim margins against a teacher's. A margin is MaxSim(query, document) - MaxSim(query,
+ * negative). Columns: query, document, then any number of negatives. A label is the teacher's margin for each negative,
+ * or its scores of all documents.
  */
 export function multiVectorMarginMseLoss(): MultiVectorLoss {
   return {
@@ -113,7 +115,9 @@ function columnsOf<Tensor>(
 ): [queries: TokenColumn<Tensor>, ...documents: TokenColumn<Tensor>[]] {
   const [queries, ...documents] = columns;
   if (queries === undefined || documents.length === 0)
-    throw new Error(`A loss over queries and documents was given ${columns.length} columns.`);
+    throw new Error(
+      `This loss needs a column of queries and one of documents, but the batch has ${columns.length} columns.`,
+    );
   return [queries, ...documents];
 }
 
@@ -135,20 +139,20 @@ function maxSimilarities<Tensor>(
   queries: TokenColumn<Tensor>,
   documents: TokenColumn<Tensor>,
 ): Tensor {
-  const [asked, queryTokens, dimension] = ops.shape(queries.vectors);
-  const [found, documentTokens] = ops.shape(documents.vectors);
+  const [queryCount, queryTokens, dimension] = ops.shape(queries.vectors);
+  const [documentCount, documentTokens] = ops.shape(documents.vectors);
   const products = ops.matmul(
-    ops.reshape(queries.vectors, [productOf([asked!, queryTokens!]), dimension!]),
-    ops.reshape(documents.vectors, [productOf([found!, documentTokens!]), dimension!]),
+    ops.reshape(queries.vectors, [productOf([queryCount!, queryTokens!]), dimension!]),
+    ops.reshape(documents.vectors, [productOf([documentCount!, documentTokens!]), dimension!]),
     { transposeRight: true },
   );
-  // One row for each token of a query, and in it the documents with their tokens.
-  const byDocument = ops.reshape(products, [asked!, queryTokens!, found!, documentTokens!]);
-  const mask = ops.reshape(documents.mask, [1, 1, found!, documentTokens!]);
-  return sumOfLargest(ops, byDocument, ops.reshape(queries.mask, [asked!, queryTokens!, 1]), mask, 3);
+  // [queries, query tokens, documents, document tokens]
+  const byDocument = ops.reshape(products, [queryCount!, queryTokens!, documentCount!, documentTokens!]);
+  const mask = ops.reshape(documents.mask, [1, 1, documentCount!, documentTokens!]);
+  return sumOfLargest(ops, byDocument, ops.reshape(queries.mask, [queryCount!, queryTokens!, 1]), mask, 3);
 }
 
-/** The largest product with a token that counts, summed over the tokens of a query that count: axis 1. */
+/** MaxSim: the maximum over unmasked document tokens (`axis`), summed over unmasked query tokens (axis 1). */
 function sumOfLargest<Tensor>(
   ops: Operations<Tensor>,
   products: Tensor,
@@ -156,9 +160,9 @@ function sumOfLargest<Tensor>(
   documentMask: Tensor,
   axis: number,
 ): Tensor {
-  const masked = ops.where(documentMask, products, never);
+  const masked = ops.where(documentMask, products, maskedProduct);
   return ops.sum(ops.multiply(ops.max(masked, [axis]), queryMask), [1]);
 }
 
-/** In place of the products of tokens that do not count. */
-const never = -1e9;
+/** Product of a masked token: below all others. */
+const maskedProduct = -1e9;

@@ -1,4 +1,4 @@
-// Losses whose negatives are the other examples of the batch.
+// Losses with in-batch negatives: the texts of other examples of the batch are negatives.
 import { normalizeRows, type Operations } from '@sentvec/architectures';
 import { SentvecError } from '@sentvec/core';
 import { checkOptionNames } from '@sentvec/platform';
@@ -7,26 +7,27 @@ import { identity, matrixSimilarities, meanOf, pairwiseDot } from './distance.ts
 
 /** Options of {@link multipleNegativesRankingLoss}. */
 export interface RankingOptions {
-  /** Multiplies similarities: the inverse of the temperature. Above 0. @default 20 */
+  /** Similarities are multiplied by it: the inverse of the temperature. Above 0. @default 20 */
   readonly scale?: number | undefined;
   /** @default 'cosine' */
   readonly similarity?: 'cosine' | 'dot' | undefined;
 }
 
-/** What is compared with what; "doc" is a positive or a hard negative. */
+/** Which columns are compared; "doc" is a positive or a hard negative. */
 export type RankingDirection = 'query_to_doc' | 'query_to_query' | 'doc_to_query' | 'doc_to_doc';
 
 /** Options of {@link multipleNegativesRankingLoss}. */
 export interface DirectedRankingOptions extends RankingOptions {
   /**
-   * Which similarities count besides those of queries to documents, which always do: of queries to other queries, of a
-   * positive to all queries, of a positive to the documents of other queries (GTE: Li et al., 2023).
+   * The similarities that the loss contrasts (GTE: Li et al., 2023). `query_to_doc` is required. `query_to_query`:
+   * queries with other queries. `doc_to_query`: positives with all queries. `doc_to_doc`: positives with the documents
+   * of other queries.
    * @default ['query_to_doc']
    */
   readonly directions?: readonly RankingDirection[] | undefined;
   /**
-   * `joint`: one softmax over all of them. `per_direction`: one for each direction, averaged; each must then contain the
-   * positive.
+   * `joint`: one softmax over all directions. `per_direction`: one softmax for each direction, averaged; it allows only
+   * `query_to_doc` and `doc_to_query`, because each softmax must contain the positive.
    * @default 'joint'
    */
   readonly partition?: 'joint' | 'per_direction' | undefined;
@@ -41,8 +42,8 @@ export const rankingDirections: readonly RankingDirection[] = [
 ];
 
 /**
- * In-batch negatives: cross entropy of finding an anchor's positive among all positives and all hard negatives of the
- * batch (Henderson et al., 2017; InfoNCE of van den Oord et al., 2018). Columns: anchor, positive, then any number of
+ * In-batch negatives: for each anchor, the cross entropy of its positive among all positives and all hard negatives of
+ * the batch (Henderson et al., 2017; InfoNCE: van den Oord et al., 2018). Columns: anchor, positive, then any number of
  * hard negatives.
  * @throws SentvecError `invalid-argument`
  */
@@ -70,13 +71,13 @@ export function multipleNegativesRankingLoss(options: DirectedRankingOptions = {
           const same = identity(ops, pairs);
           const compared = (a: typeof positive, b: typeof positive) =>
             ops.multiply(ops.matmul(a, b, { transposeRight: true }), scale);
-          if (direction === 'query_to_query') return ops.where(same, never, compared(queries, queries));
+          if (direction === 'query_to_query') return ops.where(same, maskedScore, compared(queries, queries));
           if (direction === 'doc_to_query') return compared(positive, queries);
           const own = ops.concat(
             columns.slice(1).map(() => same),
             1,
           );
-          return ops.where(own, never, compared(positive, candidatesOf(ops, columns, similarity)));
+          return ops.where(own, maskedScore, compared(positive, candidatesOf(ops, columns, similarity)));
         });
       const groups = partition === 'joint' ? [ops.concat(matrices, 1)] : matrices;
       const sums = groups.map((scores) => ops.logSumExp(scores, [1]));
@@ -89,24 +90,25 @@ export function multipleNegativesRankingLoss(options: DirectedRankingOptions = {
   };
 }
 
-/** A score whose exponential is 0. */
-const never = -1e30;
+/** Score of a masked pair: its exponential is 0. */
+const maskedScore = -1e30;
 
 function checkDirections(directions: readonly RankingDirection[], partition: 'joint' | 'per_direction'): void {
   const refuse = (message: string): never => {
     throw new SentvecError('invalid-argument', `MultipleNegativesRankingLoss: ${message}`);
   };
   const unknown = directions.find((direction) => !rankingDirections.includes(direction));
-  if (unknown !== undefined) refuse(`there is no direction "${unknown}". There are: ${rankingDirections.join(', ')}.`);
-  if (!directions.includes('query_to_doc')) refuse('"directions" must contain query_to_doc, which has the positive.');
+  if (unknown !== undefined) refuse(`there is no direction "${unknown}". Choose from ${rankingDirections.join(', ')}.`);
+  if (!directions.includes('query_to_doc'))
+    refuse('"directions" must contain query_to_doc, because only this direction has the positive pairs of every loss.');
   const without = directions.find((direction) => direction === 'query_to_query' || direction === 'doc_to_doc');
   if (partition === 'per_direction' && without !== undefined)
-    refuse(`${without} never contains the positive. With it, "partition_mode" must be joint.`);
+    refuse(`the direction ${without} never contains the positive, so "partition_mode" must be joint.`);
 }
 
 /**
- * The mean of {@link multipleNegativesRankingLoss} and of its opposite direction: finding a positive's anchor among all
- * anchors (CLIP: Radford et al., 2021).
+ * The mean of {@link multipleNegativesRankingLoss} and of the same loss in the opposite direction: for each positive,
+ * the cross entropy of its anchor among all anchors (CLIP: Radford et al., 2021).
  */
 export function multipleNegativesSymmetricRankingLoss(options: RankingOptions = {}): Loss {
   checkOptionNames('multipleNegativesSymmetricRankingLoss()', options, { scale: true, similarity: true });
@@ -130,8 +132,8 @@ export function multipleNegativesSymmetricRankingLoss(options: RankingOptions = 
 }
 
 /**
- * `all`: scaled similarity of each anchor to each candidate, `[pairs, candidates]`, positives first; `right`: to its
- * own positive.
+ * `all`: the scaled similarities of each anchor with each candidate, `[pairs, candidates]`, positives first. `right`:
+ * those of each anchor with its own positive, `[pairs]`.
  */
 function scoresOf<Tensor>(
   ops: Operations<Tensor>,
@@ -150,7 +152,7 @@ function scoresOf<Tensor>(
   };
 }
 
-/** Positives and hard negatives, one below the other. */
+/** Positives and hard negatives, concatenated by rows. */
 function candidatesOf<Tensor>(
   ops: Operations<Tensor>,
   columns: readonly Tensor[],

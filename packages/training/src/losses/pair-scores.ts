@@ -1,6 +1,6 @@
 /**
- * Losses of rerankers, over the scores of pairs of texts: a query with one document, or with several of which the
- * better ones should come first. Those of `sentence_transformers.cross_encoder.losses`.
+ * Pointwise and contrastive losses of rerankers, over the scores of (query, document) pairs. They follow
+ * `sentence_transformers.cross_encoder.losses`.
  */
 import { logSoftmax, softplus, type Operations } from '@sentvec/architectures';
 import { SentvecError } from '@sentvec/core';
@@ -20,13 +20,13 @@ export interface ScoreOptionsOfLoss {
 
 /** Options of {@link binaryCrossEntropyLoss}. */
 export interface BinaryCrossEntropyOptions extends ScoreOptionsOfLoss {
-  /** How many times as much a pair counts for being similar: for data with few such pairs. Above 0. @default 1 */
+  /** Weight of positive pairs relative to negative ones, for data with few positives. Above 0. @default 1 */
   readonly positiveWeight?: number | undefined;
 }
 
 /**
- * Binary cross entropy of the sigmoid of a pair's score. The label is 1, 0, or a share between; of a model with several
- * labels, one number for each, so that several may hold at once.
+ * Binary cross entropy with logits. The label of a pair is a probability from 0 to 1. For a model with several labels,
+ * it is one probability per label: several labels can apply to one pair.
  * @throws SentvecError `invalid-argument`
  */
 export function binaryCrossEntropyLoss(options: BinaryCrossEntropyOptions = {}): Loss {
@@ -49,7 +49,7 @@ export function binaryCrossEntropyLoss(options: BinaryCrossEntropyOptions = {}):
   };
 }
 
-/** Cross entropy over the labels of a model that has several, such as entailment, neutral, contradiction. */
+/** Cross entropy for a model with several exclusive labels, such as entailment, neutral, contradiction. */
 export function crossEntropyLoss(options: ScoreOptionsOfLoss = {}): Loss {
   checkOptionNames('crossEntropyLoss()', options, { activation: true });
   const { activation = 'Identity' } = options;
@@ -66,7 +66,7 @@ export function crossEntropyLoss(options: ScoreOptionsOfLoss = {}): Loss {
   };
 }
 
-/** Mean cross entropy of scores, `[examples, classes]`, with the class of each example by its number, `[examples]`. */
+/** Mean cross entropy of logits, `[examples, classes]`, with class indices, `[examples]`. */
 export function crossEntropy<Tensor>(ops: Operations<Tensor>, scores: Tensor, classes: Tensor): Tensor {
   const [examples, count] = ops.shape(scores);
   const numbers = ops.reshape(ops.toFloat(ops.range(count!)), [1, count!]);
@@ -74,7 +74,7 @@ export function crossEntropy<Tensor>(ops: Operations<Tensor>, scores: Tensor, cl
   return meanOf(ops, ops.multiply(ops.sum(ops.multiply(isRight, logSoftmax(ops, scores)), [1]), -1));
 }
 
-/** Mean squared difference between the score of a pair and a number, a teacher's score say (Hinton et al., 2015). */
+/** Mean squared error of a pair's score against its label, such as a teacher's score (Hinton et al., 2015). */
 export function scoreMseLoss(options: ScoreOptionsOfLoss = {}): Loss {
   checkOptionNames('scoreMseLoss()', options, { activation: true });
   const { activation = 'Identity' } = options;
@@ -93,9 +93,9 @@ export function scoreMseLoss(options: ScoreOptionsOfLoss = {}): Loss {
 }
 
 /**
- * Mean squared difference between the margins of scores, of the positive to each negative, and a teacher's (Hofstätter
- * et al., 2020). Columns: query, positive, negatives. A label has a margin for each negative, or the teacher's scores
- * of the positive and of each negative.
+ * Mean squared error of score margins against a teacher's (Hofstätter et al., 2020). A margin is the score of the
+ * positive minus that of a negative. Columns: query, positive, negatives. A label is the teacher's margin for each
+ * negative, or its scores of the positive and of each negative.
  */
 export function scoreMarginMseLoss(options: ScoreOptionsOfLoss = {}): Loss {
   checkOptionNames('scoreMarginMseLoss()', options, { activation: true });
@@ -115,17 +115,17 @@ export function scoreMarginMseLoss(options: ScoreOptionsOfLoss = {}): Loss {
 
 /** Options of {@link scoreRankingLoss}. */
 export interface ScoreRankingOptions extends ScoreOptionsOfLoss {
-  /** Documents of other examples of the batch that each query is scored with. At least 1. @default 4 */
+  /** How many documents of other examples of the batch each query is scored with. At least 1. @default 4 */
   readonly negatives?: number | undefined;
-  /** Multiplies what the activation gives. Above 0. @default 10 */
+  /** Scores are multiplied by it after the activation. Above 0. @default 10 */
   readonly scale?: number | undefined;
   /** @default 'Sigmoid' */
   readonly activation?: ScoreActivation | undefined;
 }
 
 /**
- * Multiple negatives ranking: cross entropy of finding a query's document among it, the query's hard negatives and some
- * documents of other examples, drawn at random. Columns: query, positive, hard negatives.
+ * In-batch negatives for rerankers: for each query, the cross entropy of its positive among its hard negatives and
+ * documents of other examples, which are drawn at random. Columns: query, positive, hard negatives.
  * @throws SentvecError `invalid-argument`
  */
 export function scoreRankingLoss(options: ScoreRankingOptions = {}): Loss {
@@ -135,7 +135,7 @@ export function scoreRankingLoss(options: ScoreRankingOptions = {}): Loss {
   if (!(Number.isSafeInteger(negatives) && negatives >= 1))
     throw new SentvecError(
       'invalid-argument',
-      `MultipleNegativesRankingLoss: "num_negatives" must be a whole number of at least 1, not ${negatives}. For all of a batch of pairs, take the batch size less 1.`,
+      `MultipleNegativesRankingLoss: "num_negatives" must be a whole number of at least 1, not ${negatives}. To use all other pairs of a batch, set it to the batch size minus 1.`,
     );
   return {
     name: 'MultipleNegativesRankingLoss',
@@ -153,7 +153,7 @@ export function scoreRankingLoss(options: ScoreRankingOptions = {}): Loss {
   };
 }
 
-/** Scores after an activation. */
+/** Applies an activation to scores. */
 export function activated<Tensor>(ops: Operations<Tensor>, scores: Tensor, activation: ScoreActivation): Tensor {
   return activation === 'Sigmoid' ? ops.sigmoid(scores) : scores;
 }

@@ -1,12 +1,12 @@
-// Losses over pairs of texts with a score of how similar they are.
+// Losses over pairs of texts with a similarity score.
 import { absolute, productOf, type Operations, type Shape } from '@sentvec/architectures';
 import { checkOptionNames } from '@sentvec/platform';
 import { checkedChoice, checkedParameter, labelsOf, pairOf, type Loss } from '../loss.ts';
 import { meanOf, pairSimilarities, pairwiseCosine, pairwiseSimilarityOf, type PairSimilarity } from './distance.ts';
 
 /**
- * Mean squared difference between the cosine of two texts and their score. The regression objective of Sentence-BERT
- * (Reimers and Gurevych, 2019).
+ * Mean squared error of the cosine of two texts against their score: the regression objective of Sentence-BERT (Reimers
+ * and Gurevych, 2019).
  */
 export function cosineSimilarityLoss(): Loss {
   return {
@@ -23,15 +23,15 @@ export function cosineSimilarityLoss(): Loss {
 
 /** Options of {@link cosentLoss}. */
 export interface CosentOptions {
-  /** Multiplies similarities: the inverse of the temperature. Above 0. @default 20 */
+  /** Similarities are multiplied by it: the inverse of the temperature. Above 0. @default 20 */
   readonly scale?: number | undefined;
   /** @default 'cosine' */
   readonly similarity?: PairSimilarity | undefined;
 }
 
 /**
- * log(1 + Σ exp(scale · (sᵢ - sⱼ))) over all i, j with scoreᵢ < scoreⱼ: pairs should be ordered as their scores are
- * (CoSENT: Su, 2022). s is the similarity.
+ * log(1 + Σ exp(scale · (sᵢ - sⱼ))) over all i, j with scoreᵢ < scoreⱼ, where s is the similarity (CoSENT: Su, 2022).
+ * It trains pairs to have the same order by similarity as by score.
  */
 export function cosentLoss(options: CosentOptions = {}): Loss {
   checkOptionNames('cosentLoss()', options, { scale: true, similarity: true });
@@ -42,7 +42,7 @@ export function cosentLoss(options: CosentOptions = {}): Loss {
 
 /**
  * {@link cosentLoss} with the angle difference in complex space instead of the cosine (AnglE: Li and Li, 2023). The
- * dimension has to be even.
+ * dimension must be even.
  * @param options.scale above 0, default 20
  */
 export function angleLoss(options: { readonly scale?: number | undefined } = {}): Loss {
@@ -51,7 +51,7 @@ export function angleLoss(options: { readonly scale?: number | undefined } = {})
   return {
     ...orderingLoss('AnglELoss', { scale }, pairwiseAngle),
     dimensionError: (dimension) =>
-      dimension % 2 === 0 ? undefined : `it needs an even number of entries, not ${dimension}`,
+      dimension % 2 === 0 ? undefined : `it needs vectors of an even dimension, not ${dimension}`,
   };
 }
 
@@ -83,7 +83,10 @@ function orderingLoss(
   };
 }
 
-/** With x = a + bi and y = c + di, the halves of each vector: |Σ (ac + bd + bc - ad)| / (|x| |y|), `[rows]`. */
+/**
+ * |Σ (ac + bd + bc - ad)| / (|x| |y|), `[rows]`, where (a, b) and (c, d) are the halves of x and y: real and imaginary
+ * parts.
+ */
 function pairwiseAngle<Tensor>(ops: Operations<Tensor>, x: Tensor, y: Tensor): Tensor {
   const dimension = ops.shape(x)[1];
   if (typeof dimension !== 'number' || dimension % 2 !== 0)

@@ -1,4 +1,4 @@
-// The loss of Sentence-BERT: a linear layer classifies pairs of embeddings, and is dropped after training.
+// SoftmaxLoss of Sentence-BERT: a linear layer classifies pairs of embeddings. It is not saved with the model.
 import { absolute } from '@sentvec/architectures';
 import { SentvecError } from '@sentvec/core';
 import { checkOptionNames } from '@sentvec/platform';
@@ -8,23 +8,23 @@ import { crossEntropy } from './pair-scores.ts';
 
 /** Options of {@link softmaxLoss}. */
 export interface SoftmaxOptions {
-  /** How many labels there are, at least 2. */
+  /** The number of labels, at least 2. */
   readonly labels: number;
-  /** Whether the classifier reads both embeddings, u and v. @default true */
+  /** Whether the classifier's input contains both embeddings, u and v. @default true */
   readonly embeddings?: boolean | undefined;
-  /** Whether it reads |u - v|. @default true */
+  /** Whether the classifier's input contains |u - v|. @default true */
   readonly difference?: boolean | undefined;
-  /** Whether it reads u · v, entry by entry. @default false */
+  /** Whether the classifier's input contains the element-wise product of u and v. @default false */
   readonly product?: boolean | undefined;
-  /** Of the random numbers that the classifier begins with. @default 42 */
+  /** Seed of the classifier's initial weights. @default 42 */
   readonly seed?: number | undefined;
 }
 
 /**
- * Cross entropy of a linear classifier over a pair of embeddings u and v: it reads u, v and |u - v| one after the other
- * and says which label holds, such as entailment, neutral, contradiction (Reimers and Gurevych, 2019). The classifier is
- * trained with the model; it begins as `torch.nn.Linear`, uniform between ±1 / √inputs.
- * @throws SentvecError `invalid-argument` for fewer than 2 labels, or when the classifier would read nothing
+ * Cross entropy of a linear classifier over a pair of embeddings u and v. Its input is u, v and |u - v|, concatenated;
+ * its labels are, for example, entailment, neutral and contradiction (Reimers and Gurevych, 2019). The classifier is
+ * trained together with the model. It is initialized like `torch.nn.Linear`: uniform between ±1 / √inputs.
+ * @throws SentvecError `invalid-argument` for fewer than 2 labels, or when the classifier has no input
  */
 export function softmaxLoss(options: SoftmaxOptions): Loss {
   checkOptionNames('softmaxLoss()', options, {

@@ -1,4 +1,4 @@
-// The loss of sparse encoders: another loss over the weights of terms, and a regularizer that makes them sparse.
+// SpladeLoss of sparse encoders: another loss over term weights, plus a regularizer that makes them sparse.
 import { mean, type Operations } from '@sentvec/architectures';
 import { SentvecError } from '@sentvec/core';
 import { checkOptionNames } from '@sentvec/platform';
@@ -6,18 +6,18 @@ import { checkedParameter, firstOf, type Loss } from '../loss.ts';
 
 /** Options of {@link spladeLoss}. */
 export interface SpladeOptions {
-  /** Weight of the regularizer on documents: on all columns but the first. At least 0. */
+  /** Weight of the regularizer on documents: all columns except the first. At least 0. */
   readonly documentWeight: number;
   /** Weight of the regularizer on queries, the first column. At least 0. @default 0 */
   readonly queryWeight?: number | undefined;
-  /** Whether the first column holds documents as well, with their weight. @default false */
+  /** Whether the first column has documents too, so that `documentWeight` applies to all columns. @default false */
   readonly documentsOnly?: boolean | undefined;
 }
 
 /**
- * Another loss, and the FLOPS regularizer: the sum over all terms of the squared mean weight in a batch, which is what
- * a search through an inverted index costs (Paria et al., 2020; SPLADE: Formal et al., 2022).
- * @param loss usually {@link multipleNegativesRankingLoss} or {@link marginMseLoss} by dot products
+ * Another loss plus the FLOPS regularizer: the sum over all terms of the squared mean weight in the batch. It estimates
+ * the cost of a search in an inverted index (Paria et al., 2020; SPLADE: Formal et al., 2022).
+ * @param loss usually {@link multipleNegativesRankingLoss} or {@link marginMseLoss} with dot products
  * @throws SentvecError `invalid-argument`
  */
 export function spladeLoss(loss: Loss, options: SpladeOptions): Loss {
@@ -28,10 +28,13 @@ export function spladeLoss(loss: Loss, options: SpladeOptions): Loss {
   if (documentsOnly && queryWeight > 0)
     throw new SentvecError(
       'invalid-argument',
-      'SpladeLoss: with "use_document_regularizer_only" there are no queries for "query_regularizer_weight".',
+      'SpladeLoss: "query_regularizer_weight" has no effect with "use_document_regularizer_only". Remove one of them.',
     );
   if (loss.columns.most < 2 && !documentsOnly)
-    throw new SentvecError('invalid-argument', `SpladeLoss: ${loss.name} has no column of documents.`);
+    throw new SentvecError(
+      'invalid-argument',
+      `SpladeLoss: ${loss.name} has one column only, so there are no documents. Set "use_document_regularizer_only" or use another loss.`,
+    );
   return {
     ...loss,
     name: 'SpladeLoss',

@@ -1,4 +1,4 @@
-// Losses over triplets: anchors that should be nearer to their positives than to their negatives.
+// Triplet losses: an anchor should be nearer to its positive than to its negative.
 import type { Operations } from '@sentvec/architectures';
 import { checkOptionNames } from '@sentvec/platform';
 import { checkedChoice, checkedParameter, firstOf, labelsOf, pairOf, type Loss } from '../loss.ts';
@@ -17,8 +17,8 @@ export interface TripletOptions {
   /** @default 'euclidean' */
   readonly distance?: Distance | undefined;
   /**
-   * How much nearer the positive has to be than the negative, at least 0. As in sentence-transformers; choose about 0.5
-   * with `cosine`.
+   * How much nearer than the negative the positive should be. At least 0. The default is that of sentence-transformers,
+   * for `euclidean`; about 0.5 is sensible for `cosine`.
    * @default 5
    */
   readonly margin?: number | undefined;
@@ -54,8 +54,8 @@ export interface BatchTripletOptions {
 }
 
 /**
- * For each text of a class, relu(farthest of its class - nearest of another + margin); their mean (Hermans et al.,
- * 2017).
+ * The mean over texts of relu(d(text, farthest text of its class) - d(text, nearest text of another class) + margin)
+ * (Hermans et al., 2017).
  */
 export function batchHardTripletLoss(options: BatchTripletOptions = {}): Loss {
   checkOptionNames('batchHardTripletLoss()', options, { distance: true, margin: true });
@@ -67,8 +67,8 @@ export function batchHardTripletLoss(options: BatchTripletOptions = {}): Loss {
 }
 
 /**
- * For each text of a class, log(1 + exp(farthest of its class - nearest of another)); their mean. There is no margin to
- * choose, and texts that are apart already still count a little (Hermans et al., 2017).
+ * The mean over texts of log(1 + exp(d(text, farthest text of its class) - d(text, nearest text of another class))). It
+ * has no margin, and well-separated texts still have a small gradient (Hermans et al., 2017).
  * @param options.distance default `euclidean`
  */
 export function batchHardSoftMarginTripletLoss(options: Pick<BatchTripletOptions, 'distance'> = {}): Loss {
@@ -82,8 +82,8 @@ export function batchHardSoftMarginTripletLoss(options: Pick<BatchTripletOptions
 }
 
 /**
- * relu(d(anchor, positive) - d(anchor, negative) + margin) for each two texts of a class; their mean. The negative is
- * the nearest of those that are farther away than the positive; where there is none, the farthest (FaceNet: Schroff et
+ * The mean of relu(d(anchor, positive) - d(anchor, negative) + margin) over all pairs of texts of a class. The negative
+ * is the nearest one that is farther away than the positive; if there is none, the farthest one (FaceNet: Schroff et
  * al., 2015).
  */
 export function batchSemiHardTripletLoss(options: BatchTripletOptions = {}): Loss {
@@ -102,12 +102,15 @@ export function batchSemiHardTripletLoss(options: BatchTripletOptions = {}): Los
   });
 }
 
-/** More than any distance. */
+/** Larger than any distance. */
 const far = 1e30;
 
-/** Of each text, how far the farthest of its class and the nearest of another are: `[rows]` each. */
+/**
+ * For each text, the distances of the farthest text of its class and of the nearest text of another class: `[rows]`
+ * each.
+ */
 function hardest<Tensor>(ops: Operations<Tensor>, distances: Tensor, { positive, different }: ClassMasks<Tensor>) {
-  // Rows of the same class are moved beyond the farthest row, so that they are never the nearest.
+  // Texts of the same class get a distance beyond the farthest text, so that they are never the nearest.
   const beyond = ops.add(distances, ops.multiply(ops.max(distances, [1], true), ops.subtract(1, different)));
   return {
     farthest: ops.max(ops.multiply(positive, distances), [1]),
@@ -116,8 +119,8 @@ function hardest<Tensor>(ops: Operations<Tensor>, distances: Tensor, { positive,
 }
 
 /**
- * relu(d(anchor, positive) - d(anchor, negative) + margin) over all triplets of a batch; the mean of those above zero
- * (Hermans et al., 2017).
+ * The mean of relu(d(anchor, positive) - d(anchor, negative) + margin) over all triplets of a batch for which it is
+ * above zero (Hermans et al., 2017).
  */
 export function batchAllTripletLoss(options: BatchTripletOptions = {}): Loss {
   checkOptionNames('batchAllTripletLoss()', options, { distance: true, margin: true });
@@ -133,7 +136,9 @@ export function batchAllTripletLoss(options: BatchTripletOptions = {}): Loss {
   });
 }
 
-/** `[rows, rows]`, 1 where the texts are two of one class, and where they are of different classes. */
+/**
+ * Both `[rows, rows]`. `positive`: 1 for two texts of the same class. `different`: 1 for texts of different classes.
+ */
 interface ClassMasks<Tensor> {
   readonly positive: Tensor;
   readonly different: Tensor;

@@ -1,4 +1,4 @@
-// A checkpoint as a file beside the output of its run: a safetensors file, with recipe and evaluations in its header.
+// Reads and writes checkpoints: safetensors files with the recipe and the evaluations of a run in their metadata.
 import { readFile } from 'node:fs/promises';
 import { dirname } from 'node:path';
 import { memoryModel, parseJson, readWeights, SentvecError, writeSafetensors, type Weights } from '@sentvec/core';
@@ -6,7 +6,7 @@ import { guardIo, isSystemError, makeFolder, writeFileAtomically } from '@sentve
 import type { HistoryEvaluation, HistoryStep, TrainingCheckpoint } from '../training-request.ts';
 import { differingParts, type Recipe } from './recipe.ts';
 
-/** What the header of a checkpoint says besides its tensors. */
+/** The metadata of a checkpoint file. */
 interface CheckpointRecord {
   readonly version: 2;
   readonly recipe: Recipe;
@@ -17,9 +17,9 @@ interface CheckpointRecord {
 }
 
 /**
- * Writes a checkpoint, whole or not at all: an earlier one stays until the new one is safe.
- * @param recipe what is trained, on what and how; a checkpoint of another recipe cannot be resumed
- * @throws SentvecError `io-failed`, a full disk for example
+ * Writes a checkpoint atomically: the previous one is replaced only after the new one is complete.
+ * @param recipe model, data and options of the run; a run with another recipe cannot resume from this checkpoint
+ * @throws SentvecError `io-failed`, for example when the disk is full
  */
 export async function writeCheckpoint(
   path: string,
@@ -40,7 +40,7 @@ export async function writeCheckpoint(
     firstMoments: flat(state.firstMoments),
     secondMoments: flat(state.secondMoments),
     ...(best ? { best: flat(best.weights) } : {}),
-    // The header of a safetensors file has a limit that a long history would reach.
+    // A tensor and not metadata, because a long history would exceed the size limit of a safetensors header.
     history: { shape: [history.steps.length, columnsOfHistory.length * 3], data: encodeSteps(history.steps) },
   };
   const bytes = writeSafetensors(tensors, { checkpoint: JSON.stringify(record) });
@@ -50,8 +50,9 @@ export async function writeCheckpoint(
 }
 
 /**
- * Reads a checkpoint; `undefined` when there is none.
- * @throws SentvecError `invalid-argument` when it is of another recipe, `invalid-model` when the file is damaged
+ * Reads a checkpoint. Returns `undefined` if the file does not exist.
+ * @throws SentvecError `invalid-argument` when the checkpoint has another recipe; `invalid-model` when the file is
+ * damaged
  */
 export async function readCheckpoint(path: string, recipe: Recipe): Promise<TrainingCheckpoint | undefined> {
   const read = () =>
@@ -64,7 +65,7 @@ export async function readCheckpoint(path: string, recipe: Recipe): Promise<Trai
   if (differing.length > 0) {
     throw new SentvecError(
       'invalid-argument',
-      `The checkpoint ${path} belongs to another run: what differs is ${differing.join(', ')}. Train with what it was started with, or choose another output.`,
+      `The checkpoint ${path} belongs to a run with other settings. Different: ${differing.join(', ')}. Restore these settings, or choose another output.`,
       { file: path, differing },
     );
   }
@@ -91,7 +92,7 @@ function readRecord(bytes: Uint8Array, path: string): CheckpointRecord {
   if (record?.version === 2) return record;
   throw new SentvecError(
     'invalid-model',
-    `${path} is not a checkpoint of this release of sentvec. Remove it, and train from the beginning.`,
+    `${path} is not a checkpoint of this version of sentvec. Remove it and start the training again.`,
     { file: path },
   );
 }
@@ -102,7 +103,7 @@ function copyOf(file: Weights, name: string): Float32Array {
 
 const columnsOfHistory = ['loss', 'learningRate', 'gradientNorm'] as const;
 
-/** Each number as the sum of three of float32, which together hold all of its digits. */
+/** Encodes each float64 exactly, as the sum of three float32 numbers. */
 function encodeSteps(steps: readonly HistoryStep[]): Float32Array {
   return Float32Array.from(
     steps.flatMap((step) =>

@@ -1,4 +1,4 @@
-// The configuration file of a training: what it may hold, its defaults, and its JSON Schema.
+// The training configuration file: its type, its defaults, its validation and its JSON Schema.
 import { toJsonSchema } from '@valibot/to-json-schema';
 import * as v from 'valibot';
 import { poolingModes, SentvecError, type ModelKind } from '@sentvec/core';
@@ -12,7 +12,7 @@ import type { FromScratchOptions } from '../from-scratch/from-scratch.ts';
 import { resolveTrainingOptions } from '../training-options.ts';
 import { checkEvaluationConfig, column, count, evaluationSchema, type EvaluationConfig } from './evaluation-config.ts';
 
-/** A model with random weights; see `fromScratch`. Its seed is that of the run. */
+/** Options of a model with random weights, see `fromScratch`. The seed is that of the run. */
 export type ScratchConfig = Omit<FromScratchOptions, 'seed'>;
 
 const positive = v.pipe(v.number(), v.gtValue(0));
@@ -22,76 +22,75 @@ const share = v.pipe(v.number(), v.minValue(0), v.maxValue(1));
 export interface DataConfig {
   /** JSON lines, CSV, TSV or Parquet, plain or gzip. */
   readonly file: string;
-  /**
-   * The columns of texts, in the order of the loss: names, or numbers counted from 0 for a file without a
-   * header.
-   */
+  /** The text columns, in the order that the loss expects. Names, or indices from 0 for a file without a header. */
   readonly columns: readonly ColumnName[];
   readonly label?: ColumnName | undefined;
-  /** Labels are divided by it: 5 for scores from 0 to 5. @default 1 */
+  /** Labels are divided by this number: 5 maps scores from 0 to 5 to the range 0 to 1. @default 1 */
   readonly labelScale: number;
   /**
-   * Makes pairs or triplets out of one column of texts, whose `label` is a class: see `examplesOfClasses`.
+   * Makes pairs or triplets from one text column whose `label` is a class, see `examplesOfClasses`.
    * @default the rows are the examples
    */
   readonly fromClasses?: ExamplesOfClassesOptions | undefined;
-  /** Whether the first row of a CSV holds names. @default true */
+  /** Whether the first row of a CSV or TSV file has column names. @default true */
   readonly header: boolean;
   /** A class name of sentence-transformers; see `lossNames`. */
   readonly loss: string;
   readonly lossParameters: Readonly<Record<string, unknown>>;
   readonly sampler?: 'shuffled' | 'inOrder' | 'noDuplicates' | 'groupedByLabel' | 'byLength' | undefined;
   /**
-   * Names of prompts of the model, one for each column; null for none. A reranker reads a pair as one input, which has
-   * one prompt: the first; the others are null.
+   * The name of the model's prompt for each column, or null for no prompt. A reranker uses one prompt for a pair: that
+   * of the first column. The others must be null.
    */
   readonly prompts?: readonly (string | null)[] | undefined;
-  /** As of {@link TrainingConfig.routerMapping}, for this data set. @default that of the configuration */
+  /** Overrides {@link TrainingConfig.routerMapping} for this data set. @default that of the configuration */
   readonly routerMapping?: RouterMapping | undefined;
 }
 
-/** The route of a Router, or a task that it maps to one, such as `query` and `document`, by the name of a column. */
+/**
+ * Maps the name of a column to a route, or to a task that the Router maps to a route, such as `query` or `document`.
+ */
 export type RouterMapping = Readonly<Record<string, string>>;
 
-/** LoRA adapters of a configuration, see `withLora`; the seed of their first numbers is that of the run. */
+/** LoRA options of a configuration, see `withLora`. The seed of the initial weights is that of the run. */
 export interface LoraConfig extends Omit<LoraOptions, 'seed'> {
   /**
-   * `merged`: the output is a model like any other. `apart`: it holds the adapter alone, in PEFT's format, and names
-   * the model that it adapts.
+   * `merged`: the adapters are merged into the weights, and the output is a complete model. `apart`: the output has
+   * only the adapter, in PEFT's format, with the name of its base model.
    */
   readonly save: 'merged' | 'apart';
 }
 
-/** A training configuration as in a file, checked, with defaults. Options of `train` mean what they mean there. */
+/** A validated training configuration with all defaults. Options without a comment are those of `TrainingOptions`. */
 export interface TrainingConfig {
   /**
-   * A folder, a name on the Hugging Face hub, use-lite, the default model, or a new model with a tokenizer learnt from
-   * the data.
+   * A folder, a name on the Hugging Face hub, or `use-lite`, the default model. With `fromScratch`: a new model with
+   * random weights and a tokenizer trained on the data.
    */
   readonly model: string | { readonly fromScratch: ScratchConfig };
   /**
-   * What is trained: an `embedder`, a `reranker`, a `sparse` embedder or a `multi-vector` one. An encoder without such
-   * a head gets a new one. @default 'embedder'
+   * The kind of model that is trained. If the base model lacks the head of this kind, it gets a new one.
+   * @default 'embedder'
    */
   readonly kind: ModelKind;
   /**
-   * For a reranker that gets a new head: the names of its labels, in order. Of a model that is a reranker already, they
-   * must be its own.
-   * @default those of the data for a loss over labels, else one
+   * For a reranker with a new head: the names of its labels, in order. For an existing reranker, they must equal its
+   * labels.
+   * @default the labels in the data if the loss needs several, else one label
    */
   readonly labels?: readonly string[] | undefined;
   /**
-   * For a model with adapters for tasks, such as jina-embeddings-v3: whose adapter is merged into the weights before
-   * they are trained.
+   * For a model with task adapters, such as jina-embeddings-v3: the task whose adapter is merged into the weights
+   * before training.
    * @default none
    */
   readonly task?: string | undefined;
   /**
-   * For a model with a Router: which column takes which route (`router_mapping` of sentence-transformers). A column that
-   * is not named takes the default route.
+   * For a model with a Router: the route of each column (`router_mapping` of sentence-transformers). Columns that are
+   * not listed use the default route.
    */
   readonly routerMapping?: RouterMapping | undefined;
-  /** The folder that gets the trained model. */
+  /** The folder that the trained model is written to. */
   readonly output: string;
   readonly data: readonly DataConfig[];
   readonly evaluation?: EvaluationConfig | undefined;
@@ -100,7 +99,8 @@ export interface TrainingConfig {
   readonly batchSize: number;
   readonly gradientAccumulation: number;
   /**
-   * Examples that go through the model at once, for in-batch negatives with a batch that does not fit into memory.
+   * How many texts go through the model at once (GradCache). It allows batches for in-batch negatives that do not fit
+   * into memory.
    * @default all
    */
   readonly cachedExamples?: number | undefined;
@@ -108,10 +108,10 @@ export interface TrainingConfig {
   readonly schedule: 'linear' | 'cosine' | 'constant';
   readonly warmup: number;
   readonly weightDecay: number;
-  /** 0: never clip. */
+  /** 0 turns clipping off. */
   readonly clipNorm: number;
   readonly dropout: boolean;
-  /** Tensors whose names begin so stay as they are: `embeddings`, `encoder.layer.0.`. */
+  /** Tensors whose names begin with one of these prefixes are not trained: `embeddings`, `encoder.layer.0.`. */
   readonly freeze: readonly string[];
   /**
    * Trains LoRA adapters and the head instead of all weights.
@@ -125,8 +125,8 @@ export interface TrainingConfig {
   readonly checkpointEvery: number;
   readonly watchDivergence: boolean;
   /**
-   * The most tokens of a text.
-   * @default what the model says
+   * Texts are truncated to this many tokens.
+   * @default the maximum length of the model
    */
   readonly maxLength?: number | undefined;
   /**
@@ -135,8 +135,8 @@ export interface TrainingConfig {
    */
   readonly threads?: number | undefined;
   /**
-   * What computes the gradients. `cpu`, `webgpu`, `cuda`, `coreml` and `dml` are devices of onnxruntime-node;
-   * `tfjs-node-gpu`, `tfjs-node` and `wasm` those of TensorFlow.js.
+   * The device that computes the gradients. `cpu`, `webgpu`, `cuda`, `coreml` and `dml` use onnxruntime-node;
+   * `tfjs-node-gpu`, `tfjs-node` and `wasm` use TensorFlow.js.
    * @default 'cpu'
    */
   readonly device: TrainingDevice;
@@ -145,10 +145,10 @@ export interface TrainingConfig {
 const onnxDevices = ['cpu', 'webgpu', 'cuda', 'coreml', 'dml'] as const;
 const tfjsDevices = ['tfjs-node-gpu', 'tfjs-node', 'wasm'] as const;
 
-/** What a training runs on. */
+/** A device that training can run on. */
 export type TrainingDevice = (typeof onnxDevices)[number] | (typeof tfjsDevices)[number];
 
-/** Whether a device is one of onnxruntime-node; the others are those of TensorFlow.js. */
+/** Whether a device uses onnxruntime-node. The others use TensorFlow.js. */
 export function isOnnxDevice(device: TrainingDevice): device is OnnxDevice {
   return (onnxDevices as readonly string[]).includes(device);
 }
@@ -189,7 +189,7 @@ const loraSchema = v.strictObject({
   save: v.optional(v.picklist(['merged', 'apart']), 'merged'),
 });
 
-/** What a file may hold; editors check against its JSON Schema form. */
+/** The schema of a configuration file. */
 const configSchema: v.GenericSchema<unknown, TrainingConfig & { readonly $schema?: string | undefined }> =
   v.strictObject({
     $schema: v.optional(v.string()),
@@ -225,18 +225,15 @@ const configSchema: v.GenericSchema<unknown, TrainingConfig & { readonly $schema
     device: v.optional(v.picklist([...onnxDevices, ...tfjsDevices]), 'cpu'),
   });
 
-/**
- * The JSON Schema (draft 7) of a training configuration. A file that names it as its `$schema` is checked while it is
- * typed.
- */
+/** The JSON Schema (draft 7) of a training configuration. Editors validate a file that refers to it by `$schema`. */
 export function trainingConfigSchema(): Readonly<Record<string, unknown>> {
-  return { title: 'A training configuration of sentvec', ...toJsonSchema(configSchema, { typeMode: 'input' }) };
+  return { title: 'sentvec training configuration', ...toJsonSchema(configSchema, { typeMode: 'input' }) };
 }
 
 /**
- * Checks a configuration and fills in the defaults.
- * @param name of the file, for messages
- * @throws SentvecError `invalid-argument` with every problem: an unknown key, a missing one, a value out of range
+ * Validates a configuration and fills in the defaults.
+ * @param name the file name, for error messages
+ * @throws SentvecError `invalid-argument`; the message lists every unknown key, missing key and invalid value
  */
 export function parseTrainingConfig(value: unknown, name: string): TrainingConfig {
   const result = v.safeParse(configSchema, value);
@@ -248,7 +245,7 @@ export function parseTrainingConfig(value: unknown, name: string): TrainingConfi
     if (data.fromClasses && (data.columns.length !== 1 || data.label === undefined)) {
       throw new SentvecError(
         'invalid-argument',
-        `${name}: data.${index}.fromClasses needs one column of texts, and "label", the column of their classes.`,
+        `${name}: data.${index}.fromClasses needs exactly one text column, and "label", the column of the classes.`,
         { file: name },
       );
     }
@@ -265,17 +262,17 @@ export function parseTrainingConfig(value: unknown, name: string): TrainingConfi
   if (labels !== undefined && kind !== 'reranker')
     throw new SentvecError(
       'invalid-argument',
-      `${name}: "labels" are those of a reranker; a model of the kind ${kind} has none. Leave them out.`,
+      `${name}: only rerankers have "labels", but "kind" is ${kind}. Remove "labels".`,
       { file: name },
     );
   if (labels !== undefined && new Set(labels).size < labels.length)
-    throw new SentvecError('invalid-argument', `${name}: "labels" has a name twice: ${labels.join(', ')}.`, {
+    throw new SentvecError('invalid-argument', `${name}: "labels" contains a name twice: ${labels.join(', ')}.`, {
       file: name,
     });
   if (threads !== undefined && device !== 'cpu')
     throw new SentvecError(
       'invalid-argument',
-      `${name}: threads are those of the CPU, not of ${device}. Leave them out.`,
+      `${name}: "threads" applies to the device cpu, not to ${device}. Remove "threads".`,
       {
         file: name,
       },
@@ -298,7 +295,7 @@ function checkRouterMappings({ data, routerMapping = {} }: TrainingConfig, name:
   if (unknown.length === 0) return;
   throw new SentvecError(
     'invalid-argument',
-    `${name}: routerMapping names the column "${unknown[0]}", which is not among the columns of the data: ${[...all].join(', ')}.`,
+    `${name}: routerMapping contains the column "${unknown[0]}", but the columns of the data are ${[...all].join(', ')}.`,
     { file: name },
   );
 }
@@ -308,7 +305,7 @@ export function lossOf({ loss, lossParameters }: DataConfig, kind: ModelKind, de
   return lossFromName(loss, lossParameters, kind, defaults);
 }
 
-/** A line for each problem. Where one of several forms was almost met, what is wrong with that form. */
+/** One line per problem. For a union, it lists the problems of the alternative that matched in part. */
 function problemsOf(issues: readonly v.BaseIssue<unknown>[], within?: string): string[] {
   return issues.flatMap((issue) => {
     const path = [within, v.getDotPath(issue)].filter((part) => part).join('.');

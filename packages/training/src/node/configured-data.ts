@@ -1,4 +1,4 @@
-// The examples of a configuration, read from their files.
+// Reads the examples of a training configuration from their files.
 import { resolve } from 'node:path';
 import { SentvecError } from '@sentvec/core';
 import { readTable, type Table } from '@sentvec/corpus';
@@ -26,7 +26,7 @@ const samplers: Readonly<Record<NonNullable<DataConfig['sampler']>, Sampler>> = 
   byLength,
 };
 
-/** Examples of a configuration as they are in their file. */
+/** A training set before the model is known: without prompts and routes. */
 export type ConfiguredExamples = Omit<TrainingSet, 'prompts' | 'routes'>;
 
 /** Reads the examples of a data set. @throws SentvecError `invalid-corpus` */
@@ -65,9 +65,10 @@ function examplesOf(table: Table, data: DataConfig, loss: TrainingLoss): Example
 }
 
 /**
- * Adds the texts of the model's prompts to the examples, and replaces the names of labels by the model's ids of them.
- * @throws SentvecError `invalid-argument` for a prompt that the model does not have, `invalid-corpus` for a label that
- * it does not have, and for labels that are of another number than the model's
+ * Completes a training set for a model: adds the texts of its prompts and the routes of the columns, and replaces label
+ * names by the model's label ids.
+ * @throws SentvecError `invalid-argument` for a prompt that the model does not have; `invalid-corpus` for a label that
+ * the model does not have, or when the number of labels differs from the model's
  */
 export function forModel(
   set: ConfiguredExamples,
@@ -85,7 +86,7 @@ export function forModel(
   };
 }
 
-/** @throws SentvecError `invalid-argument` for a model with a Router without a mapping, and for a mapping without one */
+/** @throws SentvecError `invalid-argument` when a model with a Router has no mapping, or a mapping has no Router */
 function routesOfColumns(
   { examples }: ConfiguredExamples,
   { columns }: DataConfig,
@@ -95,14 +96,14 @@ function routesOfColumns(
   const isMapped = Object.keys(mapping).length > 0;
   if (router === undefined && !isMapped) return undefined;
   if (router === undefined)
-    throw new SentvecError('invalid-argument', `routerMapping: ${files.name} has no routes. Leave it out.`);
+    throw new SentvecError('invalid-argument', `routerMapping: ${files.name} has no Router. Remove routerMapping.`);
   if (!isMapped)
     throw new SentvecError(
       'invalid-argument',
-      `${files.name} has the routes ${Object.keys(router.readers).join(', ')}: say by "routerMapping" which column takes which, such as { ${JSON.stringify(String(columns[0]))}: "query" }.`,
+      `${files.name} has the routes ${Object.keys(router.readers).join(', ')}. Set the route of each column by "routerMapping", such as { ${JSON.stringify(String(columns[0]))}: "query" }.`,
       { file: files.name },
     );
-  // Pairs and triplets that are made from classes have the texts of one column.
+  // All columns of pairs and triplets made from classes come from one column of the file.
   const routes = examples.columns.map((_, index) => mapping[String(columns[index] ?? columns[0])]);
   for (const task of routes) router.routeOf(task);
   return routes;
@@ -112,7 +113,7 @@ function hasLabelsOfModel({ loss }: ConfiguredExamples): boolean {
   return loss.labels === 'index' && loss.labelCount === undefined;
 }
 
-/** The names of the labels that a new head needs for the examples; `undefined` if a head with one output is enough. */
+/** The label names of a new classification head for the examples; `undefined` if one output is enough. */
 export function labelNames(sets: readonly ConfiguredExamples[]): readonly string[] | undefined {
   const widest = Math.max(
     0,
@@ -123,7 +124,7 @@ export function labelNames(sets: readonly ConfiguredExamples[]): readonly string
   return names.length === 0 ? undefined : names;
 }
 
-/** The names of all labels in order. Where all are numbers: a name for each, from 0 to the largest. */
+/** The sorted names of all labels. If all are numbers: LABEL_0 up to the largest number. */
 function namesOfLabels(sets: readonly ConfiguredExamples[]): readonly string[] {
   const found = new Set(sets.flatMap(({ examples }) => Array.from(examples.labels ?? [], String)));
   const names = [...found].sort();
@@ -157,7 +158,7 @@ function checkLabelCount({ name: file, loss, examples }: ConfiguredExamples, { l
   if (wanted === labels.length) return;
   throw new SentvecError(
     'invalid-corpus',
-    `${file}: ${loss.name} trains a model with ${wanted} label${wanted === 1 ? '' : 's'} here, but this one has ${labels.length}: ${labels.join(', ')}.`,
+    `${file}: ${loss.name} with this data needs a model with ${wanted} label${wanted === 1 ? '' : 's'}, but this model has ${labels.length}: ${labels.join(', ')}.`,
     { file },
   );
 }
@@ -169,15 +170,19 @@ function flatLabels(
   if (labels === undefined) return {};
   const widths = new Set(labels.map((label) => (typeof label === 'number' ? undefined : label.length)));
   if (widths.size > 1)
-    throw new SentvecError('invalid-corpus', `${file}: the labels of different rows have different lengths.`, { file });
+    throw new SentvecError(
+      'invalid-corpus',
+      `${file}: the labels of the rows have different lengths. All must be numbers, or lists of the same length.`,
+      { file },
+    );
   const [width] = widths;
   const flat = Float32Array.from(labels.flat(), (label) => label / labelScale);
   return { labels: flat, ...(width === undefined ? {} : { labelWidth: width }) };
 }
 
 /**
- * The text of a prompt; '' for `null`. @throws SentvecError `invalid-argument` for a prompt that the model does not
- * have
+ * The text of a prompt; '' for `null`.
+ * @throws SentvecError `invalid-argument` for a prompt that the model does not have
  */
 export function promptText(name: string | null, prompts: Readonly<Record<string, string>>): string {
   if (name === null) return '';

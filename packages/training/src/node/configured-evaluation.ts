@@ -25,7 +25,7 @@ import {
   evaluateReranking,
   paraphraseTask,
   rerankingSamples,
-  withBoth,
+  withPositivesAndNegatives,
 } from '../evaluation/search.ts';
 import { evaluateBinaryClassification, evaluateSts, evaluateTriplets } from '../evaluation/similarity.ts';
 import type { Evaluation, TrainingRequest } from '../training-request.ts';
@@ -33,10 +33,10 @@ import { promptText } from './configured-data.ts';
 import type { EvaluationConfig, EvaluationType } from './evaluation-config.ts';
 import type { LoadedTrainable } from './load-trainable.ts';
 
-/** Evaluates the model as it is at the moment, through `Given`: a function that embeds texts or scores pairs. */
+/** Evaluates the current model. `Given` is the function that embeds texts or scores pairs with its current weights. */
 type EvaluateBy<Given> = (given: Given) => Promise<Evaluation>;
 
-/** The facts about the model that an evaluation needs. */
+/** The properties of the model that an evaluation needs. */
 interface EvaluatedModel {
   readonly kind: LoadedTrainable['kind'];
   readonly folder: Pick<LoadedTrainable['folder'], 'prompts' | 'similarityFunction'>;
@@ -44,24 +44,25 @@ interface EvaluatedModel {
   readonly activation?: Activation | undefined;
 }
 
-/** What an evaluator is made of: texts by column, labels, and the classified texts that a classifier learns from. */
+/** The data and the model properties that an evaluator is made from. */
 interface EvaluationData {
   readonly columns: readonly (readonly string[])[];
   readonly labels: Float32Array;
   readonly classes: readonly string[];
+  /** The texts that the classifier is fitted on. @default four of five rows of the columns */
   readonly known: ClassifiedTexts | undefined;
   readonly similarity: SimilarityFunction;
   readonly searchPrompts: SearchPrompts;
   readonly kind: LoadedTrainable['kind'];
-  /** Of the model, for a reranker. */
+  /** The labels of the model, for a reranker. */
   readonly modelLabels: readonly string[];
-  /** What turns the model's numbers into scores. */
+  /** The activation that turns the model's logits into scores. */
   readonly activation: Activation;
 }
 
 /**
  * Makes the evaluator of a configuration, with the similarity and the prompts of the model.
- * @returns the evaluator, and the data that it was made of
+ * @returns the evaluator, and the tables that it was made from
  * @throws SentvecError `invalid-corpus`; `invalid-argument` for a prompt that the model does not have
  */
 export async function readEvaluation(
@@ -71,7 +72,7 @@ export async function readEvaluation(
 ): Promise<{ readonly evaluate: NonNullable<TrainingRequest['evaluate']>; readonly data: readonly Table[] }> {
   const textOf = (name: string | undefined) => (name === undefined ? undefined : promptText(name, folder.prompts));
   const prompt = textOf(config.prompt);
-  // Without a prompt in the configuration, the prompts are those that a search with the model takes by default.
+  // Without a prompt in the configuration, use the model's default prompts for search.
   const defaultPrompt = (role: TextRole): string | undefined =>
     config.prompt === undefined ? promptNameFor(role, folder.prompts, undefined) : undefined;
   const searchPrompts: SearchPrompts = {
@@ -99,7 +100,7 @@ export async function readEvaluation(
   return { evaluate: (embed) => evaluate(withPrompt(embed, prompt)), data: tables };
 }
 
-/** Of models that score pairs. */
+/** Evaluators of models that score pairs. */
 const pairEvaluators: Readonly<Partial<Record<EvaluationType, (data: EvaluationData) => EvaluateBy<ScorePairs>>>> = {
   sts: ({ columns, labels: scores, activation }) => {
     const pairs = { first: columns[0]!, second: columns[1]!, scores };
@@ -115,8 +116,9 @@ const pairEvaluators: Readonly<Partial<Record<EvaluationType, (data: EvaluationD
   },
   reranking: ({ columns, labels, kind }) => {
     const all = rerankingSamples(columns[0]!, columns[1]!, labels);
-    // As `MultiVectorRerankingEvaluator`, which leaves out queries that `CrossEncoderRerankingEvaluator` counts.
-    const samples = kind === 'reranker' ? all : withBoth(all);
+    // As in sentence-transformers: `MultiVectorRerankingEvaluator` skips queries that lack positives or negatives, and
+    // `CrossEncoderRerankingEvaluator` counts them.
+    const samples = kind === 'reranker' ? all : withPositivesAndNegatives(all);
     return (score) => evaluatePairReranking(score, samples);
   },
   classification: ({ columns, classes, modelLabels }) => {
@@ -169,7 +171,7 @@ const evaluators: Readonly<Record<EvaluationType, (data: EvaluationData) => Eval
   },
 };
 
-/** The scores after the activation of the model, as it is served. */
+/** Applies the model's activation to its scores, as in inference. */
 function activated(score: ScorePairs, activation: Activation): ScorePairs {
   return async (pairs) => {
     const { data, rows, cols } = await score(pairs);
@@ -179,13 +181,13 @@ function activated(score: ScorePairs, activation: Activation): ScorePairs {
   };
 }
 
-/** Every fifth row, or all the others. */
+/** Every fifth row (`chosen`), or all other rows. */
 function everyFifth({ texts, classes }: ClassifiedTexts, chosen: boolean): ClassifiedTexts {
   const isChosen = (_: string, row: number) => (row % 5 === 4) === chosen;
   return { texts: texts.filter(isChosen), classes: classes.filter(isChosen) };
 }
 
-/** Refuses labels that the evaluator cannot use, before an hour of training depends on them. */
+/** Checks the labels before the training starts, so that a long run does not fail at its first evaluation. */
 function checkEvaluationData(
   { type, file, known }: EvaluationConfig,
   columns: readonly (readonly string[])[],
@@ -202,13 +204,13 @@ function checkEvaluationData(
   );
   if (invalid >= 0)
     throw corpusError(
-      `row ${invalid} has the label ${labels[invalid]}, where ${type === 'sts' ? 'a number' : '1 or 0'} belongs.`,
+      `row ${invalid} has the label ${labels[invalid]}, but ${type} needs ${type === 'sts' ? 'a number' : '1 or 0'}.`,
       invalid,
     );
   if (type === 'sts' && labels.every((label) => label === labels[0]))
-    throw corpusError(`all scores are ${labels[0]}, so there is no order to compare with.`);
+    throw corpusError(`all scores are ${labels[0]}, so no correlation can be computed. sts needs different scores.`);
   if ((type === 'binary' || type === 'reranking') && !(labels.includes(0) && labels.includes(1)))
-    throw corpusError(`all labels are ${labels[0]}; ${type} compares rows of 1 with rows of 0.`);
+    throw corpusError(`all labels are ${labels[0]}; ${type} needs rows with label 1 and rows with label 0.`);
   if (classes.length > 0 && new Set(classes).size < 2)
-    throw corpusError(`all rows are of the class "${classes[0]}"; ${type} needs at least two.`);
+    throw corpusError(`all rows have the class "${classes[0]}"; ${type} needs at least two classes.`);
 }

@@ -1,5 +1,4 @@
-// A run of training by a configuration whose model and data are read: from its checkpoint, or the beginning, to its
-// folder.
+// Runs a configured training whose model and data are loaded: starts or resumes it, and writes the output folder.
 import { realpath, rm } from 'node:fs/promises';
 import { selfCheckContent } from '@sentvec/architectures';
 import {
@@ -36,22 +35,22 @@ import { recipeOf } from './recipe.ts';
 import { curvesImage } from './training-curves.ts';
 import { historyLines, trainingReport } from './training-report.ts';
 
-/** What `trainFromConfig` needs besides the configuration. */
+/** Options of `trainFromConfig`. */
 export interface TrainFromConfigOptions extends Pick<
   TrainingRequest,
   'signal' | 'onProgress' | 'onEvaluation' | 'onWarning'
 > {
-  /** Finds the model that the configuration names. */
+  /** Opens the model with the name in the configuration. */
   readonly openModel: (name: string) => Promise<ModelFiles>;
   /** Relative paths of the configuration are relative to this folder. @default '.' */
   readonly directory?: string | undefined;
   /**
-   * Goes on from the checkpoint, or starts over, with a warning, when there is none. Without it, an existing checkpoint
-   * is an error.
+   * Whether to resume from the checkpoint. If there is none, the training starts at step 0, with a warning. If `resume`
+   * is false, an existing checkpoint is an error.
    * @default false
    */
   readonly resume?: boolean | undefined;
-  /** Makes the model from the best weights of the checkpoint, without further training. @default false */
+  /** Whether to write the model from the best weights of the checkpoint, without further training. @default false */
   readonly finish?: boolean | undefined;
 }
 
@@ -62,7 +61,7 @@ export interface TrainedFolder {
   readonly outcome: TrainingOutcome;
 }
 
-/** What a run is made of, read and checked. */
+/** The loaded and checked parts of a run. */
 export interface RunParts {
   readonly output: string;
   readonly checkpoint: string;
@@ -71,12 +70,12 @@ export interface RunParts {
   readonly sets: readonly TrainingSet[];
 }
 
-/** See `trainFromConfig`. */
+/** Executes one training run. See `trainFromConfig`. */
 export class ConfiguredRun {
   readonly #config: TrainingConfig;
   readonly #options: TrainFromConfigOptions;
   readonly #parts: RunParts;
-  /** The step whose weights are in the checkpoint. */
+  /** The step of the last written checkpoint. */
   #checkpointStep: number | undefined;
 
   constructor(config: TrainingConfig, options: TrainFromConfigOptions, parts: RunParts) {
@@ -88,12 +87,12 @@ export class ConfiguredRun {
   async run(): Promise<TrainedFolder> {
     const { loaded, directory, sets, output, checkpoint } = this.#parts;
     const { evaluation } = this.#config;
-    const judge = evaluation && (await readEvaluation(evaluation, loaded, directory));
-    const recipe = await recipeOf(this.#config, loaded, sets, judge?.data);
+    const evaluator = evaluation && (await readEvaluation(evaluation, loaded, directory));
+    const recipe = await recipeOf(this.#config, loaded, sets, evaluator?.data);
     const resumeFrom = await this.#readCheckpoint((path) => readCheckpoint(path, recipe));
     const trained = unfrozenNames(loaded, this.#config, sets);
     const engine = await engineFor(this.#config, loaded, sets, trained);
-    const keep = async (state: TrainingOutcome['checkpoint']): Promise<void> => {
+    const saveCheckpoint = async (state: TrainingOutcome['checkpoint']): Promise<void> => {
       await writeCheckpoint(checkpoint, recipe, state);
       this.#checkpointStep = state.step;
     };
@@ -104,26 +103,26 @@ export class ConfiguredRun {
         engine,
         reader: loaded.reader,
         sets,
-        options: resolveTrainingOptions(this.#config, judge !== undefined),
-        evaluate: judge?.evaluate,
+        options: resolveTrainingOptions(this.#config, evaluator !== undefined),
+        evaluate: evaluator?.evaluate,
         resumeFrom,
         finish,
         signal,
         onProgress,
         onEvaluation,
         onWarning,
-        onCheckpoint: keep,
+        onCheckpoint: saveCheckpoint,
       });
       try {
         await this.#write(engine, trained, outcome, before);
       } catch (error) {
-        if (this.#checkpointStep !== outcome.steps) await keep(outcome.checkpoint).catch(() => undefined);
+        if (this.#checkpointStep !== outcome.steps) await saveCheckpoint(outcome.checkpoint).catch(() => undefined);
         throw error;
       }
       await rm(checkpoint, { force: true });
       return { output, outcome };
     } catch (error) {
-      throw this.#sayingWhere(error);
+      throw this.#withCheckpointPath(error);
     } finally {
       await engine.dispose();
     }
@@ -139,10 +138,14 @@ export class ConfiguredRun {
     this.#checkpointStep = found?.step;
     if (found !== undefined) return found;
     if (finish)
-      throw new SentvecError('invalid-argument', `There is no checkpoint ${checkpoint} to make a model of.`, {
-        file: checkpoint,
-      });
-    onWarning(`There is no checkpoint ${checkpoint}: the training begins at its first step.`);
+      throw new SentvecError(
+        'invalid-argument',
+        `There is no checkpoint ${checkpoint}, so there is nothing to finish. Train without \`finish\`.`,
+        {
+          file: checkpoint,
+        },
+      );
+    onWarning(`There is no checkpoint ${checkpoint}: the training starts at its first step.`);
     return undefined;
   }
 
@@ -177,21 +180,21 @@ export class ConfiguredRun {
     await writeFolderAtomically(output, Object.entries(files), { doing: 'Writing the model' });
   }
 
-  /** The error with a sentence that says where the weights are, when a checkpoint has some. */
-  #sayingWhere(error: unknown): unknown {
+  /** Adds to an error where the checkpoint is, if one was written. */
+  #withCheckpointPath(error: unknown): unknown {
     if (!SentvecError.is(error) || this.#checkpointStep === undefined) return error;
     const { checkpoint } = this.#parts;
-    const where = `The weights of step ${this.#checkpointStep} are in ${checkpoint}: go on from there with \`resume\`, or make a model of the best so far with \`finish\`.`;
-    // `train` has wrapped the error already, to say which step is kept.
+    const where = `The weights of step ${this.#checkpointStep} are in ${checkpoint}. Continue with \`resume\`, or write a model from the best weights so far with \`finish\`.`;
+    // `train` has already wrapped the error, with the step of the checkpoint in its details.
     const cause = error.details['checkpointStep'] === undefined ? error : error.cause;
     return new SentvecError(error.code, `${error.message} ${where}`, { ...error.details, checkpoint }, { cause });
   }
 }
 
-/** How an adapter refers to its base model: a folder by its path on this disk, any other by its name. */
+/** The base model's name in an adapter: the absolute path of a local folder, or the name of any other model. */
 async function baseName({ name, directory }: ModelFiles): Promise<string> {
-  const place = await realpath(name).catch(() => undefined);
-  return place !== undefined && place === directory ? place : name;
+  const path = await realpath(name).catch(() => undefined);
+  return path !== undefined && path === directory ? path : name;
 }
 
 async function engineFor(
@@ -208,13 +211,13 @@ async function engineFor(
   const { dropout, cachedExamples, weightDecay, clipNorm, device, threads } = config;
   const optimizer = { weightDecay, clipNorm: clipNorm === 0 ? Infinity : clipNorm };
   const options = { objectives, trained, dropout, cachedExamples, optimizer };
-  const graphs = recordGraphs(model, dimension, options); // Also refuses what cannot be trained so.
+  const graphs = recordGraphs(model, dimension, options); // Throws if the model cannot be trained with these options.
   if (isOnnxDevice(device)) return onnxEngine(graphs, { threads, device });
   const { tfjsEngine } = await loadTensorFlow();
   return tfjsEngine(model, { ...options, device });
 }
 
-/** The engine on TensorFlow.js, which needs packages that not everybody installs. */
+/** Imports the TensorFlow.js engine, whose packages are optional. */
 async function loadTensorFlow(): Promise<typeof import('../tfjs/index.ts')> {
   try {
     return await import('../tfjs/index.ts');
@@ -235,7 +238,7 @@ function unfrozenNames(
 ): ReadonlySet<string> {
   const routes = new Set(sets.flatMap((set) => (set.routes ?? []).map((task) => reader.router?.routeOf(task))));
   const taken = Object.entries(model.routes ?? {}).filter(([route]) => routes.has(route));
-  // What no column goes through stays as it is.
+  // Routes that no column uses are not trained.
   const names = model.routes
     ? [
         ...new Set(
@@ -247,15 +250,19 @@ function unfrozenNames(
     if (names.some((name) => name.startsWith(start))) continue;
     throw new SentvecError(
       'invalid-argument',
-      `freeze: no tensor's name begins with "${start}". Names: ${names.slice(0, 6).join(', ')}, …`,
+      `freeze: no tensor name begins with "${start}". Names: ${names.slice(0, 6).join(', ')}, …`,
     );
   }
   const trained = names.filter((name) => !freeze.some((start) => name.startsWith(start)));
-  if (trained.length === 0) throw new SentvecError('invalid-argument', 'freeze leaves nothing to train.');
+  if (trained.length === 0)
+    throw new SentvecError(
+      'invalid-argument',
+      'freeze matches all tensors, so there is nothing to train. Remove a prefix.',
+    );
   return new Set(trained);
 }
 
-/** The self-check of the trained weights of each route, by which backends are checked when they load the model. */
+/** The self-check files of each route. Backends compare their results with them when they load the model. */
 async function selfChecksOf(model: FileContents, loaded: LoadedTrainable): Promise<Readonly<Record<string, string>>> {
   if (loaded.kind !== 'embedder') return {};
   const { folder, reader, routes = { '': folder } } = loaded;
@@ -288,8 +295,8 @@ interface ComparedPair {
 }
 
 /**
- * Cosines of a few examples of the first two columns, or the first number that a reranker gives for them, to show what
- * training changed. Texts have the prompts that they have in training.
+ * Scores a few examples before and after training, for the report: cosines of the first two columns, or a reranker's
+ * first score. Texts have the same prompts as in training.
  */
 async function comparePairs(
   engine: TrainingEngine,

@@ -1,4 +1,4 @@
-// The thread that trains: onnxruntime blocks it while it computes, and no other thread.
+// The worker thread that trains. onnxruntime blocks its thread while it computes, so the main thread stays free.
 import type { OnnxDevice } from '@sentvec/backend-onnx';
 import { loadOnnxRuntime } from '@sentvec/backend-onnx/onnx-runtime';
 import { SentvecError } from '@sentvec/platform';
@@ -8,8 +8,7 @@ import type { EngineProtocol } from './onnx-engine.ts';
 
 serveThread<EngineProtocol>(
   async ({ graphs, device, threads, name }) => {
-    // Spinning threads would take the core that the main thread, or the next operator, needs.
-    // A memory plan allocates a block for each batch shape, beside what the first run has allocated: twice the memory.
+    // enableMemPattern allocates another block of memory for each batch shape, about twice the memory in total.
     const session = {
       enableMemPattern: false,
       executionProviders: device === 'cpu' ? ['cpu'] : [device, 'cpu'],
@@ -18,11 +17,11 @@ serveThread<EngineProtocol>(
       executionMode: 'sequential' as const,
       logSeverityLevel: 3 as const,
     };
-    // Outputs on another device are copied into arrays after a run.
+    // Only on the CPU can onnxruntime write outputs into given arrays. Other devices copy them after a run.
     const options = { name, session, writesInPlace: device === 'cpu' };
     const engine = await guarded(async () => {
       const runtime = await loadOnnxRuntime();
-      // onnxruntime continues without a device that it does not have.
+      // onnxruntime would silently fall back to the CPU, so check first that the device is present.
       if (device !== 'cpu') await (await import('@sentvec/backend-onnx')).presentDevices([device], () => {});
       return graphEngine(runtime, graphs, options);
     }, device);
@@ -46,7 +45,7 @@ serveThread<EngineProtocol>(
   { serial: true },
 );
 
-/** @param opening the device on which the engine is opened */
+/** Converts errors of onnxruntime into SentvecErrors. @param opening the device of the engine, while it is created */
 async function guarded<T>(work: () => Promise<T>, opening: OnnxDevice = 'cpu'): Promise<T> {
   try {
     return await work();
@@ -68,7 +67,7 @@ function reasonOf(error: unknown): string {
   return line.endsWith('.') ? line : `${line}.`;
 }
 
-/** Buffers of a result that are its own. Others are copied. */
+/** The buffers of a result that can be transferred: those that belong to one array only. Others are copied. */
 function buffersOf(result: object): ArrayBuffer[] {
   return Object.values(result).flatMap((value: unknown) =>
     value instanceof Float32Array && value.buffer instanceof ArrayBuffer && value.byteLength === value.buffer.byteLength

@@ -1,17 +1,17 @@
-// The part of a training configuration that says how the model is evaluated.
+// The evaluation part of a training configuration: its type, its schema and its checks.
 import * as v from 'valibot';
 import { SentvecError, type ModelKind } from '@sentvec/core';
 import type { ColumnName } from '@sentvec/corpus';
 
 /** A whole number of at least 1. */
 export const count: v.GenericSchema<number> = v.pipe(v.number(), v.integer(), v.minValue(1));
-/** A column by its name, or by its number in a file without a header. */
+/** A column: its name, or its index in a file without a header. */
 export const column: v.GenericSchema<ColumnName> = v.union([
   v.string(),
   v.pipe(v.number(), v.integer(), v.minValue(0)),
 ]);
 
-/** How a model may be evaluated while it trains: the evaluators by their names. */
+/** The names of all evaluators. */
 export const evaluationTypes = [
   'sts',
   'triplet',
@@ -26,19 +26,19 @@ export const evaluationTypes = [
 /** The name of an evaluator. */
 export type EvaluationType = (typeof evaluationTypes)[number];
 
-/** How a model is evaluated while it trains. */
+/** How a model is evaluated during training. */
 export interface EvaluationConfig {
   /**
-   * What the columns of the file are, and what the score is:
-   * - `sts`: two texts, the label is how similar they are. Spearman of similarity and label
-   * - `triplet`: anchor, positive, negative. Share of anchors that are nearer to their positive
-   * - `binary`: two texts, the label is 1 when they say the same, else 0. Average precision
-   * - `retrieval`: a query, a document that answers it; the documents of all rows are searched. NDCG at 10
-   * - `reranking`: a query, a document, the label is 1 when it answers, else 0. Mean average precision over the queries
-   * - `paraphrases`: two texts that say the same; they are to be found among all texts of the file. Average precision
-   * - `classification`: a text, the label is its class. Accuracy of a linear probe. Of a reranker: two texts, the label is
-   *   the one of its labels that holds. Accuracy
-   * - `clustering`: a text, the label is its class. V-measure of k-means
+   * The evaluator. It decides the columns of the file, the meaning of the label, and the score:
+   * - `sts`: two texts; the label is their similarity. Score: Spearman correlation of similarity and label
+   * - `triplet`: anchor, positive, negative. Score: share of anchors that are nearer to their positive
+   * - `binary`: two texts; the label is 1 if they mean the same, else 0. Score: average precision
+   * - `retrieval`: a query and a relevant document; the documents of all rows are searched. Score: NDCG at 10
+   * - `reranking`: a query and a document; the label is 1 if it is relevant, else 0. Score: mean average precision
+   * - `paraphrases`: two texts that mean the same, which mining should find in the file. Score: average precision
+   * - `classification`: a text; the label is its class. Score: accuracy of a linear probe. For a reranker: two texts;
+   *   the label is the correct one of the model's labels. Score: accuracy
+   * - `clustering`: a text; the label is its class. Score: V-measure of k-means
    */
   readonly type: EvaluationType;
   readonly file: string;
@@ -46,8 +46,8 @@ export interface EvaluationConfig {
   readonly label?: ColumnName | undefined;
   readonly header: boolean;
   /**
-   * For `classification`: the file that the classifier learns from, with the same columns.
-   * @default every fifth row of `file` is tested, the classifier learns from the others
+   * For `classification`: the file that the classifier is fitted on, with the same columns.
+   * @default every fifth row of `file` is for testing, the others are for fitting
    */
   readonly known?: string | undefined;
   /** Name of one of the model's prompts, put before each text. */
@@ -77,26 +77,26 @@ export const evaluationSchema: v.GenericSchema<unknown, EvaluationConfig> = v.st
   corpusPrompt: v.optional(v.string()),
 });
 
-/** Columns of texts of each type, and what its label is. */
+/** The text columns and the label of each evaluator, for error messages. */
 const shapes: Readonly<Record<EvaluationType, { readonly columns: readonly string[]; readonly label?: string }>> = {
-  sts: { columns: ['a text', 'another text'], label: 'the score of how similar they are' },
+  sts: { columns: ['a text', 'another text'], label: 'the similarity score of the two texts' },
   triplet: { columns: ['anchor', 'positive', 'negative'] },
-  binary: { columns: ['a text', 'another text'], label: '1 when they say the same, else 0' },
+  binary: { columns: ['a text', 'another text'], label: '1 if the texts mean the same, else 0' },
   retrieval: { columns: ['query', 'document'] },
-  reranking: { columns: ['query', 'document'], label: '1 when the document answers, else 0' },
-  paraphrases: { columns: ['a text', 'another text that says the same'] },
-  classification: { columns: ['text'], label: 'its class' },
-  clustering: { columns: ['text'], label: 'its class' },
+  reranking: { columns: ['query', 'document'], label: '1 if the document is relevant, else 0' },
+  paraphrases: { columns: ['a text', 'a paraphrase of it'] },
+  classification: { columns: ['text'], label: 'the class' },
+  clustering: { columns: ['text'], label: 'the class' },
 };
 
-/** The evaluators for each kind of model. @default all */
+/** The evaluators for each kind of model. Kinds that are not listed have all evaluators. */
 const typesOfKinds: Readonly<Partial<Record<ModelKind, readonly EvaluationType[]>>> = {
   reranker: ['sts', 'triplet', 'binary', 'reranking', 'classification'],
   'multi-vector': ['sts', 'triplet', 'binary', 'reranking'],
 };
 
-/** What a classification of a reranker is. */
-const classifiedPairs = { columns: ['a text', 'another text'], label: 'the label of the model that holds' };
+/** The columns and the label of `classification` for a reranker. */
+const classifiedPairs = { columns: ['a text', 'another text'], label: 'the correct label of the model' };
 
 /** @throws SentvecError `invalid-argument` when the columns are not those of the type */
 export function checkEvaluationConfig(
@@ -118,15 +118,17 @@ export function checkEvaluationConfig(
     (prompt ?? queryPrompt ?? corpusPrompt ?? known) !== undefined
   )
     throw configError(
-      `a model of the kind ${kind} has prompts of its own and no others; leave out the prompts and "known".`,
+      `a model of the kind ${kind} always uses its own prompts and needs no file to fit; remove the prompts and "known".`,
     );
   if (columns.length !== wanted.length)
     throw configError(`${type} needs ${wanted.length} columns (${wanted.join(', ')}), not ${columns.length}.`);
   if (wantedLabel !== undefined && label === undefined)
     throw configError(`${type} needs a "label", the column with ${wantedLabel}.`);
-  if (wantedLabel === undefined && label !== undefined) throw configError(`${type} has no label; leave "label" out.`);
+  if (wantedLabel === undefined && label !== undefined) throw configError(`${type} needs no label; remove "label".`);
   if (known !== undefined && type !== 'classification')
-    throw configError(`"known" belongs to classification, not to ${type}.`);
+    throw configError(`"known" is an option of classification, not of ${type}. Remove it.`);
   if ((queryPrompt !== undefined || corpusPrompt !== undefined) && type !== 'retrieval' && type !== 'reranking')
-    throw configError(`"queryPrompt" and "corpusPrompt" belong to retrieval and reranking; ${type} has "prompt".`);
+    throw configError(
+      `"queryPrompt" and "corpusPrompt" are options of retrieval and reranking; use "prompt" for ${type}.`,
+    );
 }

@@ -1,4 +1,4 @@
-// A model folder opened for training.
+// Loads a model folder for training.
 import { readEncoder, type EncoderDefinition } from '@sentvec/architectures';
 import {
   classificationHeadLayers,
@@ -38,45 +38,50 @@ import type { TrainableModel, TrainableRoute } from '../step/siamese.ts';
 import { projectionModules } from '../trained-model.ts';
 import type { RoleReader, TextReader } from '../data/tokenized-sets.ts';
 
-/** A model folder opened for training. */
+/** A model folder that is loaded for training. */
 export interface LoadedTrainable {
   readonly kind: ModelKind;
   readonly files: ModelFiles;
   readonly folder: ModelFolder;
   readonly model: TrainableModel;
   readonly reader: TextReader;
-  /** Length of a vector; of a reranker how many labels it has. */
+  /** Dimension of a vector; for a reranker, the number of labels. */
   readonly dimension: number;
-  /** Of a reranker: the names of what it gives a score for, in order. */
+  /** For a reranker: the names of its labels, in order. */
   readonly labels?: readonly string[] | undefined;
-  /** Of a reranker: what turns its numbers into scores when it is served. */
+  /** For a reranker: the activation that turns its logits into scores in inference. */
   readonly activation?: Activation | undefined;
-  /** Tensors of the head that are stored among the encoder's, by their names in training. */
+  /**
+   * Tensors of the head that are stored in the encoder's file: their names in training, mapped to those in the file.
+   */
   readonly headTensors?: ReadonlyMap<string, string> | undefined;
-  /** Hash of everything that decides how the tokenizer splits a text. */
+  /** Hash of everything that the tokenization of a text depends on. */
   readonly tokenizerHash: string;
-  /** Of a model with a Router: what the folder says of each route, by its name. */
+  /** For a model with a Router: the folder of each route, by name. */
   readonly routes?: Readonly<Record<string, ModelFolder>> | undefined;
 }
 
 /** Options of {@link loadTrainable}. */
 export interface LoadTrainableOptions {
-  /** What is trained. An embedder, or a plain encoder, gets a new head to become another kind. @default 'embedder' */
+  /**
+   * The kind of model to train. An embedder or a plain encoder gets a new head for another kind.
+   * @default 'embedder'
+   */
   readonly kind?: ModelKind | undefined;
-  /** The most tokens of a text, instead of what the model says. */
+  /** Texts are truncated to this many tokens. @default the maximum length of the model */
   readonly maxLength?: number | undefined;
-  /** For a model with adapters for tasks: whose adapter is merged into the weights that are trained. */
+  /** For a model with task adapters: the task whose adapter is merged into the weights before training. */
   readonly task?: string | undefined;
-  /** For a new head of a reranker: what it gives a score for. @default one label */
+  /** For a new head of a reranker: the names of its labels. @default one label */
   readonly labels?: readonly string[] | undefined;
-  /** Of the random weights of a new head. @default 42 */
+  /** Seed of the random weights of a new head. @default 42 */
   readonly seed?: number | undefined;
 }
 
 /**
- * Opens a sentence-transformers folder for training.
- * @throws SentvecError as `loadEmbedder`, `invalid-model` for a folder without `model.safetensors`, and
- * `unsupported-model` for a model of another kind than is trained
+ * Loads a sentence-transformers folder for training.
+ * @throws SentvecError the errors of `loadEmbedder`; `invalid-model` for a folder without `model.safetensors`;
+ * `unsupported-model` for a model that is of another kind than `kind`
  */
 export async function loadTrainable(model: ModelFiles, options: LoadTrainableOptions = {}): Promise<LoadedTrainable> {
   const { kind = 'embedder' } = options;
@@ -85,7 +90,7 @@ export async function loadTrainable(model: ModelFiles, options: LoadTrainableOpt
   if (found !== kind && found !== 'embedder')
     throw new SentvecError(
       'unsupported-model',
-      `${files.name} is a model of the kind ${found}; what is to be trained is of the kind ${kind}. Set "kind": "${found}" in the configuration, or take another model.`,
+      `${files.name} is a model of the kind ${found}, but the training is for the kind ${kind}. Set "kind": "${found}" in the configuration, or use another model.`,
       { file: files.name, kind: found },
     );
   return loaders[kind](files, found, options);
@@ -106,7 +111,7 @@ async function loadEmbedderForTraining(files: ModelFiles, options: LoadTrainable
   return loadRouteForTraining(files, await readModelFolder(files), options);
 }
 
-/** The routes of a model with a Router, each as a model of its own; modules behind the Router are one for all. */
+/** Loads each route of a model with a Router like a separate model. Modules after the Router belong to all routes. */
 async function loadRouterForTraining(
   files: ModelFiles,
   modules: Readonly<Record<string, readonly ModelModule[]>>,
@@ -134,7 +139,7 @@ async function loadRouterForTraining(
       problems.get(task) ??
       new SentvecError(
         'invalid-argument',
-        `${files.name} has no route for "${task}": it has ${Object.keys(modules).join(', ')}.`,
+        `${files.name} has no route for "${task}". Its routes: ${Object.keys(modules).join(', ')}.`,
       )
     );
   };
@@ -162,12 +167,12 @@ function checkDimensions({ name }: ModelFiles, loaded: ReadonlyMap<string, Loade
   const each = [...loaded].map(([route, { dimension }]) => `${route} ${dimension}`).join(', ');
   throw new SentvecError(
     'unsupported-model',
-    `The routes of ${name} give vectors of different lengths, which no loss can compare: ${each}.`,
+    `The routes of ${name} give vectors of different dimensions, which losses cannot compare: ${each}.`,
     { file: name },
   );
 }
 
-/** The names of a route's tensors in the whole model: they begin with the folder of their module. */
+/** Maps the names of a route's tensors to names in the whole model, which begin with the folder of their module. */
 function namesInModel(
   { model, folder: { encoderPath } }: LoadedTrainable,
   modules: readonly ModelModule[],
@@ -213,7 +218,7 @@ async function loadRerankerForTraining(
   if (folder.chat !== undefined)
     throw new SentvecError(
       'unsupported-model',
-      `${files.name} is a language model that scores pairs as a chat, which sentvec cannot train: its score is made of two rows of its vocabulary. Train a reranker with a head of its own.`,
+      `${files.name} is a language model that scores pairs by the logits of two tokens. sentvec cannot train it. Train a reranker with a classification head.`,
       { file: files.name },
     );
   const definition = await readEncoder(folder.encoderFiles);
@@ -249,7 +254,7 @@ async function loadSparseForTraining(
   if (query.kind === 'table' || document.kind === 'table' || query.path !== document.path)
     throw new SentvecError(
       'unsupported-model',
-      `${files.name} reads queries in another way than documents, of which training would change one only. Train a model with one encoder for both.`,
+      `${files.name} has different encoders for queries and documents, but training supports only one encoder for both. Use such a model.`,
       { file: files.name },
     );
   const plain = await readModelFolder(document.files);
@@ -301,13 +306,13 @@ async function loadMultiVectorForTraining(
       roles: { query: roleOf('query'), document: roleOf('document') },
     },
     dimension: headOutputSize(head, hiddenSize),
-    // Stanford's has its projection among the weights of the encoder.
+    // Stanford's ColBERT format stores the projection in the encoder's file.
     headTensors: isModular ? undefined : new Map([['projection.0.weight', 'linear.weight']]),
     tokenizerHash: tokenization.hash,
   };
 }
 
-/** Those of a head inside the encoder's folder; the layers of a modular reranker have files of their own. */
+/** See {@link LoadedTrainable.headTensors}. A reranker with several modules has separate files for its head layers. */
 async function headTensorsOf(files: ModelFiles, folder: RerankerFolder): Promise<ReadonlyMap<string, string>> {
   const modules = await readJson(files, 'modules.json');
   if (Array.isArray(modules) && modules.length > 1) return new Map();
@@ -339,7 +344,7 @@ function readerOf(
   return { tokenizer, maxLength: most, addSpecialTokens, pooling: head.pooling };
 }
 
-/** A static embedding as a network: its table is the vector of each token id. */
+/** Represents a static embedding as an encoder network, whose weight is the embedding table. */
 async function staticDefinition(encoder: Encoder): Promise<EncoderDefinition> {
   const ids = Int32Array.from({ length: encoder.vocabularySize ?? 0 }, (_, id) => id);
   const { data, rows, cols } = await encoder.encode({

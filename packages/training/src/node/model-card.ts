@@ -1,4 +1,4 @@
-// The model card that lies beside a trained model.
+// Writes the model card (README.md) of a trained model.
 import { basename } from 'node:path';
 import type { ModelKind } from '@sentvec/core';
 import type { TrainingSet } from '../data/training-set.ts';
@@ -6,16 +6,16 @@ import type { TrainingOutcome } from '../training-request.ts';
 import type { TrainingConfig } from './config.ts';
 import type { LoadedTrainable } from './load-trainable.ts';
 
-/** What a model card and a report say about a run. */
+/** The facts about a run for its model card and its report. */
 export interface RunDescription {
   readonly config: TrainingConfig;
   readonly outcome: TrainingOutcome;
   readonly sets: readonly TrainingSet[];
-  /** The model that was trained further. */
+  /** The base model. */
   readonly loaded: LoadedTrainable;
 }
 
-/** The `README.md` of a trained model: what it is, how to use it, on what and how it was trained, and how it scored. */
+/** The `README.md` of a trained model: description, usage, data, recipe and scores. */
 export function modelCard(run: RunDescription): string {
   const { config, loaded } = run;
   const { kind, files: model } = loaded;
@@ -26,7 +26,7 @@ export function modelCard(run: RunDescription): string {
           metadata: `base_model: ${JSON.stringify(model.name)}\n`,
           words: `fine-tuned from ${code(model.name)}${model.revision ? ` (${model.revision})` : ''}`,
         }
-      : { metadata: '', words: 'trained from random weights, with a tokenizer learnt from the data,' };
+      : { metadata: '', words: 'trained from random weights, with a tokenizer trained on the data,' };
   const [library, tag] = isInPython(loaded)
     ? ['library_name: sentence-transformers\n', '  - sentence-transformers\n']
     : ['', '  - sentvec\n'];
@@ -58,7 +58,7 @@ ${scores(run)}
 
 ![Loss, score, learning rate and norm of the gradients over the steps](curves.svg)
 
-\`report.html\` shows these curves, and the scores of some pairs before and after the training.
+\`report.html\` shows these curves, and the scores of some pairs before and after training.
 `;
 }
 
@@ -67,7 +67,7 @@ function isInPython({ model }: LoadedTrainable): boolean {
   return model.definition.modelType !== 'universal-sentence-encoder-lite';
 }
 
-/** A sentence or two on what a model computes. */
+/** One or two sentences about what the model computes. */
 function describeModel({ kind, dimension, reader, labels = [] }: LoadedTrainable, origin: string): string {
   const { maxLength } = reader;
   const several = labels.length > 1 ? `scores for ${labels.join(', ')}` : 'a score';
@@ -75,7 +75,7 @@ function describeModel({ kind, dimension, reader, labels = [] }: LoadedTrainable
     embedder: `A sentence transformer, ${origin} with sentvec. It maps texts of up to ${maxLength} tokens to\nvectors of ${dimension} numbers.`,
     reranker: `A reranker (cross-encoder), ${origin} with sentvec. It gives pairs of texts of up to ${maxLength} tokens\n${several}.`,
     sparse: `A sparse embedder (SPLADE), ${origin} with sentvec. It gives texts of up to ${maxLength} tokens a weight for\neach of ${dimension} terms, most of them 0.`,
-    'multi-vector': `A model of late interaction (ColBERT), ${origin} with sentvec. It gives texts a vector of ${dimension}\nnumbers for each token.`,
+    'multi-vector': `A late-interaction model (ColBERT), ${origin} with sentvec. It gives texts a vector of ${dimension}\nnumbers for each token.`,
   }[kind];
 }
 

@@ -5,7 +5,7 @@ import type { OnnxDevice } from '@sentvec/backend-onnx';
 import type { TrainingEngine } from '../engine.ts';
 import type { EngineGraphs } from '../step/graph-gradients.ts';
 
-/** See `ThreadProtocol` of `@sentvec/platform/node`. Calls are answered in their order. */
+/** Messages between the main thread and the training thread, see `ThreadProtocol`. Calls are executed in order. */
 export interface EngineProtocol {
   readonly data: {
     readonly graphs: EngineGraphs;
@@ -20,15 +20,15 @@ export interface EngineProtocol {
 
 /** Options of {@link onnxEngine}. */
 export interface OnnxEngineOptions {
-  /** Threads of onnxruntime. A run is the same to the bit only with the same number. @default one for each core */
+  /** Threads of onnxruntime. Two runs are bit-identical only with the same number. @default one for each core */
   readonly threads?: number | undefined;
-  /** Where onnxruntime computes the gradients. @default 'cpu' */
+  /** The device that computes the gradients. @default 'cpu' */
   readonly device?: OnnxDevice | undefined;
 }
 
 const engineThread = { file: './engine-thread.js', entry: '@sentvec/training/engine-thread', from: import.meta.url };
 
-/** A graph engine on onnxruntime-node, in a thread of its own, so that the caller's event loop stays free. */
+/** A training engine on onnxruntime-node in a worker thread, so that it does not block the caller's event loop. */
 export function onnxEngine(graphs: EngineGraphs, options: OnnxEngineOptions = {}): TrainingEngine {
   checkOptionNames('onnxEngine()', options, { threads: true, device: true });
   const { threads = availableParallelism(), device = 'cpu' } = options;

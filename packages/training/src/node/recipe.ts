@@ -1,4 +1,5 @@
-// What decides the numbers of a run, part by part: a checkpoint belongs to one recipe.
+// The recipe of a run: hashes of everything that its result depends on. A checkpoint can be resumed only with its
+// recipe.
 import { createHash } from 'node:crypto';
 import { canonicalJson } from '@sentvec/platform';
 import type { TrainingSet } from '../data/training-set.ts';
@@ -7,13 +8,13 @@ import type { TrainingConfig } from './config.ts';
 import type { LoadedTrainable } from './load-trainable.ts';
 
 /**
- * The parts of a run under readable names, each with a hash of its content or its value. Files count by
- * what was read of them, models by their weights and tokenizer; their names do not matter, nor where the result goes,
- * how often it is saved, and whether divergence is watched for.
+ * The inputs of a run under readable names, each with its value or a hash of its content. Data files are hashed by the
+ * values read from them, and models by their weights and tokenizer. File names, `output`, `checkpointEvery` and
+ * `watchDivergence` are not part of it, because they do not change the result.
  */
 export type Recipe = Readonly<Record<string, string>>;
 
-/** @param judged what the evaluation reads, as it was read */
+/** Computes the recipe of a run. @param judged the tables of the evaluation */
 export async function recipeOf(
   config: TrainingConfig,
   loaded: LoadedTrainable,
@@ -42,7 +43,7 @@ export function differingParts(a: Recipe, b: Recipe): string[] {
   return [...new Set([...Object.keys(a), ...Object.keys(b)])].filter((part) => a[part] !== b[part]);
 }
 
-/** Of weights, tokenizer, and whatever else of the folder decides what they compute. */
+/** Hash of the weights, the tokenizer and the settings of a model that its vectors depend on. */
 async function modelHash({
   model,
   folder,
@@ -69,7 +70,7 @@ async function modelHash({
   return hash.update(JSON.stringify(rest)).digest('hex');
 }
 
-/** Of values one after the other, without one text that holds all of them. */
+/** Hash of values, computed piece by piece, because a corpus as one string may exceed the maximum string length. */
 function hashOf(values: readonly unknown[]): string {
   const hash = createHash('sha256');
   const add = (value: unknown): void => {

@@ -1,4 +1,4 @@
-// Training by a configuration: reads and checks the model and the data that it names, then runs.
+// Trains from a configuration: reads and checks model and data, then runs the training.
 import { resolve } from 'node:path';
 import { SentvecError, type ModelFiles } from '@sentvec/core';
 import { checkOptionNames } from '@sentvec/platform';
@@ -13,11 +13,11 @@ import { ConfiguredRun, type TrainedFolder, type TrainFromConfigOptions } from '
 import { loadTrainable, type LoadedTrainable } from './load-trainable.ts';
 
 /**
- * Trains a model as a configuration says, and writes it as a sentence-transformers folder with `onnx/model.onnx`, a
- * model card (`README.md`), `report.html` and `history.jsonl`. While it trains, its checkpoint is beside the output, in
- * `OUTPUT.checkpoint.safetensors`. However a run ends, its last good weights are in the one or the other, and the
- * message of an error says in which.
- * @throws SentvecError as `train`, and `invalid-output` when the output folder or a checkpoint is in the way
+ * Trains a model from a configuration, and writes it as a sentence-transformers folder with `onnx/model.onnx`, a model
+ * card (`README.md`), `report.html` and `history.jsonl`. During training, the checkpoint is in
+ * `OUTPUT.checkpoint.safetensors`. After an error the last weights are in the checkpoint, and the error message
+ * contains its path.
+ * @throws SentvecError the errors of `train`; `invalid-output` when the output folder or a checkpoint already exists
  */
 export async function trainFromConfig(config: TrainingConfig, options: TrainFromConfigOptions): Promise<TrainedFolder> {
   checkOptionNames('trainFromConfig()', options, {
@@ -35,7 +35,7 @@ export async function trainFromConfig(config: TrainingConfig, options: TrainFrom
   const checkpoint = `${output}.checkpoint.safetensors`;
   await mustBeFree(output);
   if (!options.resume && !options.finish)
-    await mustBeFree(checkpoint, 'Go on from it with `resume`, make a model of it with `finish`, or remove it.');
+    await mustBeFree(checkpoint, 'Continue with `resume`, write a model from it with `finish`, or remove it.');
   const examples: ConfiguredExamples[] = [];
   for (const data of config.data) examples.push(await readExamples(data, directory, config));
   for (const set of examples) checkTrainingSet(set, config.batchSize);
@@ -53,23 +53,23 @@ export async function trainFromConfig(config: TrainingConfig, options: TrainFrom
   }
 }
 
-/** A head that is there already keeps its labels, whose order its weights have. */
+/** An existing head keeps its labels, because the order of its weights depends on them. */
 function checkLabels({ labels = [], files }: LoadedTrainable, config: TrainingConfig): void {
   if (config.labels === undefined || config.labels.join('\n') === labels.join('\n')) return;
   throw new SentvecError(
     'invalid-argument',
-    `labels: ${files.name} is a reranker already, whose labels are ${labels.join(', ')}, in this order, not ${config.labels.join(', ')}. Leave "labels" out.`,
+    `labels: ${files.name} is already a reranker with the labels ${labels.join(', ')}, in this order, not ${config.labels.join(', ')}. Remove "labels".`,
     { file: files.name },
   );
 }
 
-/** The model with the adapters that a configuration asks for. */
+/** Adds the LoRA adapters of a configuration to the model. */
 async function withAdapters(loaded: LoadedTrainable, config: TrainingConfig): Promise<LoadedTrainable> {
   if (config.lora === undefined) return loaded;
   if (loaded.routes !== undefined)
     throw new SentvecError(
       'unsupported-model',
-      `lora: ${loaded.files.name} has several routes, and adapters belong to one encoder. Leave lora out, or freeze a route by the folder of its encoder: "freeze": ["${loaded.folder.encoderPath}/"].`,
+      `lora: ${loaded.files.name} has several routes, but LoRA supports only one encoder. Remove lora, or freeze a route by the folder of its encoder: "freeze": ["${loaded.folder.encoderPath}/"].`,
       { file: loaded.files.name },
     );
   const { save, ...options } = config.lora;
@@ -77,19 +77,19 @@ async function withAdapters(loaded: LoadedTrainable, config: TrainingConfig): Pr
     if (config.kind !== 'embedder')
       throw new SentvecError(
         'invalid-argument',
-        `lora.save: "apart" is for embedders: the head of a model of the kind ${config.kind} is trained beside the adapter. Use "merged".`,
+        `lora.save: "apart" is only for embedders: a model of the kind ${config.kind} also has a trained head, which an adapter cannot contain. Use "merged".`,
       );
     if (typeof config.model !== 'string' || config.task !== undefined)
       throw new SentvecError(
         'invalid-argument',
-        `lora.save: "apart" needs a model that can be found again, and ${config.task === undefined ? 'random weights' : 'one with the adapter of a task merged in'} cannot. Use "merged".`,
+        `lora.save: "apart" needs a base model that the adapter can refer to, but ${config.task === undefined ? 'a model from scratch' : 'a model with a merged task adapter'} has no name. Use "merged".`,
       );
     await checkBaseOfAdapter(loaded.files);
   }
   return { ...loaded, model: withLora(loaded.model, { ...options, seed: config.seed }) };
 }
 
-/** The model that a configuration names, or a new one whose tokenizer is learnt from the examples. */
+/** Opens the model of a configuration, or makes a new one with a tokenizer trained on the examples. */
 async function modelOf(
   { model, seed }: TrainingConfig,
   sets: readonly ConfiguredExamples[],
@@ -106,7 +106,7 @@ function checkTargetVectors({ name, loss, examples }: TrainingSet, dimension: nu
   if ((loss.labels !== 'vector' && loss.labels !== 'vectors') || isRight) return;
   throw new SentvecError(
     'invalid-corpus',
-    `${name}: the labels are vectors of ${labelWidth} numbers, but this model's have ${dimension}. ${loss.name} needs both to be equally long.`,
+    `${name}: the labels are vectors of dimension ${labelWidth}, but the model's vectors have dimension ${dimension}. ${loss.name} needs the same dimension.`,
     { file: name },
   );
 }

@@ -1,14 +1,14 @@
-// Curves of a run (loss, score, learning rate, gradient norm) as SVG.
+// Draws the curves of a run (loss, score, learning rate, gradient norm) as SVG.
 import type { TrainingHistory } from '../training-request.ts';
 
-/** A number over the steps of a run. */
+/** The values of one metric over the steps of a run. */
 export interface Curve {
   readonly title: string;
   /** In the order of the steps. */
   readonly points: readonly (readonly [step: number, value: number])[];
 }
 
-/** The curves of a run: loss, score, learning rate, norm of the gradients. */
+/** The curves of a run: loss, score, learning rate and gradient norm. */
 export function curvesOf({ steps, evaluations }: TrainingHistory): Curve[] {
   return [
     { title: 'Loss (mean of 25 steps)', points: smoothed(steps.map(({ step, loss }) => [step, loss])) },
@@ -30,11 +30,11 @@ function smoothed(points: [number, number][]): [number, number][] {
 
 /** Width of one chart, in the units of its SVG. */
 export const chartWidth = 520;
-/** Its height. */
+/** Height of one chart, in the units of its SVG. */
 export const chartHeight = 220;
 const [left, bottom] = [60, 24];
 
-/** A curve with its axes, as the content of an SVG element. There is at least one point. */
+/** Draws a curve with its axes, as the content of an SVG element. The curve needs at least one point. */
 export function drawCurve({ points }: Curve): string {
   const [firstStep, lastStep] = [points[0]![0], points.at(-1)![0]];
   const low = points.reduce((least, [, value]) => Math.min(least, value), Infinity);
@@ -48,12 +48,12 @@ export function drawCurve({ points }: Curve): string {
 <polyline points="${line.join(' ')}"/>`;
 }
 
-/** A curve in words. There is at least one point. */
+/** Describes a curve in words, for screen readers. The curve needs at least one point. */
 export function describeCurve({ title, points }: Curve): string {
   return `${title}: from ${numberText(points[0]![1])} to ${numberText(points.at(-1)![1])}`;
 }
 
-/** The curves of a run below each other as an SVG file of its own, for a model card. */
+/** All curves of a run in one SVG file, one below the other, for a model card. */
 export function curvesImage(history: TrainingHistory): string {
   const curves = curvesOf(history).filter(({ points }) => points.length > 0);
   const rowHeight = chartHeight + 24;
@@ -77,7 +77,7 @@ function numberText(value: number): string {
   return Math.abs(value) >= 0.001 || value === 0 ? value.toFixed(4) : value.toExponential(1);
 }
 
-/** At most about a thousand points: more cannot be seen. */
+/** Reduces a curve to about a thousand points, because the chart has fewer pixels than that. */
 function downsampled<Point>(points: readonly Point[]): readonly Point[] {
   const stride = Math.ceil(points.length / 1000);
   return points.filter((_, index) => index % stride === 0 || index === points.length - 1);

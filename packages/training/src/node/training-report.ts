@@ -1,10 +1,10 @@
-// The report of a run that is written beside the trained model: a page with curves and pairs, and a line for each step.
+// Writes report.html and history.jsonl of a run, which are stored in the folder of the trained model.
 import { basename } from 'node:path';
 import type { TrainingHistory } from '../training-request.ts';
 import type { RunDescription } from './model-card.ts';
 import { chartHeight, chartWidth, curvesOf, describeCurve, drawCurve, type Curve } from './training-curves.ts';
 
-/** How similar two texts were to the model before it was trained, and are now. */
+/** The similarity of two texts before and after training. */
 export interface PairComparison {
   readonly first: string;
   readonly second: string;
@@ -13,8 +13,8 @@ export interface PairComparison {
 }
 
 /**
- * A page about a run that reads without a network: curves of loss, learning rate, gradient norm and score, and a few
- * pairs before and after.
+ * An HTML page about a run, without external resources: curves of loss, learning rate, gradient norm and score, and the
+ * similarity of a few pairs before and after training.
  */
 export function trainingReport(run: RunDescription, pairs: readonly PairComparison[]): string {
   const { config, outcome, loaded } = run;
@@ -48,8 +48,8 @@ ${pairs.map(pairRow).join('\n')}
 }
 
 /**
- * `history.jsonl`: a line for each step (`step`, `loss`, `learningRate`, `gradientNorm`) and for each evaluation (`step`,
- * `score`, `metrics`), in the order in which they happened. Step 0 is before training.
+ * Content of `history.jsonl`: one line for each step (`step`, `loss`, `learningRate`, `gradientNorm`) and for each
+ * evaluation (`step`, `score`, `metrics`), in chronological order. Step 0 is before training.
  */
 export function historyLines({ steps, evaluations }: TrainingHistory): string {
   const lines = [...evaluations, ...steps].sort(

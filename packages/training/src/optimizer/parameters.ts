@@ -1,24 +1,27 @@
-// All trainable numbers in flat buffers within one WebAssembly memory.
+// All trainable parameters, their gradients and moments, in flat buffers of one WebAssembly memory.
 import { SentvecError } from '@sentvec/core';
 
-/** A trainable tensor: where it lies in the flat buffer. */
+/** A trainable tensor and its position in the flat buffer. */
 export interface ParameterSlot {
   readonly name: string;
   readonly shape: readonly number[];
-  /** First entry in the flat buffer, a multiple of 4. */
+  /** Index of its first entry in the flat buffer, a multiple of 4. */
   readonly offset: number;
   /** Number of entries. */
   readonly size: number;
 }
 
-/** A trainable tensor with its first values. */
+/** A trainable tensor with its initial values. */
 export interface InitialParameter {
   readonly name: string;
   readonly shape: readonly number[];
   readonly data: Float32Array;
 }
 
-/** Where tensors lie in a flat buffer: one after the other, each followed by zeros up to a multiple of 4. */
+/**
+ * Assigns each tensor its position in a flat buffer. Tensors are consecutive; each is padded with zeros to a multiple
+ * of 4.
+ */
 export function slotsOf(tensors: readonly InitialParameter[]): ParameterSlot[] {
   let offset = 0;
   return tensors.map(({ name, shape, data }) => {
@@ -36,14 +39,14 @@ const pageBytes = 65_536;
 const largestMemory = 4 * 2 ** 30;
 
 /**
- * All trainable tensors in one flat buffer, and as many entries each for gradients and the optimizer's two moments,
- * within one WebAssembly memory: the step graph reads weights and writes gradients in place, the optimizer passes over
- * them once. A tensor's entries are followed by zeros up to a multiple of 4.
+ * Four flat buffers of the same layout in one WebAssembly memory: weights, gradients, and the two moments of the
+ * optimizer. The step graph reads weights and writes gradients in place, so nothing is copied, and the optimizer
+ * updates all tensors in one pass. Each tensor is padded with zeros to a multiple of 4.
  */
 export class Parameters {
   readonly slots: readonly ParameterSlot[];
   readonly memory: WebAssembly.Memory;
-  /** Entries of each of the four buffers, padding included. */
+  /** Length of each of the four buffers, including padding. */
   readonly length: number;
   readonly weights: Float32Array;
   readonly gradients: Float32Array;
@@ -60,7 +63,7 @@ export class Parameters {
     if (bytes > largestMemory) {
       throw new SentvecError(
         'invalid-argument',
-        `Training ${length} parameters takes ${bytes} bytes, more than the 4 GiB that are addressable: freeze the embeddings or some layers.`,
+        `Training ${length} parameters needs ${bytes} bytes, but WebAssembly can address only 4 GiB. Freeze the embeddings or some layers.`,
       );
     }
     this.memory = new WebAssembly.Memory({ initial: Math.max(1, Math.ceil(bytes / pageBytes)) });
@@ -69,7 +72,7 @@ export class Parameters {
     for (const [index, slot] of this.slots.entries()) this.weights.set(initial[index]!.data, slot.offset);
   }
 
-  /** The entries of one tensor within one of the buffers; a view, not a copy. */
+  /** The entries of one tensor in one of the buffers, as a view. */
   view(buffer: Float32Array, slot: ParameterSlot): Float32Array {
     return buffer.subarray(slot.offset, slot.offset + slot.size);
   }

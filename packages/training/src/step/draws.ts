@@ -1,19 +1,21 @@
-// What a loss draws at random in each step: a layer, some dimensions.
+// Random draws of a loss in each step, such as layers or dimensions.
 import type { Operations } from '@sentvec/architectures';
 import { Random } from '../random.ts';
 
-/** A draw of a step: some of so many, each at most once. */
+/** A draw without replacement: `take` of `from` items. */
 export interface Draw {
   readonly from: number;
   readonly take: number;
 }
 
-/** How many numbers tell what was drawn. */
+/** Length of the array that {@link drawn} returns. */
 export function sizeOfDraws(draws: readonly Draw[]): number {
   return draws.reduce((sum, { from }) => sum + from, 0);
 }
 
-/** Makes the draws: 1 for what is drawn and 0 for what is not, one draw after the other. */
+/**
+ * Makes all draws of a step. Returns `from` numbers for each draw, concatenated: 1 for a drawn item, 0 for any other.
+ */
 export function drawn(draws: readonly Draw[], seed: number): Float32Array {
   const random = new Random(seed, 13);
   return Float32Array.from(
@@ -25,7 +27,7 @@ export function drawn(draws: readonly Draw[], seed: number): Float32Array {
   );
 }
 
-/** The numbers of one draw, `[from]`, among those of all. */
+/** Slices the numbers of one draw, `[from]`, from those of all draws. */
 export function numbersOfDraw<Tensor>(
   ops: Operations<Tensor>,
   all: Tensor,

@@ -1,22 +1,22 @@
-// Dropout whose masks are computed by the tensor operations themselves, from a key, the same on every engine.
+// Dropout whose masks are computed from a key by tensor operations, so that all engines get the same masks.
 import { productOf, type Dimension, type Operations } from '@sentvec/architectures';
 import { Random } from '../random.ts';
 
 /**
- * The masks are made of whole numbers below this prime. All products and sums of them that occur below stay under 2^24,
- * so that float32 holds them exactly and every runtime finds the same masks.
+ * The masks are computed with integers below this prime. All products and sums stay below 2^24, so float32 represents
+ * them exactly, and every runtime computes the same masks.
  */
 const prime = 2039;
 
-/** Whole numbers of a key. */
+/** Number of integers in a key. */
 export const dropoutKeySize = 4;
 
 /**
- * The key of the masks of a part of a batch, for {@link keyedDropout}: the same for the same numbers, unrelated for
- * others. The two passes of cached gradients drop the same entries because they have the same key.
- * @param seed of the step
- * @param batch number of the batch in the step
- * @param part number of the part in the batch
+ * The dropout key of a part of a batch, for {@link keyedDropout}. Equal arguments give equal keys, others give
+ * independent keys. Both passes of gradient caching use the same key, so they drop the same entries.
+ * @param seed the seed of the step
+ * @param batch the index of the batch in the step
+ * @param part the index of the part in the batch
  */
 export function dropoutKey(seed: number, batch: number, part: number): Float32Array {
   const random = new Random(new Random(new Random(seed).integer(), batch).integer(), part);
@@ -24,13 +24,14 @@ export function dropoutKey(seed: number, batch: number, part: number): Float32Ar
 }
 
 /**
- * Dropout over the tensor operations: each entry is 0 with probability `rate`, else divided by `1 - rate`. Which ones
- * is decided by a hash of the entry's row and column, the layer, and the key, so that a run can be repeated and a
- * recorded graph needs no more input than the key. `rate` is rounded to the next of 2039 steps.
+ * Dropout by tensor operations: each entry becomes 0 with probability `rate`, and is divided by `1 - rate` otherwise. A
+ * hash of row, column, layer and key decides, so runs are reproducible, and the key is the only input that a recorded
+ * graph needs. `rate` is rounded to a multiple of 1 / 2039.
  *
- * Row and column are scrambled apart, by four rounds of a Feistel network over numbers modulo a prime with the key, and
- * from there give five and three numbers for each layer. Row numbers r and column numbers c meet in
- * u = r₁c₁ + r₂c₂ + r₃ and v = u² + r₄c₃ + r₅, which decides.
+ * The hash: row and column index are scrambled separately, by four rounds of a Feistel network with the key, modulo the
+ * prime. From the results, each layer derives five numbers r of the row and three numbers c of the column. They are
+ * combined to u = r₁c₁ + r₂c₂ + r₃ and v = u² + r₄c₃ + r₅ (modulo the prime); the entry is dropped if v is below `rate`
+ * times the prime.
  *
  * @param key from {@link dropoutKey}, shape `[4]`
  */
@@ -59,8 +60,8 @@ export function keyedDropout<Tensor>(ops: Operations<Tensor>, key: Tensor): (x: 
 type Scrambled<Tensor> = readonly [Tensor, Tensor];
 
 /**
- * The numbers 0 to `count - 1`, scrambled with the key. No two are equal below 2039².
- * @param rounds which number of the key each round takes
+ * Scrambles the numbers 0 to `count - 1` with the key. The results are distinct if `count` is at most 2039².
+ * @param rounds the index of the key's number that each round uses
  */
 function scramble<Tensor>(
   ops: Operations<Tensor>,
@@ -74,14 +75,14 @@ function scramble<Tensor>(
   let right = modulo(ops, high);
   for (const round of rounds) {
     const sum = modulo(ops, ops.add(right, ops.slice(key, 0, round, 1)));
-    // Not the square, which would be the same for a number and its opposite.
+    // A cube and not a square, because x and -x have the same square.
     const cube = modulo(ops, ops.multiply(modulo(ops, ops.multiply(sum, sum)), sum));
     [left, right] = [right, modulo(ops, ops.add(left, cube))];
   }
   return [left, right];
 }
 
-/** So many numbers for each row or column, of another mixture of the scrambled ones for each layer. */
+/** Derives `count` numbers for each row or column from the scrambled ones, by a different mixture for each layer. */
 function numbersOf<Tensor>(
   ops: Operations<Tensor>,
   [left, right]: Scrambled<Tensor>,
@@ -104,8 +105,8 @@ function modulo<Tensor>(ops: Operations<Tensor>, x: Tensor): Tensor {
 }
 
 /**
- * How often the prime is contained. Exact, since a quotient of whole numbers below 2^24 never rounds up to the next
- * whole number.
+ * Integer division by the prime. It is exact, because a quotient of integers below 2^24 never rounds up to the next
+ * integer in float32.
  */
 function quotient<Tensor>(ops: Operations<Tensor>, x: Tensor): Tensor {
   return ops.toFloat(ops.toIndex(ops.divide(x, prime)));

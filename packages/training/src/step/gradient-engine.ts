@@ -1,4 +1,5 @@
-// The engine of all runtimes: gradients of a batch, at once or cached, averaged over the batches of a step, then AdamW.
+// The training engine that all runtimes share: it averages the gradients of the batches of a step, with or without
+// gradient caching, and applies AdamW.
 import { SentvecError, type Matrix } from '@sentvec/core';
 import { checkCount, checkOptionNames } from '@sentvec/platform';
 import { textsInParts, type TrainingBatch } from '../data/batch.ts';
@@ -9,29 +10,29 @@ import { Random } from '../random.ts';
 import { drawn, type Draw } from './draws.ts';
 import { dropoutKey } from './dropout.ts';
 
-/** The random numbers of a part of a step. */
+/** The random inputs of a part of a step. */
 export interface Chance {
-  /** The key of the masks, see `dropoutKey`. @default nothing is dropped */
+  /** The key of the dropout masks, see `dropoutKey`. @default no dropout */
   readonly dropout?: Float32Array | undefined;
-  /** What the loss has drawn, see `drawn`. @default it draws nothing */
+  /** The draws of the loss, see `drawn`. @default the loss has no draws */
   readonly draws?: Float32Array | undefined;
 }
 
 /**
- * What a runtime computes for training, with the weights of its {@link Parameters} as they are at the moment. All that
- * {@link GradientEngine} needs of a runtime. Gradients are written into `into`, which is laid out as the parameters;
- * padding between tensors is left as it is, and a tensor that takes no part gets zeros.
+ * The computations that {@link GradientEngine} needs from a runtime. They use the current weights of its
+ * {@link Parameters}. Gradients are written into `into`, which has the layout of the parameters. Tensors that do not
+ * take part get zeros; padding between tensors is not written.
  *
- * `dropout` is the key of the masks (see `dropoutKey`); without it nothing is dropped.
+ * `dropout` is the key of the masks (see `dropoutKey`). Without it there is no dropout.
  */
 export interface BatchGradients {
-  /** The final vectors of all texts of a batch: `[columns · examples, dimension]`. */
+  /** Embeds all texts of a batch: `[columns · examples, dimension]`. */
   embed(batch: TrainingBatch, dropout?: Float32Array): Promise<Matrix>;
-  /** The loss of a batch, and its gradients. */
+  /** Computes the loss of a batch and its gradients. */
   lossGradients(batch: TrainingBatch, objective: number, into: Float32Array, chance?: Chance): Promise<number>;
   /**
-   * The loss of the vectors of a batch, and its gradients by them, in their shape. Those by the weights of the loss go
-   * into `into`.
+   * Computes the loss from the vectors of a batch, and its gradients with respect to these vectors, in their shape.
+   * Gradients of the loss's own weights are written into `into`.
    */
   vectorGradients(
     vectors: Matrix,
@@ -40,36 +41,36 @@ export interface BatchGradients {
     into: Float32Array,
     chance?: Chance,
   ): Promise<{ readonly loss: number; readonly gradients: Float32Array }>;
-  /** The gradients of Σ vectors · incoming, by the weights. `incoming` has the shape of the vectors of the batch. */
+  /** Backpropagates gradients of the vectors, `incoming`, to the weights. `incoming` has the shape of the vectors. */
   pullback(batch: TrainingBatch, incoming: Matrix, into: Float32Array, dropout?: Float32Array): Promise<void>;
   dispose(): Promise<void>;
 }
 
-/** What a {@link GradientEngine} is made of, besides its runtime. */
+/** Options of {@link GradientEngine}. */
 export interface GradientEngineOptions {
   readonly name: string;
-  /** What the loss of each objective draws in a step. */
+  /** The draws of each objective's loss in a step. */
   readonly objectives: readonly { readonly draws?: readonly Draw[] | undefined }[];
   /**
-   * Texts that go through the model at once when gradients are cached.
-   * @default all, without caching
+   * Turns on gradient caching: how many texts go through the model at once.
+   * @default no caching: all texts at once
    */
   readonly cachedExamples?: number | undefined;
   readonly dropout: boolean;
   readonly optimizer?: AdamWOptions | undefined;
 }
 
-/** An engine on any runtime that finds the gradients of a batch. */
+/** A training engine on any runtime that computes the gradients of a batch. */
 export class GradientEngine implements TrainingEngine {
   readonly name: string;
   readonly #runtime: BatchGradients;
   readonly #parameters: Parameters;
   readonly #optimizer: AdamW;
   readonly #options: GradientEngineOptions;
-  /** Gradients that are added to others: of a further batch of the step, and of a part of a batch. */
+  /** Scratch buffers, for the gradients of a further batch of the step and of a part of a batch. */
   readonly #further: { batch?: Float32Array; part?: Float32Array } = {};
 
-  /** @throws SentvecError `invalid-argument` for an option that makes no sense */
+  /** @throws SentvecError `invalid-argument` for an option that is out of range */
   constructor(runtime: BatchGradients, parameters: Parameters, options: GradientEngineOptions) {
     checkOptionNames('GradientEngine', options, {
       name: true,
@@ -124,7 +125,7 @@ export class GradientEngine implements TrainingEngine {
     if ([weights, firstMoments, secondMoments].some((buffer) => buffer.length !== length))
       throw new SentvecError(
         'invalid-argument',
-        `The state has ${weights.length} weights, but ${length} are trained: it belongs to another model, or other tensors were frozen.`,
+        `The state has ${weights.length} weights, but this engine trains ${length}. The state belongs to another model, or to a run with other frozen tensors.`,
       );
     this.#optimizer.steps = steps;
     this.#parameters.weights.set(weights);
@@ -136,7 +137,7 @@ export class GradientEngine implements TrainingEngine {
     return this.#runtime.dispose();
   }
 
-  /** What the loss draws for a batch of a step; `undefined` for nothing. */
+  /** The draws of the loss for a batch of a step; `undefined` if it has none. */
   #draws(objective: number, seed: number, batch: number): Float32Array | undefined {
     const { draws = [] } = this.#options.objectives[objective]!;
     return draws.length === 0 ? undefined : drawn(draws, new Random(seed, batch).integer());
@@ -150,16 +151,17 @@ export class GradientEngine implements TrainingEngine {
     draws: Float32Array | undefined,
   ): Promise<number> {
     const { cachedExamples } = this.#options;
-    // Columns that take different routes go through different encoders.
+    // Columns with different routes have different encoders, so they are embedded part by part, as with caching.
     return cachedExamples === undefined && batch.routes === undefined
       ? this.#runtime.lossGradients(batch, objective, into, { dropout: dropout(0), draws })
       : this.#cachedGradients(textsInParts(batch, cachedExamples ?? Infinity), batch, objective, into, dropout, draws);
   }
 
   /**
-   * Gradient caching (Gao et al., 2021): embeds the texts a few at a time, finds the loss of all vectors and its
-   * gradient by each of them, then goes over the texts a second time to propagate that gradient to the weights. It
-   * needs memory for a few texts only. Each part has masks of its own, the same in both passes.
+   * Gradient caching (Gao et al., 2021). First pass: embeds the texts in small parts. Then computes the loss of all
+   * vectors and its gradient with respect to each vector. Second pass: embeds each part again and backpropagates these
+   * gradients to the weights. It needs memory for the activations of one part only. Each part has its own dropout
+   * masks, the same in both passes.
    */
   async #cachedGradients(
     parts: readonly TrainingBatch[],
@@ -187,14 +189,14 @@ export class GradientEngine implements TrainingEngine {
   }
 }
 
-/** The key of a part of a batch; `undefined` without dropout. */
+/** The dropout key of a part of a batch; `undefined` without dropout. */
 type DropoutKeys = (part: number) => Float32Array | undefined;
 
 function add(to: Float32Array, more: Float32Array): void {
   for (let i = 0; i < to.length; i++) to[i]! += more[i]!;
 }
 
-/** The rows of all parts, one part after the other. */
+/** Concatenates matrices by rows. */
 function stacked(parts: readonly Matrix[]): Matrix {
   const { cols } = parts[0]!;
   const rows = parts.reduce((sum, part) => sum + part.rows, 0);

@@ -1,4 +1,4 @@
-// Training on onnxruntime: recorded graphs that give the gradients of a batch, and an engine around them.
+// Training on onnxruntime: runs recorded graphs that compute the gradients of a batch.
 import type { Tensor } from 'onnxruntime-common';
 import type { Matrix } from '@sentvec/core';
 import { checkOptionNames } from '@sentvec/platform';
@@ -10,20 +10,20 @@ import type { Draw } from './draws.ts';
 import { GradientEngine, type BatchGradients, type Chance } from './gradient-engine.ts';
 import { GraphRunner, matrixOf, numberOf, type OnnxRuntime, type RunnerOptions } from './graph-runner.ts';
 
-/** What {@link graphEngine} executes; see `recordGraphs`. Graphs are the bytes of ONNX models. */
+/** The ONNX models that {@link graphEngine} executes, as bytes. `recordGraphs` makes them. */
 export interface EngineGraphs {
   readonly tensors: readonly (InitialParameter & { readonly trained: boolean })[];
   readonly objectives: readonly {
-    /** For losses with several numbers in a label: how many. */
+    /** The number of numbers in a label, for losses with more than one. */
     readonly labelWidth?: number | undefined;
-    /** What the loss draws in each step. */
+    /** The draws of the loss in each step. */
     readonly draws: readonly Draw[];
   }[];
-  /** By the name of the route; a model without a Router has one, ''. */
+  /** The graphs of each route, by name. A model without a Router has one route, ''. */
   readonly routes: Readonly<Record<string, RouteGraphs>>;
-  /** A step graph for each objective. Empty when gradients are cached, as they are for a model with a Router. */
+  /** One graph of a whole step per objective. Empty with gradient caching, which a model with a Router always uses. */
   readonly steps: readonly Uint8Array[];
-  /** A graph of the loss alone for each objective, when gradients are cached. */
+  /** With gradient caching: one graph of the loss per objective. */
   readonly losses: readonly Uint8Array[];
   readonly cachedExamples?: number | undefined;
   readonly optimizer: AdamWOptions;
@@ -32,28 +32,28 @@ export interface EngineGraphs {
 
 /** The graphs of a route. */
 export interface RouteGraphs {
-  /** What they call a tensor. @default as it is called */
+  /** Maps names of tensors in the model to names in the graphs. @default the names are the same */
   readonly names?: Readonly<Record<string, string>> | undefined;
   readonly tokenTable: string;
   /** See `EncoderNetwork.paddingId`. */
   readonly paddingId?: number | undefined;
   readonly embedding: Uint8Array;
-  /** When gradients are cached. */
+  /** The graphs of gradient caching. */
   readonly cached?:
     | {
         readonly embedding: Uint8Array;
-        /** @default nothing of the route is trained */
+        /** @default no tensor of the route is trained */
         readonly pullback: Uint8Array | undefined;
       }
     | undefined;
 }
 
-/** How {@link graphEngine} runs. */
+/** Options of {@link graphEngine}. */
 export interface GraphEngineOptions extends RunnerOptions {
   readonly name: string;
 }
 
-/** An engine that executes recorded graphs with onnxruntime-node or onnxruntime-web, on the calling thread. */
+/** A training engine that executes recorded graphs with onnxruntime-node or onnxruntime-web, on the calling thread. */
 export async function graphEngine(
   runtime: OnnxRuntime,
   graphs: EngineGraphs,
@@ -163,7 +163,7 @@ class GraphGradients implements BatchGradients {
     await Promise.all([...ofRoutes, ...steps, ...losses].map(async (runner) => runner?.dispose()));
   }
 
-  /** The sessions of the route that the texts of a batch of one column take. */
+  /** The sessions of the route of a batch of one column. */
   #route({ routes: [name] = [''] }: TrainingBatch): RouteSessions {
     return this.#sessions.routes.get(name!)!;
   }

@@ -1,4 +1,4 @@
-// Runs a recorded graph on a batch: weights in from the flat buffers, gradients out into them.
+// Runs a recorded graph on a batch. Weights are read from the flat buffers, and gradients are written into them.
 import type {
   InferenceSession,
   InferenceSessionFactory,
@@ -10,38 +10,38 @@ import type { Matrix } from '@sentvec/core';
 import { positionsOfTokens, type TrainingBatch } from '../data/batch.ts';
 import type { InitialParameter, Parameters, ParameterSlot } from '../optimizer/parameters.ts';
 
-/** What is used of onnxruntime-node or onnxruntime-web. */
+/** The part of onnxruntime-node or onnxruntime-web that training uses. */
 export interface OnnxRuntime {
   readonly InferenceSession: InferenceSessionFactory;
   readonly Tensor: TensorConstructor;
 }
 
-/** How graphs are run. */
+/** Options of {@link GraphRunner}. */
 export interface RunnerOptions {
   readonly session?: InferenceSession.SessionOptions | undefined;
   /**
-   * Whether the runtime writes results into arrays that it is given, as onnxruntime-node does. onnxruntime-web takes
-   * them and leaves them as they were.
+   * Whether the runtime writes outputs into preallocated arrays, as onnxruntime-node does. onnxruntime-web accepts such
+   * arrays but does not write into them.
    * @default true
    */
   readonly writesInPlace?: boolean | undefined;
 }
 
-/** The weights that graphs read: trained ones in the flat buffers, frozen ones where they are. */
+/** The weights that graphs read: trained ones from the flat buffers, frozen ones from their own arrays. */
 export interface ModelWeights {
   readonly parameters: Parameters;
   readonly frozen: readonly InitialParameter[];
-  /** What graphs call a weight. @default as it is called here */
+  /** Maps names of weights to names in the graphs. @default the names are the same */
   readonly names?: Readonly<Record<string, string>> | undefined;
-  /** What graphs call the token table, which is among either. */
+  /** The name of the token table in the graphs. The table is a trained or a frozen weight. */
   readonly tokenTable: string;
-  /** The token whose row gets no gradient. */
+  /** The token id whose row gets no gradient. */
   readonly paddingId?: number | undefined;
 }
 
 /**
- * The token table stays outside of the graphs, so that they get and give only the rows of a batch's tokens. Where a graph
- * needs all of it, to score terms, it is an input as other weights are.
+ * The token embedding table. Graphs do not contain it: they get only the rows of a batch's tokens and return only their
+ * gradients. Only graphs that score all terms of a vocabulary get the whole table as an input.
  */
 interface TokenTable {
   readonly weights: Float32Array;
@@ -49,14 +49,14 @@ interface TokenTable {
 }
 
 /**
- * Feeds a recorded graph from the flat parameter buffers and takes its gradients into them, without copying weights.
- * The rows of the token table are looked up before a run, and their gradients added up after it.
+ * Runs a recorded graph with weights from the flat parameter buffers, without copying them, and writes the gradients
+ * into such a buffer. It looks up the rows of the token table before a run, and adds up their gradients after it.
  */
 export class GraphRunner {
   readonly #runtime: OnnxRuntime;
   readonly #session: InferenceSession;
   readonly #parameters: Parameters;
-  /** With the names that the graph has. */
+  /** Slots with their names in the graph. */
   readonly #slots: readonly ParameterSlot[];
   readonly #table: TokenTable;
   readonly #tableName: string;
@@ -78,7 +78,7 @@ export class GraphRunner {
     const trained = this.#slots.map((slot) => ({ ...slot, data: parameters.view(parameters.weights, slot) }));
     const all = [...trained, ...frozen.map(named)];
     const table = all.find(({ name }) => name === tokenTable);
-    if (table === undefined) throw new Error(`There is no weight "${tokenTable}".`);
+    if (table === undefined) throw new Error(`The model has no weight "${tokenTable}".`);
     this.#table = { weights: table.data, width: table.shape[1]! };
     this.#tableName = tokenTable;
     this.#paddingId = weights.paddingId;
@@ -97,9 +97,9 @@ export class GraphRunner {
   }
 
   /**
-   * Runs the graph on a batch. Returns the outputs that are not gradients.
-   * @param options.gradients what gets the gradients, a buffer laid out as the parameters'
-   * @param options.more inputs that only some graphs have
+   * Runs the graph on a batch. Returns all outputs except gradients.
+   * @param options.gradients the buffer for the gradients, with the layout of the parameters
+   * @param options.more further inputs, which only some graphs have
    */
   async run(
     batch: TrainingBatch,
@@ -134,7 +134,7 @@ export class GraphRunner {
     return this.#session.inputNames.includes(name);
   }
 
-  /** The graph of a loss alone takes no tokens. */
+  /** The graph of a loss alone has no token inputs. */
   #feeds(batch: TrainingBatch, positions: Int32Array): Record<string, Tensor> {
     if (!this.#takes('ids')) return {};
     const { Tensor } = this.#runtime;
@@ -180,7 +180,7 @@ export class GraphRunner {
     }
   }
 
-  /** Zeros for the tensors that take no part in this graph, such as those of other losses. */
+  /** Zeroes the gradients of tensors that are not in this graph, such as those of other losses. */
   #clearOthers(gradients: Float32Array): void {
     const given = new Set(this.#session.outputNames);
     for (const slot of this.#slots)
@@ -204,13 +204,13 @@ export class GraphRunner {
   }
 }
 
-/** An output of two axes as a matrix. */
+/** Converts an output with two axes to a matrix. */
 export function matrixOf(value: OnnxValue): Matrix {
   const [rows, cols] = value.dims as [number, number];
   return { data: value.data as Float32Array, rows, cols };
 }
 
-/** An output of shape `[]`. */
+/** Converts an output of shape `[]` to a number. */
 export function numberOf(value: OnnxValue): number {
   return (value.data as Float32Array)[0]!;
 }

@@ -1,5 +1,4 @@
-// LoRA (Hu et al., 2021) for training: low-rank matrices beside the linear layers of an encoder whose own weights stay
-// as they are.
+// LoRA (Hu et al., 2021): trains low-rank adapters of an encoder's linear layers, while its own weights are frozen.
 import {
   OnnxRecorder,
   plainOperations,
@@ -15,20 +14,20 @@ import { Random } from '../random.ts';
 import type { TrainableTensor } from './record-step.ts';
 import type { TrainableModel } from './siamese.ts';
 
-/** How a model gets LoRA adapters. Names in brackets are those of PEFT, whose defaults these are where it has one. */
+/** Options of {@link withLora}. Names in brackets are those of PEFT; the defaults are PEFT's too, where it has one. */
 export interface LoraOptions {
-  /** Columns of the narrow matrices (`r`). @default 8 */
+  /** The rank of the adapter matrices (`r`). @default 8 */
   readonly rank?: number | undefined;
-  /** The product of both matrices counts `alpha / rank` times (`lora_alpha`). @default 8 */
+  /** The adapter's output is scaled by `alpha / rank` (`lora_alpha`). @default 8 */
   readonly alpha?: number | undefined;
   /**
-   * The linear layers that get an adapter (`target_modules`): their names, or the ends of them, such as `query`.
+   * The linear layers that get an adapter (`target_modules`): their names or suffixes of them, such as `query`.
    * @default 'all-linear': every linear layer of the encoder
    */
   readonly targets?: 'all-linear' | readonly string[] | undefined;
-  /** Share of a layer's inputs that its adapter does not get in a training step (`lora_dropout`). @default 0 */
+  /** Dropout rate of the adapter's input during training (`lora_dropout`). @default 0 */
   readonly dropout?: number | undefined;
-  /** Of the random numbers that adapters begin with. @default 42 */
+  /** Seed of the initial weights of the adapters. @default 42 */
   readonly seed?: number | undefined;
 }
 
@@ -40,23 +39,24 @@ const loraOptionNames: OptionNames<LoraOptions> = {
   seed: true,
 };
 
-/** The adapters of a model. */
+/** The LoRA adapters of a model. */
 export interface LoraAdapters {
   readonly rank: number;
   readonly alpha: number;
   readonly dropout: number;
-  /** The layers that have one, by the names of their weights without `.weight`. */
+  /** The layers with an adapter: the names of their weights without `.weight`. */
   readonly modules: readonly string[];
-  /** Their matrices with their first numbers: `MODULE.lora_A.weight` (`[rank, inputs]`), `MODULE.lora_B.weight`. */
+  /** Initial matrices: `MODULE.lora_A.weight` (`[rank, inputs]`) and `MODULE.lora_B.weight` (`[outputs, rank]`). */
   readonly tensors: readonly TrainableTensor[];
 }
 
 /**
- * The same model with adapters beside its linear layers: x · Wᵀ becomes x · Wᵀ + alpha / rank · x · Aᵀ · Bᵀ. A begins
- * uniform between ±1 / √inputs and B as zeros, as in PEFT (`kaiming_uniform_` with a = √5), so that the model begins as
- * it was. Trained are the adapters and the projections of the head, see `trainedNames`: all other weights need neither
- * gradients nor an optimizer's memory.
- * @throws SentvecError `invalid-argument` for an option that makes no sense, or a target that the encoder does not have
+ * Adds LoRA adapters to the linear layers of a model: x · Wᵀ becomes x · Wᵀ + alpha / rank · x · Aᵀ · Bᵀ. As in PEFT, A
+ * is uniform between ±1 / √inputs (`kaiming_uniform_` with a = √5) and B is zero, so the initial model computes the
+ * same as before. Only the adapters and the projections of the head are trained, see `trainedNames`. All other weights
+ * need neither gradients nor optimizer state.
+ * @throws SentvecError `invalid-argument` for an option that is out of range, or a target that the encoder does not
+ * have
  */
 export function withLora(model: TrainableModel, options: LoraOptions = {}): TrainableModel {
   checkOptionNames('withLora()', options, loraOptionNames);
@@ -84,11 +84,11 @@ function invalid(message: string): SentvecError {
 }
 
 /**
- * The linear layers of an encoder, by the names of their weights without `.weight`. Those of the network that multiply
- * rows with a matrix as it is stored.
+ * The linear layers of an encoder: the names of their weights without `.weight`. A linear layer is a weight that the
+ * network multiplies rows with, without changing it first.
  */
 function linearModules({ network, weights }: EncoderDefinition): string[] {
-  // Recording the network shows what it computes, without any numbers; the recording is not encoded.
+  // Recording the network lists its operations without computing anything. No ONNX model is written.
   const recorder = new OnnxRecorder();
   const tensors = new Map<string, OnnxTensor>();
   const names = new Map<OnnxTensor, string>();
@@ -115,21 +115,21 @@ function linearModules({ network, weights }: EncoderDefinition): string[] {
 function chosenModules(modules: readonly string[], targets: 'all-linear' | readonly string[]): readonly string[] {
   if (targets === 'all-linear' && modules.length > 0) return modules;
   if (targets === 'all-linear' || modules.length === 0)
-    throw invalid('LoRA adapts linear layers, and this encoder has none. Train its weights themselves.');
+    throw invalid('LoRA needs linear layers, but this encoder has none. Train all weights instead.');
   const fits = (module: string, target: string): boolean => module === target || module.endsWith(`.${target}`);
   const ends = [...new Set(modules.map((module) => module.slice(module.lastIndexOf('.') + 1)))];
   for (const target of targets.length === 0 ? [''] : targets) {
     if (modules.some((module) => fits(module, target))) continue;
     throw invalid(
-      `targets of LoRA: no linear layer is called "${target}". There are layers that end with ${ends.join(', ')}; one is ${modules[0]}.`,
+      `targets of LoRA: no linear layer has the name or suffix "${target}". Suffixes of the layers: ${ends.join(', ')}. Full name of one layer: ${modules[0]}.`,
     );
   }
   return modules.filter((module) => targets.some((target) => fits(module, target)));
 }
 
 /**
- * Operations and weights with which an encoder computes with its adapters.
- * @param drop drops inputs of adapters in a training step
+ * Wraps operations and weights so that the encoder computes with its adapters.
+ * @param drop applies dropout to the inputs of adapters, during training
  */
 export function withAdapters<Tensor>(
   ops: Operations<Tensor>,
@@ -160,7 +160,7 @@ export function withAdapters<Tensor>(
   };
 }
 
-/** The trained numbers with each adapter merged into the weight beside it: W + alpha / rank · B · A. */
+/** The trained weights, with each adapter merged into its layer: W + alpha / rank · B · A. */
 export function mergedWeights(
   { definition, adapters }: TrainableModel,
   trained: ReadonlyMap<string, Float32Array>,

@@ -1,14 +1,14 @@
 import type { Operations } from '@sentvec/architectures';
 import { SentvecError, type Pooling, type PoolingMode } from '@sentvec/core';
 
-/** Added to entries that must not be the largest of a row. */
-const never = -1e30;
+/** Value of masked entries before a maximum. */
+const maskedValue = -1e30;
 
 /**
- * The built-in poolings over the tensor operations: the same results as `Pooling.pool`, with a gradient.
+ * The built-in poolings as tensor operations, so that they can be differentiated. Same results as `Pooling.pool`.
  *
  * @param tokens `[batch, length, hidden]`
- * @param mask floats `[batch, length]`, 1 for a token that takes part. Every text has at least one
+ * @param mask floats `[batch, length]`, 1 for a pooled token. Every text has at least one
  * @returns `[batch, hidden · modes]`
  * @throws SentvecError `unsupported-model` for a custom pooling, which has no gradient
  */
@@ -16,7 +16,7 @@ export function poolTokens<Tensor>(ops: Operations<Tensor>, pooling: Pooling, to
   if (pooling.modes === undefined) {
     throw new SentvecError(
       'unsupported-model',
-      `The pooling "${pooling.name}" is a custom one, which cannot be trained through. Train with a built-in pooling.`,
+      `The pooling "${pooling.name}" is custom, so its gradient is unknown. Train with a built-in pooling.`,
     );
   }
   return ops.concat(
@@ -35,7 +35,7 @@ const poolers: Readonly<Record<PoolingMode, Pooler>> = {
     const weights = ops.multiply(mask, ops.reshape(positions, [1, ops.shape(mask)[1]!]));
     return ops.divide(weightedSum(ops, tokens, weights), counts(ops, weights));
   },
-  max: (ops, tokens, mask) => ops.max(ops.where(perToken(ops, mask), tokens, never), [1]),
+  max: (ops, tokens, mask) => ops.max(ops.where(perToken(ops, mask), tokens, maskedValue), [1]),
   cls: (ops, tokens, mask) => weightedSum(ops, tokens, ops.multiply(mask, ops.equal(ops.cumulativeSum(mask, 1), 1))),
   lasttoken: (ops, tokens, mask) =>
     weightedSum(ops, tokens, ops.multiply(mask, ops.equal(ops.cumulativeSum(mask, 1), ops.sum(mask, [1], true)))),
@@ -44,17 +44,17 @@ const poolers: Readonly<Record<PoolingMode, Pooler>> = {
 /** `[batch, hidden]` */
 function weightedSum<Tensor>(ops: Operations<Tensor>, tokens: Tensor, weights: Tensor): Tensor {
   const [batch, length, hidden] = ops.shape(tokens);
-  // As a matrix product: one row of weights times the tokens of each text.
+  // Computed as a matrix product, [1, length] · [length, hidden] for each text.
   const row = ops.reshape(weights, [batch!, 1, length!]);
   return ops.reshape(ops.matmul(row, tokens), [batch!, hidden!]);
 }
 
-/** The sum of weights of each text, at least 1e-9: `[batch, 1]` */
+/** The sum of the weights of each text, at least 1e-9 to avoid a division by 0: `[batch, 1]` */
 function counts<Tensor>(ops: Operations<Tensor>, weights: Tensor): Tensor {
   return ops.maximum(ops.sum(weights, [1], true), 1e-9);
 }
 
-/** `[batch, length]` as `[batch, length, 1]` */
+/** Reshapes `[batch, length]` to `[batch, length, 1]`. */
 function perToken<Tensor>(ops: Operations<Tensor>, mask: Tensor): Tensor {
   return ops.reshape(mask, [...ops.shape(mask), 1]);
 }

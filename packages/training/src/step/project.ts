@@ -1,4 +1,4 @@
-// Projections over the tensor operations, with a gradient.
+// Projections (dense layers, layer normalizations …) as tensor operations, so that they can be differentiated.
 import {
   absolute,
   minimum,
@@ -13,7 +13,7 @@ import { SentvecError, type Activation, type Projection } from '@sentvec/core';
 
 /** A trainable tensor of a projection. */
 export interface ProjectionWeight {
-  /** `projection.N.weight` and the like, N counted from 0 through all projections of the head. */
+  /** `projection.N.weight` or `projection.N.bias`, where N is the index of the projection in the head. */
   readonly name: string;
   readonly shape: readonly number[];
   readonly data: Float32Array;
@@ -44,8 +44,8 @@ export function projectionWeights(projections: readonly Projection[]): Projectio
 }
 
 /**
- * The projections over the tensor operations: the same results as `applyProjections`, with a gradient. `vectors` is
- * `[batch, size]`.
+ * Applies projections by tensor operations. Same results as `applyProjections`.
+ * @param vectors `[batch, size]`
  */
 export function project<Tensor>(
   ops: Operations<Tensor>,
@@ -79,7 +79,7 @@ function activationOf(name: Activation): ActivationFunction {
   if (found !== undefined) return found;
   throw new SentvecError(
     'unsupported-model',
-    `A dense projection with the activation ${name} cannot be trained. Those that can: ${Object.keys(activations).join(', ')}.`,
+    `A dense projection with the activation ${name} cannot be trained. Supported activations: ${Object.keys(activations).join(', ')}.`,
   );
 }
 
@@ -87,7 +87,7 @@ const negativeBranchOfElu: ActivationFunction = (ops, x) => ops.subtract(ops.exp
 const clamp = <Tensor>(ops: Operations<Tensor>, x: Tensor, low: number, high: number) =>
   minimum(ops, ops.maximum(x, low), high);
 
-/** Of `torch.nn`, with its default parameters. */
+/** Activations of `torch.nn` with their default parameters. */
 const activations: Readonly<Partial<Record<Activation, ActivationFunction>>> = {
   Identity: (_, x) => x,
   Tanh: (ops, x) => ops.tanh(x),

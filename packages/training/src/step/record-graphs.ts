@@ -1,4 +1,4 @@
-// Records the graphs of a training: whole steps, or the parts of a step whose gradients are cached.
+// Records the ONNX graphs of a training: whole steps, or the parts of a step with gradient caching.
 import { SentvecError } from '@sentvec/core';
 import { checkOptionNames, type OptionNames } from '@sentvec/platform';
 import type { AdamWOptions } from '../optimizer/adamw.ts';
@@ -16,11 +16,11 @@ import {
 } from './record-step.ts';
 import { drawsOf, routesOf, type TrainableModel } from './siamese.ts';
 
-/** What {@link recordGraphs} records. */
+/** Options of {@link recordGraphs}. */
 export interface RecordOptions extends TrainableParts {
   readonly objectives: readonly Objective[];
   /**
-   * Texts that go through the model at once when the gradients of a larger batch are cached.
+   * Turns on gradient caching: how many texts go through the model at once.
    * @default no caching
    */
   readonly cachedExamples?: number | undefined;
@@ -37,9 +37,9 @@ export const recordOptionNames: OptionNames<RecordOptions> = {
 };
 
 /**
- * Records everything that {@link graphEngine} executes. Plain data: it can be sent to another thread.
- * @throws SentvecError `invalid-argument` for a loss that cannot work on vectors of this length, or dropout of a model
- * that has none
+ * Records all graphs that {@link graphEngine} executes. The result is plain data, which can be sent to another thread.
+ * @throws SentvecError `invalid-argument` for a loss that cannot work with vectors of this dimension, or for dropout
+ * with a model that has none
  */
 export function recordGraphs(model: TrainableModel, dimension: number, options: RecordOptions): EngineGraphs {
   checkOptionNames('recordGraphs()', options, recordOptionNames);
@@ -68,7 +68,7 @@ export function recordGraphs(model: TrainableModel, dimension: number, options: 
   };
 }
 
-/** @param parts.whole whether whole steps are recorded, and no parts of steps */
+/** @param parts.whole whether to record whole steps instead of the parts of gradient caching */
 function recordRoute(
   { model, names }: ReturnType<typeof routesOf>[string],
   { trained, dropout, whole }: TrainableParts & { readonly whole: boolean },
@@ -76,7 +76,7 @@ function recordRoute(
   const { tokenTable, network } = model.definition;
   const own =
     names === undefined ? trained : new Set([...names].flatMap(([name, all]) => (trained.has(all) ? [name] : [])));
-  // A static table drops nothing, beside a route that does.
+  // A route with a static embedding has no dropout, even if another route has.
   const parts = { trained: own, dropout: dropout && (names === undefined || network.layers > 0) };
   return {
     names: names && Object.fromEntries([...names].map(([name, all]) => [all, name])),
@@ -101,16 +101,18 @@ export function checkObjectives(
   const refusal = (message: string) => new SentvecError('invalid-argument', message);
   for (const { loss } of objectives) {
     if (loss.over === 'layers' && routes !== undefined)
-      throw refusal(`${loss.name} cannot train a model with several routes, whose encoders have layers of their own.`);
+      throw refusal(
+        `${loss.name} compares layers of one encoder, so it cannot train a model with several routes. Use a loss over vectors.`,
+      );
     if ((loss.over === 'tokens' || loss.over === 'layers') && cachedExamples !== undefined)
       throw refusal(
-        `${loss.name} cannot cache gradients: ${loss.over === 'tokens' ? 'texts have different numbers of vectors' : 'it needs the vectors of all layers'}. Leave out cachedExamples, and take a smaller batchSize.`,
+        `${loss.name} cannot cache gradients: ${loss.over === 'tokens' ? 'texts have different numbers of vectors' : 'it needs the vectors of all layers'}. Remove cachedExamples, and use a smaller batchSize.`,
       );
     const { layers } = definition.network;
     const hasTerms = definition.network.termWeights !== undefined;
     if (loss.over === 'layers' && (layers === 0 || hasTerms))
       throw refusal(
-        `${loss.name} cannot train this model: ${layers === 0 ? 'it has no layers that give vectors of its length' : 'its vectors are terms, which only the last layer gives'}.`,
+        `${loss.name} cannot train this model: ${layers === 0 ? 'it has no layers whose output has the dimension of its vectors' : 'only its last layer gives term weights'}.`,
       );
     const problem = loss.over === 'tokens' ? undefined : loss.dimensionError?.(dimension);
     if (problem !== undefined) throw refusal(`${loss.name} cannot train this model: ${problem}.`);

@@ -1,4 +1,4 @@
-// Records what a training step computes as ONNX graphs: forward, loss, gradients.
+// Records a training step as ONNX graphs: forward pass, loss, backward pass.
 import {
   type EncoderDefinition,
   namedDimension,
@@ -25,17 +25,18 @@ import {
   type TrainableRoute,
 } from './siamese.ts';
 
-/** A tensor that a step may change, with its first numbers. */
+/** A trainable tensor with its initial values. */
 export interface TrainableTensor {
-  /** Name of the graph's input. Its gradient is the output `gradient.` + name. */
+  /** The name of its graph input. Its gradient is the output `gradient.NAME`. */
   readonly name: string;
   readonly shape: readonly number[];
   readonly data: Float32Array;
 }
 
 /**
- * The tensors of a model that can be trained: the encoder's by their names in its network, those of its adapters, then
- * the projections'. The token table comes first. Those of a model with routes: route by route, shared ones once.
+ * The trainable tensors of a model, in this order: the token table, the other tensors of the encoder, its adapters, the
+ * projections. Names of encoder tensors are those of its network. For a model with routes: the tensors of each route;
+ * tensors that routes share occur once.
  */
 export function trainableTensors(model: TrainableModel): TrainableTensor[] {
   if (model.routes !== undefined) return tensorsOfRoutes(model.routes, trainableTensors);
@@ -46,7 +47,10 @@ export function trainableTensors(model: TrainableModel): TrainableTensor[] {
   return [...encoder, ...(adapters?.tensors ?? []), ...projectionWeights(head.projections)];
 }
 
-/** What of {@link trainableTensors} is trained: all of them; of a model with adapters only those and the projections. */
+/**
+ * The default set of trained tensors: all {@link trainableTensors}; with adapters, only the adapters and the
+ * projections.
+ */
 export function trainedNames(model: TrainableModel): Set<string> {
   const { definition, adapters } = model;
   const frozen = adapters === undefined ? new Set<string>() : new Set(definition.weights.keys());
@@ -57,14 +61,14 @@ export function trainedNames(model: TrainableModel): Set<string> {
   );
 }
 
-/** The tensors that training leaves as they are, whatever is asked for: tables that are computed, not learned. */
+/** Tensors that are never trained, because they are computed and not learned, such as sinusoidal positions. */
 export function fixedTensors({ definition, routes }: TrainableModel): TrainableTensor[] {
   return routes === undefined
     ? encoderTensors(definition, { fixed: true })
     : tensorsOfRoutes(routes, (route) => fixedTensors(route));
 }
 
-/** The tensors of all routes by their names in the whole model, each once. */
+/** The tensors of all routes, by their names in the whole model. Shared tensors occur once. */
 function tensorsOfRoutes(
   routes: Readonly<Record<string, TrainableRoute>>,
   tensorsOf: (model: TrainableModel) => readonly TrainableTensor[],
@@ -85,57 +89,63 @@ function encoderTensors(definition: EncoderDefinition, { fixed }: { readonly fix
     .map(([name, shape]) => ({ name, shape, data: definition.weight(name) }));
 }
 
-/** The tensors that the losses of objectives have of their own: all are trained, and none is a part of the model. */
+/** The tensors of the losses, such as classifiers. All are trained, but they are not part of the model. */
 export function lossTensors(objectives: readonly Objective[], dimension: number): TrainableTensor[] {
   return objectives.flatMap(({ loss }, index) =>
     (loss.weights?.(dimension) ?? []).map((tensor) => ({ ...tensor, name: lossTensorName(index, tensor.name) })),
   );
 }
 
-/** The name of a loss's tensor among all of a step. */
+/** The name of a loss's tensor in a step. */
 export function lossTensorName(objective: number, name: string): string {
   return `loss.${objective}.${name}`;
 }
 
-/** What a model is trained for: a loss, and what examples look like. */
+/** A loss and the shape of its examples. */
 export interface Objective {
   readonly loss: TrainingLoss;
-  /** Columns of texts in an example. */
+  /** Number of text columns. */
   readonly columns: number;
-  /** For losses with several numbers in a label: how many. */
+  /** The number of numbers in a label, for losses with more than one. */
   readonly labelWidth?: number | undefined;
 }
 
-/** How a model is trained, whatever for. */
+/** Which parts of a model are trained, and whether with dropout. */
 export interface TrainableParts {
   /**
-   * Names of the tensors to train, see `trainedNames`. The token table's gradient comes as `gradient.tokenRows`, a row
-   * for each token.
+   * Names of the tensors to train, see `trainedNames`. The gradient of the token table is the output
+   * `gradient.tokenRows`, with one row per token of the batch.
    */
   readonly trained: ReadonlySet<string>;
   /**
-   * Whether to drop out where the architecture does, at the rates of its configuration. Adapters have a rate of their
-   * own.
+   * Whether to apply the dropout of the architecture, with the rates of its configuration. The dropout of adapters does
+   * not depend on this.
    */
   readonly dropout: boolean;
 }
 
-/** Whether a training step drops anything, and so needs the key of its masks. */
+/** Whether a training step has any dropout, and so needs a dropout key. */
 export function dropsAnything({ adapters }: TrainableModel, { dropout }: Pick<TrainableParts, 'dropout'>): boolean {
   return dropout || (adapters?.dropout ?? 0) > 0;
 }
 
 /**
- * A training step as an ONNX graph of standard operators: forward of all columns through one encoder, loss, and the
- * gradients of everything trained. It reads weights as inputs and writes none: the optimizer does that afterwards.
+ * Records a training step as an ONNX graph of standard operators: the forward pass of all columns through one encoder,
+ * the loss, and the gradients of all trained tensors. Weights are inputs; the optimizer updates them outside of the
+ * graph.
  *
- * Inputs: `ids`, `mask`, and `types` where pairs have them (int64 `[columns, examples, length]`), `rows` (int64
- * `[tokens]`, the positions that hold a token), `poolingMask` (float `[columns, examples, length]`), `tokenRows` (float
- * `[tokens, width]`, the token table's rows; of a sparse model instead the whole table by its name), `labels` where the
- * loss has some, `dropoutKey` (float `[4]`, see `dropoutKey`) with dropout, `draws` (float) where the loss draws
- * something, and each weight but the token table by its name, those of the loss by `lossTensorName`. Outputs: `loss`
- * (`[]`), and `gradient.NAME` for each trained tensor.
- * @param index number of the objective among those of the engine; default 0
+ * Inputs:
+ * - `ids`, `mask`: int64 `[columns, examples, length]`; for pairs with token types also `types`
+ * - `rows`: int64 `[tokens]`, the positions that contain a token
+ * - `poolingMask`: float `[columns, examples, length]`
+ * - `tokenRows`: float `[tokens, width]`, rows of the token table; a sparse model has the whole table instead
+ * - `labels`: if the loss has labels
+ * - `dropoutKey`: float `[4]`, with dropout
+ * - `draws`: float, if the loss has draws
+ * - each other weight by its name, and each tensor of the loss by `lossTensorName`
+ *
+ * Outputs: `loss` (`[]`), and `gradient.NAME` for each trained tensor.
+ * @param index the index of the objective in the engine; default 0
  */
 export function recordStep(
   model: TrainableModel,
@@ -166,9 +176,9 @@ export function recordStep(
 }
 
 /**
- * The backward pass alone, for losses whose batch does not fit into memory at once (gradient caching: Gao et al., 2021):
- * inputs as of {@link recordStep} with one column, and `vectorGradients` (float `[examples, dimension]`), what the loss
- * changes for each vector.
+ * Records the backward pass alone, for gradient caching (Gao et al., 2021). Inputs: those of {@link recordStep} with
+ * one column, without labels and draws, and `vectorGradients` (float `[examples, dimension]`), the gradients of the
+ * loss with respect to the vectors.
  */
 export function recordPullback(model: TrainableModel, parts: TrainableParts): Uint8Array<ArrayBuffer> {
   const graph = new TrainingGraph(model, parts, 1);
@@ -177,9 +187,10 @@ export function recordPullback(model: TrainableModel, parts: TrainableParts): Ui
 }
 
 /**
- * A loss alone: inputs `vectors` (float `[columns, examples, dimension]`), `labels` and the weights of the loss, outputs
- * `loss` and `vectorGradients`, in the shape of `vectors`, and `gradient.NAME` for each weight of the loss.
- * @param index as of {@link recordStep}
+ * Records a loss alone, for gradient caching. Inputs: `vectors` (float `[columns, examples, dimension]`), `labels`, and
+ * the weights of the loss. Outputs: `loss`, `vectorGradients` in the shape of `vectors`, and `gradient.NAME` for each
+ * weight of the loss.
+ * @param index see {@link recordStep}
  */
 export function recordLoss(
   { loss, columns: texts, labelWidth }: Objective,
@@ -204,7 +215,7 @@ export function recordLoss(
   return recorder.encode();
 }
 
-/** The weights of a loss as inputs of a graph, among its trained ones. */
+/** Adds the weights of a loss as inputs of a graph. */
 function lossInputs(
   {
     recorder,
@@ -228,10 +239,10 @@ function lossInputs(
 }
 
 /**
- * The forward pass alone: inputs as of {@link recordStep} with one column and no labels, output `vectors` (`[examples,
- * dimension]`); of late interaction `[examples * length, dimension]`.
- * @param training for the first pass of gradient caching, which must drop what the second drops. @default nothing is
- * dropped
+ * Records the forward pass alone. Inputs: those of {@link recordStep} with one column, without labels. Output:
+ * `vectors` (`[examples, dimension]`; for late interaction `[examples * length, dimension]`).
+ * @param training for the first pass of gradient caching, which needs the same dropout as the second. Default: no
+ * dropout
  */
 export function recordEmbedding(
   model: TrainableModel,
@@ -246,22 +257,22 @@ export function recordEmbedding(
 }
 
 /**
- * A recording from texts to vectors, on a tape. Texts are `[columns, examples, length]` outside and `[batch, length]`
- * inside.
+ * Records the computation from texts to vectors on a tape, for automatic differentiation. Graph inputs are `[columns,
+ * examples, length]`; within the graph, texts are `[batch, length]`.
  */
 class TrainingGraph {
   readonly recorder = new OnnxRecorder();
   readonly tape = new Tape(this.recorder.operations);
-  /** As of {@link embedTexts}. */
+  /** The result of {@link embedTexts}. */
   readonly vectors: Tracked<OnnxTensor>;
-  /** What `onLayer` of {@link embedTexts} gets, where it is asked for. */
+  /** The vectors of each layer, see `onLayer` of {@link embedTexts}. Empty unless `withLayers` is set. */
   readonly layers: Tracked<OnnxTensor>[] = [];
   /** `[batch, length]` */
   readonly poolingMask: Tracked<OnnxTensor>;
-  /** All that is trained, by the names of the gradients. */
+  /** The trained tensors, by the names of their gradients. */
   readonly parameters: Map<string, Tracked<OnnxTensor>>;
 
-  /** @param parts `undefined`: nothing is trained, and nothing dropped */
+  /** @param parts `undefined` for inference: no trained tensors and no dropout */
   constructor(model: TrainableModel, parts: TrainableParts | undefined, columns: number, withLayers = false) {
     const { trained = new Set(), dropout = false } = parts ?? {};
     const { tape, recorder } = this;
@@ -314,7 +325,7 @@ class TrainingGraph {
     if (dropout && !isDropped)
       throw new SentvecError(
         'invalid-argument',
-        'Dropout is asked for, but this model drops nothing: the rates of its configuration are 0, or its architecture has none. Leave out dropout, or raise the rates in its config.json.',
+        'The option dropout is set, but this model has no dropout: the rates in its configuration are 0, or its architecture has none. Turn dropout off, or raise the rates in config.json.',
       );
     this.parameters = new Map(
       [...weights, ...(tokenRows ? [['tokenRows', tokenRows] as const] : [])].filter(
@@ -327,7 +338,7 @@ class TrainingGraph {
     return this.tape.fixed(this.recorder.input(name, 'float', shape));
   }
 
-  /** Adds the gradient of every trained tensor to the outputs and ends the recording. */
+  /** Adds the gradient of every trained tensor to the outputs, and finishes the recording. */
   withGradients(result: Tracked<OnnxTensor>): Uint8Array<ArrayBuffer> {
     const found = this.tape.gradients(result, [...this.parameters.values()]);
     for (const [index, name] of [...this.parameters.keys()].entries())

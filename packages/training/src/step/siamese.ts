@@ -1,4 +1,4 @@
-// A sentence transformer over the tensor operations: from the texts of a batch to their vectors, and to the loss.
+// A sentence transformer as tensor operations: from the token ids of a batch to vectors and to the loss.
 import {
   encode,
   productOf,
@@ -16,75 +16,79 @@ import { poolTokens } from './pool.ts';
 import { project } from './project.ts';
 
 /**
- * A model as something to differentiate: encoder, pooling and projections over the same tensor operations. With a network
- * that has term weights it gives those, and `head` is not used; with a pooling `perToken` a vector for each token.
+ * A differentiable model: encoder, pooling and projections, written with the same tensor operations. A sparse encoder
+ * gives term weights and ignores `head`. With a `perToken` pooling, the model gives one vector per token.
  */
 export interface TrainableModel {
   readonly definition: EncoderDefinition;
   readonly head: Head;
   /**
    * See `withLora`.
-   * @default none: the weights themselves are trained
+   * @default none: the weights of the model are trained
    */
   readonly adapters?: LoraAdapters | undefined;
   /**
-   * Whether it reads pairs of texts, with types of tokens where the network has some.
+   * Whether the inputs are pairs of texts, with token types if the network uses them.
    * @default false
    */
   readonly pairs?: boolean | undefined;
   /**
-   * Of a model with a Router: its routes by name. `definition` and `head` are then those of one of them.
-   * @default texts take one way
+   * For a model with a Router: its routes by name. `definition` and `head` are then those of the default route.
+   * @default the model has no Router
    */
   readonly routes?: Readonly<Record<string, TrainableRoute>> | undefined;
 }
 
-/** A route of a model, with encoder and head of its own. Modules behind the Router are shared by all routes. */
+/** A route of a model, with its own encoder and head. Modules after the Router are shared by all routes. */
 export interface TrainableRoute {
   readonly model: TrainableModel;
-  /** The names of its tensors among all of the model, by their names within the route. A shared tensor has one. */
+  /**
+   * Maps names of tensors within the route to names in the whole model. A shared tensor has the same name for all
+   * routes.
+   */
   readonly names: ReadonlyMap<string, string>;
 }
 
-/** The routes of a model; of one without a Router itself, under the name ''. */
+/** The routes of a model. A model without a Router is its own single route, ''. */
 export function routesOf(
   model: TrainableModel,
 ): Readonly<Record<string, Omit<TrainableRoute, 'names'> & Partial<TrainableRoute>>> {
   return model.routes ?? { '': { model } };
 }
 
-/** Whether the steps of a model look up rows of the token table only, and get a gradient for these alone. */
+/** Whether a step needs only the batch's rows of the token table. A sparse model needs the whole table. */
 export function looksUpRows({ definition }: TrainableModel): boolean {
   return definition.network.termWeights === undefined;
 }
 
-/** Length of the vectors that a model gives: of its texts, of tokens, or how many labels or terms it has. */
+/** Dimension of the model's output: of its text or token vectors, or the number of labels or terms. */
 export function dimensionOf({ definition, head }: TrainableModel): number {
   const { network, vocabularySize, hiddenSize } = definition;
   return network.termWeights === undefined ? headOutputSize(head, hiddenSize) : vocabularySize;
 }
 
-/** Whether batches of a model have the types of tokens. */
+/** Whether batches of a model have token types. */
 export function hasTypes({ definition, pairs = false }: TrainableModel): boolean {
   return pairs && definition.network.tokenTypes > 1;
 }
 
-/** The texts of a batch, all columns stacked: the texts of column 0, then of column 1 and so on. */
+/** The texts of a batch, with columns concatenated: the texts of column 0, then those of column 1, and so on. */
 export interface SiameseInputs<Tensor> extends EncoderInputs<Tensor> {
-  /** Packed: only these positions are computed. */
+  /** The positions that contain a token. Only they are computed. */
   readonly rows: Tensor;
-  /** Floats `[batch, length]`: 1 where a token takes part in pooling. */
+  /** Floats `[batch, length]`: 1 for a pooled token. */
   readonly poolingMask: Tensor;
   /**
-   * Applied, with a rate, to what adapters read.
-   * @default none, as outside of training
+   * Dropout of the adapters' inputs.
+   * @default no dropout
    */
   readonly adapterDropout?: ((x: Tensor, rate: number) => Tensor) | undefined;
 }
 
 /**
- * The final vectors of all texts: `[batch, dimension]`; of late interaction `[batch, length, dimension]`.
- * @param onLayer gets the vectors that the texts would have if the encoder ended before each of its layers, in order
+ * Computes the vectors of all texts: `[batch, dimension]`; for late interaction `[batch, length, dimension]`.
+ * @param onLayer called for each layer in order, with the vectors that the model would give if the encoder ended before
+ * this layer
  */
 export function embedTexts<Tensor>(
   ops: Operations<Tensor>,
@@ -111,7 +115,7 @@ export function embedTexts<Tensor>(
     return definition.network.termWeights(ops, weight, {
       tokens: unpack(packed),
       mask: inputs.mask,
-      // The gradient needs the scores of all terms anyway.
+      // No splitting by terms: the backward pass needs the scores of all terms anyway.
       termsAtOnce: definition.vocabularySize,
     });
   if (head.pooling.perToken === true) return unpack(project(ops, head.projections, weight, packed));
@@ -123,12 +127,12 @@ export function drawsOf(loss: TrainingLoss, { definition }: TrainableModel): rea
   return loss.draws?.(definition.network.layers) ?? [];
 }
 
-/** What a loss is computed from: `columns` of vectors and masks, stacked. */
+/** The inputs of a loss: the vectors of all columns, concatenated. */
 export interface VectorsOfBatch<Tensor> {
   readonly vectors: Tensor;
-  /** Only for a loss over layers: what `onLayer` of {@link embedTexts} gets. */
+  /** For a loss over layers: the vectors of each layer, see `onLayer` of {@link embedTexts}. */
   readonly layers?: readonly Tensor[] | undefined;
-  /** As of {@link SiameseInputs}; only a loss over tokens needs it. */
+  /** See {@link SiameseInputs}. Only a loss over tokens needs it. */
   readonly poolingMask?: Tensor | undefined;
   readonly columns: number;
   readonly examples: Dimension;

@@ -1,4 +1,4 @@
-// An engine on TensorFlow.js: opens it with its gradients, from which the engine of all runtimes computes its steps.
+// The training engine on TensorFlow.js.
 import {
   reasonUnavailable,
   automaticDevices,
@@ -17,28 +17,29 @@ import { dropsAnything, fixedTensors, lossTensors, recordEmbedding, trainableTen
 import { dimensionOf, drawsOf, routesOf, type TrainableModel } from '../step/siamese.ts';
 import { TfjsGradients } from './tfjs-gradients.ts';
 
-/** Options of {@link tfjsEngine}: what is trained, as `recordGraphs` takes it, and where. */
+/** Options of {@link tfjsEngine}: those of `recordGraphs`, and the device. */
 export interface TfjsEngineOptions extends RecordOptions {
   /**
-   * What to run on. `auto`: `tfjs-node-gpu` where it works, else `tfjs-node`, else WebAssembly.
+   * The device. `auto` uses the first that works of `tfjs-node-gpu`, `tfjs-node` and WebAssembly.
    * @default 'auto'
    */
   readonly device?: 'auto' | TfjsDevice | undefined;
-  /** Where a page finds the files of `@tensorflow/tfjs-backend-wasm`. Node finds them itself. */
+  /** URLs of the `.wasm` files of `@tensorflow/tfjs-backend-wasm`, for a page. Node finds them itself. */
   readonly wasmPaths?: WasmPaths | undefined;
 }
 
 /**
- * An engine on TensorFlow.js, with the gradients of TensorFlow.js. It works on the calling thread, whose event loop is
- * blocked during a step. Its state is that of the other engines: a run may go on with another one, within rounding.
- * @throws SentvecError `missing-dependency` without `@tensorflow/tfjs`, `backend-unavailable`, `invalid-argument` for
- * dropout of a model that has none
+ * A training engine on TensorFlow.js, which uses its automatic differentiation. It runs on the calling thread and
+ * blocks the event loop during a computation. Its state has the same format as that of other engines, so a run can
+ * continue on another engine, with small rounding differences.
+ * @throws SentvecError `missing-dependency` without `@tensorflow/tfjs`; `backend-unavailable`; `invalid-argument` for
+ * dropout with a model that has none
  */
 export async function tfjsEngine(model: TrainableModel, options: TfjsEngineOptions): Promise<TrainingEngine> {
   checkOptionNames('tfjsEngine()', options, { ...recordOptionNames, device: true, wasmPaths: true });
   const { objectives, trained, dropout, cachedExamples, optimizer, device = 'auto', wasmPaths } = options;
   checkObjectives(model, dimensionOf(model), options);
-  // Refuses dropout of a model that has none.
+  // Recording throws for dropout with a model that has none.
   for (const route of Object.values(routesOf(model)))
     if (dropout && (model.routes === undefined || route.model.definition.network.layers > 0))
       recordEmbedding(route.model, options);
@@ -60,7 +61,7 @@ export async function tfjsEngine(model: TrainableModel, options: TfjsEngineOptio
 }
 
 /**
- * TensorFlow.js in this thread, with its gradients.
+ * Loads TensorFlow.js with its gradients in this thread.
  * @throws SentvecError `missing-dependency` without `@tensorflow/tfjs`; `backend-unavailable` when no device works,
  * with the reasons
  */
@@ -81,14 +82,13 @@ async function openDifferentiable(device: 'auto' | TfjsDevice, wasmPaths: WasmPa
   }
   throw new SentvecError(
     'backend-unavailable',
-    `TensorFlow.js cannot train here. ${reasons.join('; ')}. Install what is missing, or choose another device.`,
+    `TensorFlow.js cannot train on any device. ${reasons.join('; ')}. Install the missing packages, or choose another device.`,
     { device },
   );
 }
 
 /**
- * The core of TensorFlow.js comes without the gradients of its kernels; the whole of it registers them when it is
- * loaded.
+ * Loads the package `@tensorflow/tfjs`, which registers the gradients of the kernels. `@tensorflow/tfjs-core` has none.
  */
 async function registerGradients(): Promise<void> {
   try {

@@ -1,4 +1,4 @@
-// Training on TensorFlow.js: gradients of a batch by its own differentiation, with the weights in the flat buffers.
+// Computes the gradients of a batch by the automatic differentiation of TensorFlow.js.
 import { onBackend, type Runtime, tfjsOperations, type TfTensor } from '@sentvec/backend-tfjs';
 import type { Operations } from '@sentvec/architectures';
 import type { Matrix } from '@sentvec/core';
@@ -11,21 +11,21 @@ import type { BatchGradients, Chance } from '../step/gradient-engine.ts';
 import { lossTensorName, type Objective } from '../step/record-step.ts';
 import { drawsOf, embedTexts, hasTypes, lossOf, type TrainableModel } from '../step/siamese.ts';
 
-/** What {@link TfjsGradients} trains: tensors in the flat buffers, others as they are, and the losses. */
+/** The model, the parameters and the losses that {@link TfjsGradients} works with. */
 export interface TfjsTraining {
   readonly model: TrainableModel;
   readonly parameters: Parameters;
   readonly frozen: readonly InitialParameter[];
   readonly objectives: readonly Objective[];
-  /** Whether to drop out where the architecture does. */
+  /** Whether to apply the dropout of the architecture. */
   readonly dropout: boolean;
 }
 
 type Weights = (name: string) => TfTensor;
 
 /**
- * Gradients of a batch on TensorFlow.js. It works on the calling thread, and yields to the event loop before each
- * computation. Nothing is left in the memory of TensorFlow.js afterwards.
+ * Computes gradients with TensorFlow.js, on the calling thread. It yields to the event loop before each computation,
+ * and disposes all of its tensors afterwards.
  */
 export class TfjsGradients implements BatchGradients {
   readonly #runtime: Runtime;
@@ -97,7 +97,7 @@ export class TfjsGradients implements BatchGradients {
     }, into);
   }
 
-  /** Between computations nothing is held in the memory of TensorFlow.js. */
+  /** There is nothing to dispose: no tensors are kept between computations. */
   async dispose(): Promise<void> {}
 
   #gradients(compute: (weight: Weights) => TfTensor, into: Float32Array): Promise<number> {
@@ -109,7 +109,9 @@ export class TfjsGradients implements BatchGradients {
     });
   }
 
-  /** A weight may take no part in the loss: its gradient is zero. */
+  /**
+   * Copies gradients into a buffer. The gradient of a weight that the loss does not depend on is null: it becomes 0.
+   */
   #take(gradients: readonly (TfTensor | null | undefined)[], into: Float32Array): void {
     const { parameters } = this.#training;
     for (const [index, slot] of parameters.slots.entries()) {
@@ -182,7 +184,7 @@ export class TfjsGradients implements BatchGradients {
     return lossOf(this.#ops, loss, { ...found, poolingMask, columns, examples, labels: given, inputs });
   }
 
-  /** Not `tf.tidy`, which would look for tensors in every entry of an array that is returned. */
+  /** Disposes tensors like `tf.tidy`, which would search every entry of a returned array for tensors. */
   async #scoped<T>(work: () => T): Promise<T> {
     await yieldToEventLoop();
     const { tf } = this.#runtime;
