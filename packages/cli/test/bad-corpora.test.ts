@@ -115,7 +115,7 @@ describe('output folders that are in the way', () => {
       '--resume',
     ];
     const { code, stderr } = await place.run(other);
-    expect(stderr).toMatch(/space holds vectors of another space.*weights.*--overwrite/s);
+    expect(stderr).toMatch(/space has vectors of another space.*weights.*--overwrite/s);
     expect(code).toBe(1);
     expect(await place.hashes('space')).toEqual(before);
   });

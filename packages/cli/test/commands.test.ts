@@ -170,7 +170,7 @@ describe('search', () => {
       '--model',
       goldenPath('models/tiny-bert'),
     ]);
-    expect(stderr).toMatch(/vectors holds vectors of another space.*weights, tokenizer/);
+    expect(stderr).toMatch(/vectors has vectors of another space.*weights, tokenizer/);
     expect([code, stdout]).toEqual([1, '']);
   });
 

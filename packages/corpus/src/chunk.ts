@@ -2,51 +2,52 @@ import type { FileState } from './inputs/input-file.ts';
 import type { ByteFormat, InputFormat } from './request.ts';
 
 /**
- * A bounded piece of a corpus, by reference: where its rows are, never the rows. Small JSON; see {@link planCorpus}.
+ * A bounded part of a corpus. It refers to rows by file and range and does not contain them, so it is small JSON. See
+ * {@link planCorpus}.
  */
 export interface CorpusChunk {
-  /** Counted from 0: the number of its shard. */
+  /** Index of the chunk, from 0. Its shard has the same index. */
   readonly index: number;
   /** The input, as the user named it. */
   readonly input: string;
   /** The absolute path to read: the input itself, or its unpacked copy in the output folder. */
   readonly path: string;
-  /** What the file at `path` was when the run was prepared. */
+  /** Size, times and version of the file at `path` when the run was prepared. */
   readonly file: FileState;
   readonly format: InputFormat;
   /**
-   * Identifies what was there when it was planned: a hash of its bytes, and of the names of columns in CSV. For Parquet,
-   * a hash of the file's footer.
+   * Identifies the content of the chunk when it was planned: a hash of its bytes, for CSV also of the column names. For
+   * Parquet, a hash of the file's footer.
    */
   readonly content: string;
-  /** The range in the file: bytes, for Parquet rows. */
+  /** The range in the file, `end` excluded: in bytes, for Parquet in rows. */
   readonly start: number;
   readonly end: number;
-  /** Number of its first row in the whole corpus, and in its input, each counted from 0. */
+  /** Index of its first row in the whole corpus, and in its input, both from 0. */
   readonly firstRow: number;
   readonly firstInputRow: number;
-  /** The most rows that it can give. */
+  /** Number of rows, including rows that will be rejected. */
   readonly rows: number;
-  /** The line of its first row, counted from 1. 0 for Parquet. */
+  /** Line number of its first row, from 1. 0 for Parquet. */
   readonly firstLine: number;
-  /** Its share of the input's size, for progress. */
+  /** Its share of the input's size in bytes, for progress. */
   readonly bytes: number;
 }
 
-/** A chunk whose rows are ranges of bytes. */
+/** A chunk of a format whose rows are byte ranges: not Parquet. */
 export type ByteChunk = CorpusChunk & { readonly format: ByteFormat };
 
-/** A piece of one input, whose index in the corpus is not known yet. */
+/** A part of one input that has no index in the corpus yet. */
 export type InputSplit = Pick<
   CorpusChunk,
   'start' | 'end' | 'content' | 'firstInputRow' | 'rows' | 'firstLine' | 'bytes'
 >;
 
-/** The most that a chunk holds. A row that is larger than `bytes` gets a chunk of its own. */
+/** The maximum size of a chunk. A row that is larger than `bytes` gets its own chunk. */
 export interface ChunkLimits {
   readonly rows: number;
   readonly bytes: number;
 }
 
-/** The most bytes of input in a chunk of several rows. */
+/** Maximum bytes of input in a chunk of several rows. */
 export const chunkBytes: number = 8 * 1024 * 1024;

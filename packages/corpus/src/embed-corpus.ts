@@ -1,4 +1,4 @@
-/** Embeds a corpus in this process: the front door for a caller that has an embedder. */
+/** Embeds a corpus in this process: the simplest way for a caller that has an embedder. */
 import type { Readable } from 'node:stream';
 import { AbortScope } from '@sentvec/platform';
 import type { CorpusChunk } from './chunk.ts';
@@ -18,31 +18,31 @@ export interface EmbedCorpusOptions {
   readonly signal?: AbortSignal | undefined;
   readonly onProgress?: ((event: CorpusProgressEvent) => void) | undefined;
   /**
-   * What the input `-` reads.
+   * The stream that the input `-` reads.
    * @default the standard input of this process
    */
   readonly standardInput?: Readable | undefined;
   /**
-   * What {@link findInputs} found for the inputs of this request, for a caller that has looked already.
-   * @default they are found
+   * The result of {@link findInputs} for the inputs of this request, if the caller has it already.
+   * @default the inputs are searched for
    */
   readonly found?: readonly FoundInput[] | undefined;
   /**
-   * A finished folder that the shards will join: ids are stored, and vectors quantized, as there.
+   * The manifest of a finished folder that the shards will be added to: they get its id type and its calibration.
    * @default none
    */
   readonly joins?: PrepareCorpusOptions['joins'];
 }
 
 /**
- * Chunks in flight at once: while the last batches of one are computed, those of the next keep the backend busy, and
- * shards are written meanwhile.
+ * Number of chunks in flight. With two, the backend computes batches of the next chunk while the last batches of the
+ * current chunk finish and its shard is written.
  */
 const chunksInFlight = 2;
 
 /**
- * Embeds a corpus in this process: a few chunks at a time, in constant memory. After an abort or an error the output
- * folder holds the finished shards and a manifest that is not complete; the same request with `resume` continues.
+ * Embeds a corpus in this process, a few chunks at a time, in constant memory. After an abort or an error, the output
+ * folder contains the finished shards and an incomplete manifest; the same request with `resume` continues the run.
  *
  * @throws SentvecError see {@link prepareCorpus}, {@link planCorpus}, {@link embedChunk}
  */
@@ -73,7 +73,7 @@ async function embedChunks(
   progress: CorpusProgress,
   outer: AbortSignal | undefined,
 ): Promise<void> {
-  // A chunk that fails stops the others.
+  // If a chunk fails, the others are aborted.
   const chunks = new AbortScope(outer);
   const { signal } = chunks;
   let failure: { readonly error: unknown } | undefined;

@@ -1,4 +1,4 @@
-// @sentvec/corpus: corpora on the disk, from texts to folders of vectors, and the search in those.
+// @sentvec/corpus: embeds corpora into folders of vectors, and searches these folders.
 export { chunkBytes, type CorpusChunk } from './chunk.ts';
 export { embedCorpus, type EmbedCorpusOptions } from './embed-corpus.ts';
 export { float32Text } from './sinks/float32-text.ts';

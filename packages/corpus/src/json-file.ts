@@ -3,10 +3,10 @@ import * as v from 'valibot';
 import { readLocation } from './location.ts';
 
 /**
- * Reads a JSON file that sentvec wrote into an output folder. `undefined` when it is not there.
+ * Reads a JSON file that sentvec wrote into an output folder. `undefined` if it does not exist.
  *
- * @param remedy what to do about a file that sentvec did not write like this: a sentence
- * @throws SentvecError `invalid-output` that names the file when it is not JSON or does not fit the schema, `io-failed`
+ * @param remedy a sentence for the error message: what to do about an invalid file
+ * @throws SentvecError `invalid-output` when the file is not JSON or does not match the schema; `io-failed`
  */
 export async function readJsonFile<T>(
   path: string,
@@ -17,7 +17,7 @@ export async function readJsonFile<T>(
   if (bytes === undefined) return undefined;
   const text = Buffer.from(bytes).toString('utf8');
   const invalid = (problem: string, cause?: unknown): SentvecError => {
-    const message = `${path} is not as sentvec writes it: ${problem}. ${remedy}`;
+    const message = `${path} is not a valid file of sentvec: ${problem}. ${remedy}`;
     return new SentvecError('invalid-output', message, { file: path }, { cause });
   };
   let value: unknown;
@@ -29,10 +29,10 @@ export async function readJsonFile<T>(
   const result = v.safeParse(schema, value);
   if (result.success) return result.output;
   const [issue] = result.issues;
-  throw invalid(`${v.getDotPath(issue) ?? 'the whole'}: ${issue.message}`);
+  throw invalid(`${v.getDotPath(issue) ?? 'the file'}: ${issue.message}`);
 }
 
-/** Schemas that several files have in common. */
+/** Schemas that several files share. */
 export const jsonSchemas: {
   readonly count: v.GenericSchema<number>;
   readonly strings: v.GenericSchema<readonly string[]>;

@@ -1,4 +1,4 @@
-/** Paths and addresses of files, read and written alike. */
+/** Reads and writes files by location: a local path or the URI of a file in a store. */
 import type { Stats } from 'node:fs';
 import { readFile, stat } from 'node:fs/promises';
 import { join } from 'node:path';
@@ -9,12 +9,12 @@ import { isStorageUri, joinLocation, locateFile } from '@sentvec/storage';
 /** Calls for small files that are on their way at once. */
 export const callsAtOnce = 32;
 
-/** The location of a file in a folder: of this machine, or in a store. */
+/** The location of a file in a folder, which may be local or in a store. */
 export function locationIn(folder: string, name: string): string {
   return isStorageUri(folder) ? joinLocation(folder, name) : join(folder, name);
 }
 
-/** The bytes of a file; `undefined` when there is none. @throws SentvecError `io-failed` */
+/** Reads a file; `undefined` if it does not exist. @throws SentvecError `io-failed` */
 export async function readLocation(location: string): Promise<Uint8Array | undefined> {
   try {
     if (!isStorageUri(location)) return await readFile(location);
@@ -26,7 +26,10 @@ export async function readLocation(location: string): Promise<Uint8Array | undef
   }
 }
 
-/** Size of a file; `undefined` when nothing is there, -1 for what is not a file. @throws SentvecError `io-failed` */
+/**
+ * Size of a file in bytes; `undefined` if it does not exist, -1 if it is not a regular file.
+ * @throws SentvecError `io-failed`
+ */
 export async function sizeOfLocation(location: string): Promise<number | undefined> {
   if (isStorageUri(location)) {
     const { storage, key } = locateFile(location);
@@ -42,13 +45,13 @@ export async function sizeOfLocation(location: string): Promise<number | undefin
   return stats.isFile() ? stats.size : -1;
 }
 
-/** Writes a file of a store. @throws SentvecError `io-failed` */
+/** Writes a file into a store. @throws SentvecError `io-failed` */
 export async function writeStored(address: string, content: Uint8Array | string): Promise<void> {
   const { storage, key } = locateFile(address);
   await storage.write(key, content);
 }
 
-/** Whether an error says that a file is not there. */
+/** Whether an error means that a file does not exist. */
 export function isMissing(error: unknown): boolean {
   if (isSystemError(error, 'ENOENT') || isSystemError(error, 'ENOTDIR')) return true;
   const isGone = SentvecError.is(error, 'io-failed') && error.details.missing === true;

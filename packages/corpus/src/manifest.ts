@@ -1,4 +1,4 @@
-/** `manifest.json` of an output folder: its types, how it is read, and its bytes. */
+/** The manifest of an output folder, `manifest.json`: its types, reading and formatting. */
 import { similarityFunctions, type Fingerprint, type SimilarityFunction } from '@sentvec/core';
 import * as v from 'valibot';
 import { jsonSchemas, readJsonFile } from './json-file.ts';
@@ -12,24 +12,24 @@ export interface Space {
   readonly revision: string | null;
   readonly fingerprint: string;
   readonly fingerprintParts: Fingerprint['parts'];
-  /** Entries of a vector, whatever its precision. */
+  /** Number of entries of a vector, for any precision. */
   readonly dimension: number;
   readonly similarityFunction: SimilarityFunction;
-  /** Set when the vectors are sparse: then `dimension` is the number of terms. @default dense vectors */
+  /** Set if the vectors are sparse. `dimension` is then the size of the vocabulary. @default dense vectors */
   readonly kind?: 'sparse' | undefined;
-  /** What was put before each text; empty for nothing. Absent in manifests of earlier versions. */
+  /** The prompt that was put before each text; empty for none. Absent in manifests of earlier versions. */
   readonly prompt?: string | undefined;
-  /** The route that the texts took, in a model with routes. */
+  /** The route of the texts, for a model with a Router. */
   readonly route?: string | undefined;
-  /** The task whose adapter was in the weights, in a model with adapters for tasks. */
+  /** The task whose adapter was used, for a model with task adapters. */
   readonly task?: string | undefined;
 }
 
-/** Ranges of the entries of vectors, for the quantization to int8 and uint8. JSON. */
+/** Value ranges of each dimension, for quantization to int8 and uint8. JSON. */
 export interface Calibration {
-  /** Texts that the ranges come from: the first of the corpus. */
+  /** The number of texts that the ranges were computed from: the first texts of the corpus. */
   readonly rows: number;
-  /** Smallest and largest value of each entry. */
+  /** Minimum and maximum of each dimension. */
   readonly lower: readonly number[];
   readonly upper: readonly number[];
 }
@@ -43,31 +43,31 @@ export interface ShardFile {
   readonly sha256: string;
 }
 
-/** What one chunk of the corpus has become. */
+/** The shard of one chunk of the corpus. */
 export interface ShardEntry extends ShardFile {
-  /** The input that its rows come from: an index into {@link Manifest.inputs}. */
+  /** The input of its rows: an index into {@link Manifest.inputs}. */
   readonly input: number;
-  /** Number of the chunk's first row in the whole corpus. */
+  /** Index of the chunk's first row in the whole corpus. */
   readonly firstRow: number;
   /**
-   * Identifies what it was made of: a SHA-256 of the chunk's bytes (in CSV with the names of columns), of its values in
-   * Parquet.
+   * Identifies the source rows: a SHA-256 of the chunk's bytes (for CSV with the column names), for Parquet of its
+   * values.
    */
   readonly content: string;
-  /** Rows of the chunk that were embedded, those that were removed since included. */
+  /** Number of embedded rows of the chunk, including rows that were removed later. */
   readonly rows: number;
-  /** Vectors of these rows, where rows were embedded in pieces. Absent: one for each row. */
+  /** Number of vectors, if rows were embedded in pieces. Absent: one vector per row. */
   readonly pieces?: number | undefined;
-  /** Rows of the chunk that have no vector. */
+  /** Number of rejected rows of the chunk, which have no vector. */
   readonly rejected: number;
-  /** Texts that were cut to the model's length. */
+  /** Number of texts that were truncated to the maximum length of the model. */
   readonly truncated: number;
   readonly tokens: number;
-  /** Name of the backend that computed it, where that is known. */
+  /** Name of the backend that computed it, if known. */
   readonly backend?: string | undefined;
-  /** Ids and kept columns, where the format holds them in a file of their own. */
+  /** The file with ids and kept columns, if the format stores them separately. */
   readonly companion?: ShardFile | undefined;
-  /** What was removed or replaced since: it is still in the file, but no reader returns it. */
+  /** Rows that were removed or replaced later. They are still in the file, but readers skip them. */
   readonly removed?: RemovedRows | undefined;
 }
 
@@ -89,40 +89,40 @@ export function vectorsIn({ pieces, rows, removed }: Pick<ShardEntry, 'pieces' |
 }
 
 /**
- * `manifest.json`: everything that a reader of the vectors must know, and nothing that changes between runs of the same
- * command, so that equal runs write equal bytes.
+ * `manifest.json`: everything that a reader of the vectors needs. It has no timestamps or the like, so that equal runs
+ * write equal bytes.
  */
 export interface Manifest extends Space {
-  /** Version of this file's layout. */
+  /** Version of the manifest format. */
   readonly sentvec: 1;
-  /** False until every chunk is there: then the shards of an unfinished run are not listed. */
+  /** False for an unfinished run, whose shards are not listed. */
   readonly complete: boolean;
-  /** In a store: the run that will replace it. */
+  /** In a store: the key of the run that will replace this output. */
   readonly run?: string | undefined;
   readonly precision: CorpusOptions['precision'];
   readonly format: CorpusOptions['format'];
   readonly idType: IdType;
-  /** Rows that were embedded, and not removed since. */
+  /** Number of embedded rows, without rows that were removed later. */
   readonly rows: number;
-  /** Their vectors in all shards, where rows were embedded in pieces. Absent: one for each row. */
+  /** Number of vectors, if rows were embedded in pieces. Absent: one vector per row. */
   readonly pieces?: number | undefined;
-  /** Rows without a vector. */
+  /** Number of rejected rows, which have no vector. */
   readonly rejected: number;
   /**
-   * The file that lists them, a {@link RejectedRow} a line: `rejected.jsonl`, unless the output that it replaced had
-   * another one of this name. Absent in manifests of earlier versions.
+   * The file with the rejected rows, one {@link RejectedRow} per line: `rejected.jsonl`, or another name if the
+   * replaced output had a different file of this name. Absent in manifests of earlier versions.
    */
   readonly rejectedRows?: ShardFile | undefined;
   readonly truncated: number;
   readonly tokens: number;
   /**
-   * Names of the backends that computed the shards, sorted. More than one when workers with different backends shared
-   * the work: their vectors differ by rounding, and the bytes depend on who computed what.
+   * Names of the backends that computed the shards, sorted. If workers with different backends shared the work, there
+   * are several. Their vectors differ by rounding, so the bytes depend on which worker computed which shard.
    */
   readonly backends?: readonly string[] | undefined;
   readonly inputs: readonly { readonly file: string; readonly format: InputFormat; readonly bytes: number }[];
   readonly options: Omit<CorpusOptions, 'precision' | 'format'>;
-  /** Ranges of the quantization to int8 and uint8; absent for other precisions. */
+  /** The ranges of the quantization to int8 or uint8. Absent for other precisions. */
   readonly calibration?: Calibration | undefined;
   readonly shards: readonly ShardEntry[];
 }
@@ -130,10 +130,7 @@ export interface Manifest extends Space {
 /** Name of the manifest in an output folder. */
 export const manifestFile = 'manifest.json';
 
-/**
- * Name of the file in an output folder that lists the rejected rows: a {@link RejectedRow} a line. `undefined` when no
- * row was rejected.
- */
+/** Name of the file with the rejected rows, one {@link RejectedRow} per line. `undefined` if no row was rejected. */
 export function rejectedFileOf({ rejected, rejectedRows }: Manifest): string | undefined {
   return rejectedRows?.file ?? (rejected === 0 ? undefined : 'rejected.jsonl');
 }
@@ -145,28 +142,28 @@ export function listedFiles(manifest: Manifest): string[] {
   return rejected === undefined ? shards : [...shards, rejected];
 }
 
-/** Whether a name is one that sentvec gives to files that a manifest lists. */
+/** Whether a file name has the form of a shard or of a list of rejected rows. */
 export function isListedName(name: string): boolean {
   return /^(shard-\d{5,}\.[\w.]+|rejected(\.[0-9a-f]{16})?\.jsonl)$/u.test(name);
 }
 
-/** Whether two manifests are of the same output, whichever run is about to replace it. */
+/** Whether two manifests describe the same output. `run` is not compared. */
 export function isSameOutput(one: Manifest, other: Manifest | undefined): boolean {
   const plain = (manifest: Manifest): string => formatManifest({ ...manifest, run: undefined });
   return other !== undefined && plain(one) === plain(other);
 }
 
 /**
- * The manifest of an output folder, or `undefined` when it has none.
+ * Reads the manifest of an output folder. `undefined` if there is none.
  *
- * @throws SentvecError `invalid-output` when the file is not a manifest of sentvec, `io-failed`
+ * @throws SentvecError `invalid-output` when the file is not a manifest of sentvec; `io-failed`
  */
 export async function readManifest(output: string): Promise<Manifest | undefined> {
-  const remedy = 'Choose another folder. If a newer sentvec wrote it, read it with that one.';
+  const remedy = 'Choose another folder. If a newer version of sentvec wrote it, use that version.';
   return readJsonFile(locationIn(output, manifestFile), manifestSchema, remedy);
 }
 
-/** The bytes of `manifest.json`. */
+/** The content of `manifest.json`. */
 export function formatManifest(manifest: Manifest): string {
   return `${JSON.stringify(manifest, null, 2)}\n`;
 }
@@ -228,14 +225,14 @@ const optionEntries = {
   ),
 };
 
-/** A file is a plain name, so that an untrusted manifest cannot name files outside of its folder. */
+/** File names must have no path, so that an untrusted manifest cannot refer to files outside of its folder. */
 const fileEntries = (name: RegExp, message: string) => ({
   file: v.pipe(v.string(), v.regex(name, message)),
   bytes: count,
   sha256: v.string(),
 });
 
-const shardFileEntries = fileEntries(/^shard-\d+[\w.]*$/, 'It is not the name of a shard.');
+const shardFileEntries = fileEntries(/^shard-\d+[\w.]*$/, 'it is not the name of a shard file');
 
 const shardEntries = {
   ...shardFileEntries,
@@ -251,7 +248,7 @@ const shardEntries = {
   removed: v.optional(v.object({ rows: count, vectors: v.array(count) })),
 };
 
-/** Schemas of what the manifest and the files of an unfinished run have in common. */
+/** Schemas that the manifest and the files of an unfinished run share. */
 export const manifestSchemas: {
   readonly space: v.GenericSchema<Space>;
   readonly idType: v.GenericSchema<IdType>;
@@ -277,7 +274,9 @@ const manifestEntries: v.GenericSchema<Manifest> = v.object({
   rows: count,
   pieces: v.optional(count),
   rejected: count,
-  rejectedRows: v.optional(v.object(fileEntries(/^rejected\.[\w.]+$/, 'It is not the name of such a list.'))),
+  rejectedRows: v.optional(
+    v.object(fileEntries(/^rejected\.[\w.]+$/, 'it is not the name of a list of rejected rows')),
+  ),
   truncated: count,
   tokens: count,
   backends: v.optional(strings),
@@ -287,7 +286,7 @@ const manifestEntries: v.GenericSchema<Manifest> = v.object({
   shards: v.array(v.object({ ...shardEntries, input: count })),
 });
 
-/** The shards follow each other without gaps, and their sums are the counts of the manifest. */
+/** Checks that the shards are consecutive, and that their sums equal the counts of the manifest. */
 function isConsistent({ shards, inputs, rows, rejected }: Manifest): boolean {
   let next = 0;
   const total = { rows: 0, rejected: 0 };
@@ -302,5 +301,5 @@ function isConsistent({ shards, inputs, rows, rejected }: Manifest): boolean {
 
 const manifestSchema: v.GenericSchema<Manifest> = v.pipe(
   manifestEntries,
-  v.check(isConsistent, 'Its shards do not add up to its rows.'),
+  v.check(isConsistent, 'the rows of its shards do not add up to its number of rows'),
 );

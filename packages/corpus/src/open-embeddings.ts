@@ -1,4 +1,4 @@
-/** Reads the output folder of a finished run: its manifest, and its vectors a shard at a time. */
+/** Reads a finished output folder: its manifest, and its vectors shard by shard. */
 import { SentvecError, type Matrix, type QuantizedMatrix, type SparseVector } from '@sentvec/core';
 import { sha256 } from '@sentvec/platform';
 import { locationIn, readLocation } from './location.ts';
@@ -29,23 +29,23 @@ import {
   type SparseShardVectors,
 } from './sinks/sink.ts';
 
-/** Vectors of one shard. Row i of each part belongs together. */
+/** The vectors of one shard. Entry i of each list belongs to vector i. */
 export interface EmbeddingBatch<Vectors = Matrix | QuantizedMatrix> {
   /** Index of its first vector among all vectors of the folder. */
   readonly offset: number;
-  /** Number of the first row of its chunk in the corpus, from 0; rows without a vector are counted. */
+  /** Index of the first row of its chunk in the corpus, from 0. Rejected rows are counted. */
   readonly firstRow: number;
   readonly ids: readonly RowId[];
   /**
-   * Where rows were embedded in pieces: the number of each vector's piece in its row, and its position in the row's
-   * text, in UTF-16 units. The pieces of a row follow each other, the first is 0.
+   * If rows were embedded in pieces: for each vector, the index of its piece in the row, from 0, and the position of
+   * the piece in the row's text, in UTF-16 code units. The pieces of a row are consecutive.
    */
   readonly pieces?: readonly { readonly piece: number; readonly start: number; readonly end: number }[] | undefined;
-  /** Present when the texts were kept: where rows were embedded in pieces, those of the pieces. */
+  /** The texts, if they were kept. If rows were embedded in pieces: the texts of the pieces. */
   readonly texts?: readonly string[] | undefined;
-  /** All kept columns by name, the text among them. */
+  /** All kept columns by name, including the text. */
   readonly columns: Readonly<Record<string, readonly unknown[]>>;
-  /** Quantized when the manifest's precision is not `float32`. Of a sparse model, a list. */
+  /** A quantized matrix if the manifest's precision is not `float32`; a list for sparse vectors. */
   readonly vectors: Vectors;
 }
 
@@ -53,10 +53,10 @@ export interface EmbeddingBatch<Vectors = Matrix | QuantizedMatrix> {
 export interface Embeddings<Vectors = Matrix | QuantizedMatrix> {
   readonly manifest: Manifest;
   /**
-   * All vectors in order, a shard at a time, in constant memory. Each shard's hash is checked.
-   * @param options.rows only shards that hold one of these vectors, counted from 0
-   * @throws SentvecError `invalid-output` for a shard that is damaged, and with `details.replaced` when the corpus was
-   * embedded again meanwhile, so that the folder must be opened again; `io-failed`
+   * Reads all vectors in order, shard by shard, in constant memory. The hash of each shard is checked.
+   * @param options.rows indices of vectors: only shards that contain one of them are read
+   * @throws SentvecError `invalid-output` for a damaged shard; `invalid-output` with `details.replaced` when the corpus
+   * was embedded again since the folder was opened, so that it must be opened again; `io-failed`
    */
   batches(options?: { readonly rows?: readonly number[] | undefined }): AsyncGenerator<EmbeddingBatch<Vectors>, void>;
 }
@@ -64,8 +64,8 @@ export interface Embeddings<Vectors = Matrix | QuantizedMatrix> {
 /**
  * Opens the output of {@link embedCorpus}.
  *
- * @throws SentvecError `invalid-output` when there is none, it is not complete, or a shard is missing or of another
- * size, or its vectors are sparse; `io-failed`
+ * @throws SentvecError `invalid-output` when the folder has no manifest, is not complete, has sparse vectors, or when a
+ * shard is missing or has another size; `io-failed`
  */
 export async function openEmbeddings(directory: string): Promise<Embeddings> {
   const manifest = await openFolder(directory);
@@ -82,8 +82,8 @@ export async function openEmbeddings(directory: string): Promise<Embeddings> {
 /**
  * Opens the output of {@link embedCorpus} with a sparse model.
  *
- * @throws SentvecError `invalid-output` when there is none, it is not complete, or a shard is missing or of another
- * size, or its vectors are dense; `io-failed`
+ * @throws SentvecError `invalid-output` when the folder has no manifest, is not complete, has dense vectors, or when a
+ * shard is missing or has another size; `io-failed`
  */
 export async function openSparseEmbeddings(directory: string): Promise<Embeddings<readonly SparseVector[]>> {
   const manifest = await openFolder(directory);
@@ -103,13 +103,15 @@ async function openFolder(directory: string): Promise<Manifest> {
   }
 }
 
-/** Whether the corpus was embedded again since its manifest was read, so that the shards that it names may be gone. */
+/**
+ * Whether the corpus was embedded again since the manifest was read. The shards of the old manifest may be gone then.
+ */
 async function isReplaced(directory: string, manifest: Manifest): Promise<boolean> {
   return !isSameOutput(manifest, await readManifest(directory));
 }
 
 function otherVectorsError(directory: string, kind: string, remedy: string): SentvecError {
-  const message = `${directory} holds ${kind} vectors, which this does not read. Programs open it with ${remedy}.`;
+  const message = `${directory} contains ${kind} vectors. Open it with ${remedy}.`;
   return new SentvecError('invalid-output', message, { file: directory });
 }
 
@@ -140,12 +142,12 @@ async function* readBatches<Vectors>(
   }
 }
 
-/** A shard as stored, with the rows that were removed since, and the positions of pieces. */
+/** A stored shard, including removed rows, with the positions of pieces. */
 export interface StoredShard extends Shard {
   readonly pieces?: EmbeddingBatch['pieces'];
 }
 
-/** @throws SentvecError `invalid-output` for a shard that is damaged, `io-failed` */
+/** Reads a shard with its removed rows. @throws SentvecError `invalid-output` for a damaged shard; `io-failed` */
 export async function readStoredShard(directory: string, manifest: Manifest, entry: ShardEntry): Promise<StoredShard> {
   const { precision, dimension, idType, options, kind } = manifest;
   const layout: ShardLayout = {
@@ -161,7 +163,7 @@ export async function readStoredShard(directory: string, manifest: Manifest, ent
   return hasPieceRows(options) ? { ...shard, pieces: positionsOf(positions) } : shard;
 }
 
-/** A shard without the rows that were removed. */
+/** A shard without its removed rows. */
 function withoutRemoved({ removed }: ShardEntry, shard: StoredShard): StoredShard {
   if (removed === undefined) return shard;
   const gone = new Set(removed.vectors);
@@ -207,7 +209,7 @@ async function readUnlessReplaced(directory: string, file: ShardFile, manifest: 
     return await readChecked(directory, file);
   } catch (error) {
     if (!(await isReplaced(directory, manifest))) throw error;
-    const message = `The corpus in ${directory} was embedded again while it was read. Open it again.`;
+    const message = `The corpus in ${directory} was embedded again while it was being read. Open it again.`;
     throw new SentvecError('invalid-output', message, { file: directory, replaced: true }, { cause: error });
   }
 }
@@ -216,7 +218,7 @@ async function readChecked(directory: string, file: ShardFile): Promise<Uint8Arr
   const path = locationIn(directory, file.file);
   const bytes = await readLocation(path);
   if (bytes === undefined) {
-    const message = `Reading failed: ${path} is no longer there. Fetch the folder again.`;
+    const message = `${path} is missing. Fetch the folder again, or embed again with \`resume\`.`;
     throw new SentvecError('io-failed', message, { file: path, missing: true });
   }
   if ((await sha256(bytes)) !== file.sha256) throw damagedShardError(directory, file);
@@ -230,11 +232,11 @@ async function checkSize(directory: string, file: ShardFile): Promise<void> {
 }
 
 function damagedShardError(directory: string, file: ShardFile, cause?: unknown): SentvecError {
-  return shardError(directory, file, 'is damaged: it is not what the manifest says', cause);
+  return shardError(directory, file, 'is damaged: its content does not match the manifest', cause);
 }
 
 function shardError(directory: string, { file }: ShardFile, problem: string, cause?: unknown): SentvecError {
   const path = locationIn(directory, file);
-  const remedy = 'Fetch the folder again, or embed again with `resume` and `verify`, which makes it again.';
+  const remedy = 'Fetch the folder again, or embed again with `resume` and `verify`, which rewrite damaged shards.';
   return new SentvecError('invalid-output', `${path} ${problem}. ${remedy}`, { file: path }, { cause });
 }

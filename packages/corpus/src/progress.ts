@@ -1,29 +1,29 @@
-/** Progress of a run: the sum of what its chunks report. */
+/** Progress of a run: the sum of the progress of its chunks. */
 import type { CorpusChunk } from './chunk.ts';
 import type { ChunkResult } from './steps/embed-chunk.ts';
 
 /** The progress of a run. */
 export interface CorpusProgressEvent {
   /**
-   * `unpack`: inputs without random access (such as compressed ones) are unpacked to a copy, and only `bytes` counts.
-   * `embed`: everything else.
+   * `unpack`: inputs without random access, such as compressed ones, are copied; only `bytes` changes. `embed`: the
+   * rows are embedded.
    */
   readonly phase: 'unpack' | 'embed';
-  /** Rows with a vector. */
+  /** Number of embedded rows so far. */
   readonly rows: number;
-  /** Of `rows`, those that an earlier run had embedded: they must not count for the speed. */
+  /** How many of `rows` were embedded by an earlier run. Subtract them to compute the speed. */
   readonly reusedRows: number;
   readonly rejected: number;
   readonly tokens: number;
-  /** Bytes of the unpacked inputs that are done, finished chunks of an earlier run included. */
+  /** Processed bytes of the unpacked inputs, including chunks that an earlier run finished. */
   readonly bytes: number;
-  /** Of `bytes`, those of chunks that an earlier run had finished. */
+  /** How many of `bytes` belong to chunks that an earlier run finished. */
   readonly reusedBytes: number;
-  /** Bytes of all unpacked inputs; 0 while they are unpacked. */
+  /** Total bytes of all unpacked inputs; 0 during `unpack`. */
   readonly totalBytes: number;
 }
 
-/** Sums what the chunks of a run report. */
+/** Sums the progress of the chunks of a run. */
 export class CorpusProgress {
   readonly #report: ((event: CorpusProgressEvent) => void) | undefined;
   readonly #partial = new Map<number, { rows: number; tokens: number; bytes: number }>();
@@ -34,18 +34,18 @@ export class CorpusProgress {
     this.#report = report;
   }
 
-  /** Inputs have been unpacked up to this many bytes. */
+  /** Reports that `bytes` bytes were unpacked so far. */
   unpacked(bytes: number): void {
     this.#report?.({ ...this.#done, phase: 'unpack', bytes, totalBytes: 0 });
   }
 
-  /** The preparation is done. */
+  /** Starts the phase `embed`. */
   begin(totalBytes: number): void {
     this.#totalBytes = totalBytes;
     this.#emit();
   }
 
-  /** More of a chunk is embedded. Texts that are embedded again after a failure do not count twice. */
+  /** Reports progress within a chunk. Texts that are embedded again after a failure are counted once. */
   advance(chunk: CorpusChunk, { rows, tokens }: { readonly rows: number; readonly tokens: number }): void {
     const before = this.#partial.get(chunk.index)?.rows ?? 0;
     if (rows <= before) return;
@@ -53,7 +53,7 @@ export class CorpusProgress {
     this.#emit();
   }
 
-  /** A chunk is finished. */
+  /** Reports a finished chunk. */
   finish({ index, rows, rejected, tokens, bytes, reused }: ChunkResult): void {
     this.#partial.delete(index);
     this.#done.rows += rows;

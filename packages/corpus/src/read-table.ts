@@ -1,4 +1,4 @@
-/** Reads files of examples (texts by column, with a label) from JSON lines, CSV, TSV and Parquet. */
+/** Reads tables of texts and labels from JSON lines, CSV, TSV and Parquet, for training and evaluation. */
 import { SentvecError, throwIfAborted } from '@sentvec/core';
 import { checkCount, checkOptionNames } from '@sentvec/platform';
 import type { ByteFormat } from './request.ts';
@@ -12,29 +12,31 @@ import { headBytes, missingHeaderError } from './inputs/inspect-input.ts';
 import { recogniseFormat, refuseUnreadable } from './inputs/input-format.ts';
 import { peek, streamFile, unpackedBlocks, unpackError } from './inputs/unpack-input.ts';
 
-/** A column by its name, or by its number, counted from 0. JSON lines have no numbered columns. */
+/** A column: its name, or its index from 0. JSON lines have only names. */
 export type ColumnName = string | number;
 
-/** What to read of a file of examples. */
+/** What to read from a file of examples. */
 export interface TableRequest {
-  /** JSON lines, CSV, TSV or Parquet, plain or gzip: by the file's name, else by its first bytes. */
+  /**
+   * JSON lines, CSV, TSV or Parquet, plain or gzip. The format is detected from the name, or else from the first bytes.
+   */
   readonly file: string;
-  /** The columns of texts. */
+  /** The text columns. */
   readonly columns: readonly ColumnName[];
   readonly label?: ColumnName | undefined;
   /**
-   * `number`: a label is a number or a list of numbers. `class`: the name of a class; numbers are names too.
+   * `number`: a label is a number or a list of numbers. `class`: a label is a class name, which may be a number.
    * @default 'number'
    */
   readonly labelKind?: 'number' | 'class' | undefined;
   /**
-   * Whether the first row of CSV names the columns. `auto`: it does, unless the label in it is a number; the label
-   * column must then be given by its number. Other formats name their columns.
+   * Whether the first row of CSV or TSV has column names. `auto`: it has, unless the label in it is a number; give the
+   * label column by its index then. Other formats always have names.
    * @default true
    */
   readonly header?: boolean | 'auto' | undefined;
   /**
-   * Whether plain text is read too: each line is a row, with the one column that is asked for.
+   * Whether plain text is accepted: each line is a row with a single column.
    * @default false
    */
   readonly plainText?: boolean | undefined;
@@ -43,17 +45,17 @@ export interface TableRequest {
 /** Texts by column, and labels. */
 export interface Table {
   readonly columns: readonly (readonly string[])[];
-  /** The labels with `labelKind: 'number'`: a number a row, or a list of numbers a row. */
+  /** The labels for `labelKind: 'number'`: one number or one list of numbers per row. */
   readonly labels?: readonly (number | readonly number[])[] | undefined;
-  /** The labels with `labelKind: 'class'`. */
+  /** The labels for `labelKind: 'class'`. */
   readonly classes?: readonly string[] | undefined;
 }
 
 /**
- * Reads a file of examples whole.
+ * Reads a whole file of examples.
  *
- * @throws SentvecError `invalid-corpus` for a file that is not there or is broken, a column that is not there, a field
- * that is not text, a label that is not a number. The error names the file, the row (counted from 0) and the line
+ * @throws SentvecError `invalid-corpus` for a missing or broken file, a missing column, a field that is not a text, or
+ * a label that is not a number. The error has the file, the row (from 0) and the line
  */
 export async function readTable(request: TableRequest): Promise<Table> {
   const { columns: names, label, labelKind = 'number' } = request;
@@ -70,14 +72,14 @@ export async function readTable(request: TableRequest): Promise<Table> {
   return labelKind === 'class' ? { columns, classes } : { columns, labels };
 }
 
-/** What to read of a file of texts. */
+/** What to read from a file of texts. */
 export interface TextSampleRequest {
-  /** Plain text, a text a line; or JSON lines, CSV, TSV or Parquet. Plain or gzip. */
+  /** Plain text with one text per line, JSON lines, CSV, TSV or Parquet; plain or gzip. */
   readonly file: string;
-  /** The most texts; Infinity is all. */
+  /** Maximum number of texts. Infinity reads all. */
   readonly count: number;
   /**
-   * The field or column that holds the text. Plain text has only this column.
+   * The field or column with the text. Ignored for plain text.
    * @default 'text'
    */
   readonly column?: string | undefined;
@@ -85,9 +87,9 @@ export interface TextSampleRequest {
 }
 
 /**
- * Texts from all over a file, equally far from each other, in order: the same ones each time. Blank ones do not count.
- * The file is read once, however large, in the memory of twice as many texts.
- * @throws SentvecError as {@link readTable}; `aborted`
+ * Samples texts from a whole file at equal distances, in order. The sample is always the same. Blank texts are skipped.
+ * The file is read once; memory is needed for 2 × `count` texts.
+ * @throws SentvecError the errors of {@link readTable}; `aborted`
  */
 export async function sampleTexts(request: TextSampleRequest): Promise<string[]> {
   checkOptionNames('sampleTexts()', request, { file: true, count: true, column: true, signal: true });
@@ -103,7 +105,7 @@ export async function sampleTexts(request: TextSampleRequest): Promise<string[]>
     if (seen % stride === 0) texts.push(text);
     seen += 1;
     if (texts.length < 2 * count) continue;
-    // Drops every second text; from here on, one row out of twice as many is taken.
+    // The sample is full: drop every second text, and double the distance between samples.
     texts = texts.filter((_, index) => index % 2 === 0);
     stride *= 2;
   }
@@ -111,24 +113,24 @@ export async function sampleTexts(request: TextSampleRequest): Promise<string[]>
   return Array.from({ length: taken }, (_, index) => texts[Math.floor((index * texts.length) / taken)]!);
 }
 
-/** A row of a file, as named values. */
+/** A row of a file: values by column name. */
 export interface TableRow {
   readonly file: string;
-  /** Counted from 0. A header does not count as a row. */
+  /** Index of the row, from 0. A header is not a row. */
   readonly row: number;
-  /** Counted from 1. Parquet has none. */
+  /** Line number, from 1. Absent for Parquet. */
   readonly line?: number | undefined;
   readonly record: Readonly<Record<string, unknown>>;
-  /** The columns in order, where the format has them in one place: CSV with a header, and Parquet. */
+  /** Column names in order, for CSV with a header and for Parquet. */
   readonly columns?: readonly string[] | undefined;
 }
 
-/** What {@link readRows} reads: also columns that a file may lack. */
+/** Options of {@link readRows}: a {@link TableRequest} and columns that may be missing. */
 interface RowsRequest extends TableRequest {
   readonly optional?: readonly string[] | undefined;
 }
 
-/** The rows of a file, one after the other. */
+/** Reads the rows of a file one by one. */
 export async function* readRows(request: RowsRequest): AsyncGenerator<TableRow, void> {
   const { file, plainText = false } = request;
   const found = await findFile(file);
@@ -165,7 +167,7 @@ async function* readTextTable(
       if (hasHeader(request, cells)) {
         columns = cells;
         rows = rows.slice(1);
-        resolveColumns(request, columns); // Throws when a column is not there.
+        resolveColumns(request, columns); // Throws if a column is missing.
       }
     }
     first = false;
@@ -209,7 +211,7 @@ async function* readParquetTable(request: RowsRequest, path: string): AsyncGener
 
 const noRows = { records: [], invalidTexts: [] };
 
-/** The names of the columns that a request wants, each once. @throws SentvecError `invalid-corpus` for a missing one */
+/** The distinct names of the requested columns. @throws SentvecError `invalid-corpus` for a missing column */
 function resolveColumns({ file, columns, label }: TableRequest, there: readonly string[]): string[] {
   const wanted = new Set([...columns, ...(label === undefined ? [] : [label])].map((column) => nameOf(column, there)));
   for (const name of wanted) {
@@ -221,7 +223,7 @@ function resolveColumns({ file, columns, label }: TableRequest, there: readonly 
   return [...wanted];
 }
 
-/** @throws SentvecError `invalid-corpus` when the field is not there or not a text */
+/** @throws SentvecError `invalid-corpus` when the field is missing or not a text */
 export function textOf(row: TableRow, column: ColumnName): string {
   const { name, value } = fieldOf(row, column);
   if (typeof value === 'string') return value;
@@ -248,7 +250,7 @@ function fieldOf(row: TableRow, column: ColumnName): { readonly name: string; re
   throw rowError(row, missingField(name, row.record));
 }
 
-/** A numbered column has the name at that position of the header. Without a header, its number is its name. */
+/** Resolves an index to the name in the header. Without a header, the index is the name. */
 function nameOf(column: ColumnName, columns: readonly string[] | undefined): string {
   return typeof column === 'number' ? (columns?.[column] ?? String(column)) : column;
 }
@@ -258,7 +260,7 @@ function isNumeric(value: unknown): boolean {
   return typeof value === 'number' && !Number.isNaN(value);
 }
 
-/** An error that names the row. */
+/** An error with file, row and line. */
 export function rowError({ file, row, line }: Pick<TableRow, 'file' | 'row' | 'line'>, reason: string): SentvecError {
   const position = line === undefined ? `row ${row}` : `row ${row} (line ${line})`;
   return new SentvecError('invalid-corpus', `${file}, ${position}: ${reason}`, { file, row, line });

@@ -1,62 +1,62 @@
-/** What to embed and how: a request as a caller writes it, and its options with every default filled in. */
+/** The request to embed a corpus: its types, its validation, and its defaults. */
 import { quantizedPrecisions, SentvecError, type QuantizedPrecision, type TextRole } from '@sentvec/core';
 import * as v from 'valibot';
 
 /** Formats of a corpus. `tsv` is CSV with tabs. */
 export type InputFormat = 'jsonl' | 'text' | 'csv' | 'tsv' | 'parquet';
 
-/** Formats whose rows are ranges of bytes. */
+/** Formats whose rows are byte ranges. */
 export type ByteFormat = Exclude<InputFormat, 'parquet'>;
 
-/** Formats of vectors on the disk. */
+/** File formats of vectors. */
 export type OutputFormat = 'parquet' | 'npy' | 'arrow' | 'jsonl';
 
-/** How an entry of a vector is stored. `binary` and `ubinary` pack eight entries into a byte. */
+/** The type of a stored vector entry. `binary` and `ubinary` pack eight entries into a byte. */
 export type Precision = 'float32' | QuantizedPrecision;
 
-/** How to embed rows that may be longer than the model reads: see `embedPieces` of an embedder. */
+/** How to split rows that may be longer than the maximum length of the model, see `embedPieces` of an embedder. */
 export interface CorpusPieces {
-  /** The most tokens of a piece, special tokens and prompt included. */
+  /** Maximum tokens of a piece, including special tokens and prompt. */
   readonly maxTokens: number;
   /**
-   * Tokens from the end of a piece with which the next one begins.
+   * How many tokens from the end of a piece are repeated at the beginning of the next one.
    * @default 0
    */
   readonly overlapTokens?: number | undefined;
   /**
-   * Whether pieces end after whole sentences and before headings, or after any word.
+   * `sentences`: pieces end after whole sentences and before headings. `tokens`: pieces end after any word.
    * @default 'sentences'
    */
   readonly splitBy?: 'tokens' | 'sentences' | undefined;
   /**
-   * Whether the model reads the whole text before its pieces are pooled.
+   * Late chunking: the model encodes the whole text, and then the tokens of each piece are pooled.
    * @default false
    */
   readonly lateChunking?: boolean | undefined;
   /**
-   * One vector for each row, the mean of its pieces, instead of one for each piece.
+   * Whether each row gets one vector, the mean of its pieces, instead of one vector per piece.
    * @default false
    */
   readonly mean?: boolean | undefined;
 }
 
-/** What to embed, and how. */
+/** A request to embed a corpus. */
 export interface CorpusRequest {
   /**
    * Files, globs, or `-` for standard input; plain or gzip. Also `s3://bucket/key`, `gs://…`, `az://…` and
-   * `hf://datasets/owner/name/file`, with globs, and `https://host/file` of a server that answers ranges. Read in this order, files of a glob sorted; a
-   * file is read once, however often it is named.
+   * `hf://datasets/owner/name/file`, with globs, and `https://host/file` if the server supports range requests. They
+   * are read in this order, files of a glob sorted by name. A file that is named several times is read once.
    */
   readonly inputs: readonly string[];
-  /** The folder that gets the shards and the manifest. Made when it does not exist. */
+  /** The folder for the shards and the manifest. It is created if it does not exist. */
   readonly output: string;
   /**
-   * `auto`: by the file's name, else by its first bytes.
+   * `auto`: detected from the file name, or else from the first bytes.
    * @default 'auto'
    */
   readonly inputFormat?: InputFormat | 'auto' | undefined;
   /**
-   * What is a row of plain text: a `line`, or a `paragraph` (lines up to a blank one, joined by spaces).
+   * The rows of plain text: each `line`, or each `paragraph` (lines up to a blank line, joined by spaces).
    * @default 'line'
    */
   readonly split?: 'line' | 'paragraph' | undefined;
@@ -66,8 +66,8 @@ export interface CorpusRequest {
    */
   readonly textField?: string | undefined;
   /**
-   * The field or column that holds a row's id.
-   * @default the row's number in the whole corpus, counted from 0
+   * The field or column with the id of a row.
+   * @default the index of the row in the whole corpus, from 0
    */
   readonly idField?: string | undefined;
   /**
@@ -76,32 +76,32 @@ export interface CorpusRequest {
    */
   readonly format?: OutputFormat | undefined;
   /**
-   * Fields that are written beside the vectors.
-   * @default the text, so that a search can show it; with the format `jsonl` none
+   * Fields that are stored together with the vectors.
+   * @default the text, so that a search can show it; none for the format `jsonl`
    */
   readonly columns?: readonly string[] | undefined;
   /**
-   * What the texts are in a search: it chooses the prompt, the route and the task that the model has for such texts.
+   * The role of the texts in a search. It selects the prompt, the route and the task that the model has for this role.
    * @default 'document'
    */
   readonly as?: TextRole | undefined;
   /**
-   * Name of one of the model's prompts. `null`: none.
-   * @default the one for `as`, else the model's default prompt, if it has one
+   * Name of one of the model's prompts; `null` for no prompt.
+   * @default the prompt for `as`, or else the model's default prompt, if it has one
    */
   readonly prompt?: string | null | undefined;
   /**
-   * For a model with a Router: the way that texts go.
-   * @default `as`
+   * For a model with a Router: the route of the texts.
+   * @default the route for `as`
    */
   readonly route?: string | undefined;
   /**
-   * For a model with adapters for tasks: whose adapter is used.
-   * @default the one for `as`
+   * For a model with task adapters: the task whose adapter is used.
+   * @default the task for `as`
    */
   readonly task?: string | undefined;
   /**
-   * How many entries of each vector are stored, from the first on.
+   * Truncates each vector to its first `truncateDim` entries.
    * @default all
    */
   readonly truncateDim?: number | undefined;
@@ -111,71 +111,71 @@ export interface CorpusRequest {
    */
   readonly maxActiveDims?: number | undefined;
   /**
-   * Divides each vector by its length, whatever the model does: `truncateDim` leaves shorter vectors as they are.
+   * Whether to normalize each vector to length 1. Truncated vectors are not normalized otherwise.
    * @default false
    */
   readonly normalize?: boolean | undefined;
   /**
-   * How an entry is stored. The ranges of `int8` and `uint8` come from the first 1,024 texts of the corpus.
+   * The type of stored entries. The ranges of `int8` and `uint8` are computed from the first 1,024 texts of the corpus.
    * @default 'float32'
    */
   readonly precision?: Precision | undefined;
   /**
-   * Tokens (rows × longest) of a batch.
+   * Maximum tokens of a batch: rows × length of the longest row.
    * @default the backend's preference
    */
   readonly batchTokens?: number | undefined;
   /**
-   * The most rows of a shard, up to 65,536.
+   * Maximum rows of a shard, at most 65,536.
    * @default 2048
    */
   readonly chunkRows?: number | undefined;
   /**
-   * Embeds each row in pieces. The output has a vector for each piece, with the id and the columns of its row, its own
-   * text, and the columns `piece` (its number in the row), `start` and `end` (in UTF-16 units of the row's text). A row
-   * of which a piece cannot be embedded is rejected as a whole.
-   * @default none: a row that is longer than the model reads is truncated
+   * Embeds each row in pieces. The output has one vector per piece, with the id and the columns of its row, its own
+   * text, and the columns `piece` (its index in the row), `start` and `end` (its position in the row's text, in UTF-16
+   * code units). If a piece cannot be embedded, the whole row is rejected.
+   * @default no pieces: rows are truncated to the maximum length of the model
    */
   readonly pieces?: CorpusPieces | undefined;
   /**
-   * Makes a row that cannot be embedded an error. Otherwise it becomes a line of the list of rejected rows, and the work
-   * goes on.
+   * Whether a row that cannot be embedded is an error. Otherwise it is added to the list of rejected rows, and the run
+   * continues.
    * @default false
    */
   readonly strict?: boolean | undefined;
   /**
-   * Continues an unfinished run, and makes the shards again that a finished one has lost. Otherwise both are errors.
-   * Rows of an unfinished run that have changed since are embedded again; those of a finished one are an error.
+   * Continues an unfinished run, and rewrites missing shards of a finished one. Without it, both are errors. Changed
+   * rows are embedded again if the run is unfinished, and are an error if it is finished.
    * @default false
    */
   readonly resume?: boolean | undefined;
   /**
-   * Makes the output what embedding anew would make it, but embeds only chunks whose rows have changed: rows and inputs
-   * that are new are added, those that are gone are removed. Begins from nothing in an empty folder, and continues an
-   * unfinished run. Readers have the earlier output until the new one is complete.
+   * Updates the output to the current inputs, with the same result as embedding them from scratch, but embeds only
+   * chunks whose rows have changed. New rows and inputs are added, missing ones are removed. It also starts in an empty
+   * folder, and continues an unfinished run. Until the new output is complete, readers see the earlier one.
    * @default false
    */
   readonly update?: boolean | undefined;
   /**
-   * Replaces what an earlier run left in the output folder. Readers have that until the new output is complete.
+   * Replaces the earlier output in the folder. Until the new output is complete, readers see the earlier one.
    * @default false
    */
   readonly overwrite?: boolean | undefined;
   /**
-   * Opens a finished run again and embeds the chunks with rejected rows once more, and those whose rows have changed.
-   * The other shards are kept.
+   * Reopens a finished run, and embeds the chunks with rejected rows again, and those whose rows have changed. All
+   * other shards are kept.
    * @default false
    */
   readonly retryRejected?: boolean | undefined;
   /**
-   * With `resume`, `update` or `retryRejected`: reads every shard that is kept and compares its hash; a damaged one is made
-   * again. Otherwise its size is compared.
+   * With `resume`, `update` or `retryRejected`: checks the hash of every existing shard, and rewrites damaged ones.
+   * Without it, only the sizes are checked.
    * @default false
    */
   readonly verify?: boolean | undefined;
 }
 
-/** The part of a request that decides the bytes of the output, with every default filled in. JSON. */
+/** The options of a request that the bytes of the output depend on, with all defaults. JSON. */
 export interface CorpusOptions {
   readonly inputFormat: InputFormat | 'auto';
   readonly split: 'line' | 'paragraph';
@@ -183,13 +183,13 @@ export interface CorpusOptions {
   readonly idField: string | null;
   readonly format: OutputFormat;
   readonly columns: readonly string[];
-  /** Absent in outputs from before roles existed: their texts got the model's default prompt and default route. */
+  /** Absent in outputs of versions without roles: these texts got the model's default prompt and route. */
   readonly as?: TextRole | undefined;
-  /** `default` is the prompt that `as` chooses. */
+  /** `default` is the prompt for `as`. */
   readonly prompt: { readonly name: string } | 'default' | 'none';
-  /** Absent: the one that `as` chooses. */
+  /** Absent: selected by `as`. */
   readonly route?: string | undefined;
-  /** Absent: the one that `as` chooses. */
+  /** Absent: selected by `as`. */
   readonly task?: string | undefined;
   readonly truncateDim: number | null;
   readonly maxActiveDims?: number | undefined;
@@ -209,10 +209,10 @@ export interface CorpusOptions {
     | undefined;
 }
 
-/** Names of the columns with the position of a piece in the text of its row. */
+/** Names of the columns with the index and the position of a piece. */
 export const pieceColumns = ['piece', 'start', 'end'] as const;
 
-/** Whether the output has a vector for each piece of a row. */
+/** Whether the output has one vector per piece. */
 export function hasPieceRows({ pieces }: Pick<CorpusOptions, 'pieces'>): boolean {
   return pieces !== undefined && !pieces.mean;
 }
@@ -222,7 +222,7 @@ const outputFormats = ['parquet', 'npy', 'arrow', 'jsonl'] as const;
 const maxChunkRows = 65_536;
 
 function oneOf<const Choice extends string>(choices: readonly Choice[]): v.GenericSchema<Choice> {
-  return v.picklist(choices, `It can be ${choices.join(', ')}.`);
+  return v.picklist(choices, `it must be one of ${choices.join(', ')}`);
 }
 
 const countMessage = 'It must be a whole number above 0.';
@@ -231,7 +231,7 @@ const countOrNone = v.pipe(v.number(countMessage), v.safeInteger(countMessage), 
 const text = v.pipe(v.string(), v.maxLength(4096));
 const name = v.pipe(text, v.minLength(1, 'An input has an empty name.'));
 
-/** Schemas of the choices that a request has. */
+/** Schemas of the options with a fixed set of values. */
 export const choiceSchemas: {
   readonly inputFormat: v.GenericSchema<InputFormat>;
   readonly requestedFormat: v.GenericSchema<InputFormat | 'auto'>;
@@ -258,7 +258,7 @@ const pieces: v.GenericSchema<CorpusPieces> = v.strictObject({
   mean: v.optional(v.boolean()),
 });
 
-/** Whether a value has the form of a request. What the values mean is checked where they are used. */
+/** The schema of a request. It checks types; values are checked where they are used. */
 export const corpusRequestSchema: v.GenericSchema<CorpusRequest> = v.strictObject({
   inputs: v.pipe(
     v.array(name),
@@ -291,9 +291,9 @@ export const corpusRequestSchema: v.GenericSchema<CorpusRequest> = v.strictObjec
 });
 
 /**
- * Checks a request and fills in the defaults.
+ * Validates a request and fills in the defaults.
  *
- * @param preferredBatchTokens the backend's preference. It becomes a part of the options, so that every worker makes
+ * @param preferredBatchTokens the backend's preferred batch size. It is stored in the options, so that all workers make
  * the same batches.
  * @throws SentvecError `invalid-argument`
  */
@@ -303,14 +303,14 @@ export function resolveOptions(request: CorpusRequest, preferredBatchTokens: num
   const exclusive = (['resume', 'update', 'overwrite', 'retryRejected'] as const).filter((option) => request[option]);
   if (exclusive.length > 1) {
     const names = exclusive.map((option) => `\`${option}\``).join(' and ');
-    throw new SentvecError('invalid-argument', `${names} exclude each other. Choose one.`);
+    throw new SentvecError('invalid-argument', `${names} cannot be combined. Choose one.`);
   }
   const columns = [...new Set(request.columns ?? (format === 'jsonl' ? [] : [textField]))];
   const wanted = request.pieces && resolvePieces(request.pieces);
   const own = new Set(['id', 'embedding', ...(hasPieceRows({ pieces: wanted }) ? pieceColumns : [])]);
   const taken = columns.find((column) => own.has(column));
   if (taken !== undefined) {
-    const message = `The column "${taken}" cannot be kept: the output has a column of that name.`;
+    const message = `The column "${taken}" cannot be kept, because the output already has a column of this name. Rename it in the input.`;
     throw new SentvecError('invalid-argument', message);
   }
   return {

@@ -1,5 +1,5 @@
-// Retrieval tasks on the disk: the layout of BEIR (corpus.jsonl, queries.jsonl, qrels/test.tsv) and that of its copies on
-// the hub and of NanoBEIR (folders corpus, queries and qrels, with a Parquet file for each split).
+// Reads retrieval tasks in two layouts: BEIR's (corpus.jsonl, queries.jsonl, qrels/test.tsv), and that of NanoBEIR and
+// of BEIR on the hub (folders corpus, queries and qrels with a Parquet file per split).
 import { readdir } from 'node:fs/promises';
 import { basename, join } from 'node:path';
 import { SentvecError, throwIfAborted } from '@sentvec/core';
@@ -7,19 +7,21 @@ import { checkOptionNames } from '@sentvec/platform';
 import { ioError, isSystemError } from '@sentvec/platform/node';
 import { readRows, rowError, textOf, type TableRow } from './read-table.ts';
 
-/** A retrieval task as it was read: texts by id, and which of them answer which query. */
+/** A retrieval task: queries and documents by id, and the relevant documents of each query. */
 export interface RetrievalData {
-  /** The split that it comes from: `test`, or `NanoMSMARCO`. */
+  /** The name of its split, such as `test` or `NanoMSMARCO`. */
   readonly name: string;
-  /** The queries that were judged, by id. */
+  /** The judged queries by id. */
   readonly queries: Readonly<Record<string, string>>;
-  /** Title and text of each document, by id. Those without a text are left out. */
+  /** Title and text of each document, by id. Documents without a text are left out. */
   readonly corpus: Readonly<Record<string, string>>;
-  /** Ids of the documents that answer each query, by its id. Some may not be in the corpus: they can never be found. */
+  /**
+   * For each query id, the ids of the relevant documents. Some may be missing from the corpus, so they are never found.
+   */
   readonly relevant: Readonly<Record<string, readonly string[]>>;
-  /** Judged documents that are not in the corpus. */
+  /** Number of judged documents that are missing from the corpus. */
   readonly missing: number;
-  /** Judged queries that are left out, since they are not among the queries or have no text. */
+  /** Number of judged queries that are left out, because they are missing or have no text. */
   readonly missingQueries: number;
 }
 
@@ -27,26 +29,26 @@ export interface RetrievalData {
 export interface RetrievalDataOptions {
   /**
    * Names of the splits to read.
-   * @default all, where each has a corpus of its own, as in NanoBEIR; else `test`; else the only one
+   * @default all splits if each has its own corpus, as in NanoBEIR; else `test`; else the only split
    */
   readonly splits?: readonly string[] | undefined;
   readonly signal?: AbortSignal | undefined;
 }
 
-/** The three parts of a task, as their files and folders are called. */
+/** The names of the files or folders of a task. */
 const parts = ['corpus', 'queries', 'qrels'] as const;
 type Part = (typeof parts)[number];
 
-/** The files of a part, by the split that they hold. */
+/** The files of a part, by split. */
 type Splits = ReadonlyMap<string, readonly string[]>;
 
 /**
- * Reads retrieval tasks: `corpus` (`_id`, `text`, perhaps `title`, which goes before the text), `queries` (`_id`, `text`)
- * and `qrels` (`query-id`, `corpus-id`, perhaps `score`: above 0 is relevant; grades do not count further). Each is a file
- * or a folder of files, JSON lines, TSV, CSV or Parquet, plain or gzip. Ids that are numbers become strings.
- * @returns a task for each split
- * @throws SentvecError `invalid-corpus` for a part or a split that is not there, a row without its fields, an id that two
- * texts have (details.file, details.row); `invalid-argument`, `io-failed`, `aborted`
+ * Reads retrieval tasks: `corpus` (`_id`, `text`, and optionally `title`, which is put before the text), `queries`
+ * (`_id`, `text`) and `qrels` (`query-id`, `corpus-id`, and optionally `score`: a document is relevant if it is above
+ * 0). Each is a file or a folder of files: JSON lines, TSV, CSV or Parquet, plain or gzip. Numeric ids become strings.
+ * @returns one task per split
+ * @throws SentvecError `invalid-corpus`, with `details.file` and `details.row`, for a missing part or split, a row
+ * without its fields, or a duplicate id; `invalid-argument`; `io-failed`; `aborted`
  */
 export async function readRetrievalData(
   directory: string,
@@ -65,7 +67,7 @@ export async function readRetrievalData(
   return tasks;
 }
 
-/** Whether a folder holds the three parts. */
+/** Whether a folder contains the three parts. */
 export async function isRetrievalData(directory: string): Promise<boolean> {
   const names = await readdir(directory).catch(() => []);
   return parts.every((part) => names.some((name) => name === part || isFileOf(part, name)));
@@ -98,7 +100,7 @@ function isFileOf(part: Part, name: string): boolean {
   return tableFile.test(name) && name.replace(tableFile, '') === part;
 }
 
-/** `test` of `test.tsv`, and of `test-00000-of-00002.parquet`. */
+/** The split of a file name: `test` for `test.tsv` and for `test-00000-of-00002.parquet`. */
 function splitOf(name: string): string {
   return basename(name)
     .replace(tableFile, '')
@@ -129,11 +131,11 @@ function chooseSplits(
   if (wanted !== undefined && wanted.length > 0) return [...new Set(wanted)];
   if (all.length === 1 || (corpus.size > 1 && all.every((name) => corpus.has(name)))) return all;
   if (qrels.has('test')) return ['test'];
-  const message = `${directory} has several splits, none of which is called test: ${names}. Say which.`;
+  const message = `${directory} has several splits, but none is called test: ${names}. Choose some by name.`;
   throw new SentvecError('invalid-corpus', message, { file: directory });
 }
 
-/** The files of a part for a split: those of its name, else the only ones that there are. */
+/** The files of a part for a split: those with its name, or else the files of the only split of this part. */
 function filesOf(
   directory: string,
   found: Readonly<Record<Part, Splits>>,
@@ -144,7 +146,7 @@ function filesOf(
   const [only] = splits.size === 1 ? splits.values() : [];
   const files = splits.get(split) ?? only;
   if (files !== undefined) return files;
-  const message = `${directory} has no ${part} of the split ${split}. Those of ${part} are ${[...splits.keys()].join(', ')}.`;
+  const message = `${directory} has no ${part} for the split ${split}. The splits of ${part} are ${[...splits.keys()].join(', ')}.`;
   throw new SentvecError('invalid-corpus', message, { file: directory });
 }
 
@@ -158,10 +160,7 @@ async function readTexts(files: readonly string[], signal: AbortSignal | undefin
       const own = textOf(row, 'text');
       const text = typeof title === 'string' && title !== '' ? `${title} ${own}`.trim() : own;
       if (texts.has(id) && texts.get(id) !== text)
-        throw rowError(
-          row,
-          `The id ${JSON.stringify(id)} is that of another text, too. Give each text an id of its own.`,
-        );
+        throw rowError(row, `The id ${JSON.stringify(id)} occurs twice. Give each text its own id.`);
       texts.set(id, text);
     }
   }
@@ -199,7 +198,7 @@ function idOf(row: TableRow, column: string): string {
   return idFrom(row, column, row.record[column]);
 }
 
-/** Some files list all documents of a query in one row. */
+/** The ids in a field. Some files list all documents of a query in one row. */
 function idsOf(row: TableRow, column: string): string[] {
   const value = row.record[column];
   return (Array.isArray(value) ? value : [value]).map((each) => idFrom(row, column, each));
@@ -230,9 +229,9 @@ function joinParts(
   if (queries.size === 0 || missing === judged.size) {
     const problem =
       queries.size === 0
-        ? 'none of the queries of the qrels is among the queries'
-        : 'none of the documents of the qrels is in the corpus';
-    const message = `${directory}: ${problem}. Do the ids match, and do the files belong together?`;
+        ? 'none of the query ids in the qrels is among the queries'
+        : 'none of the document ids in the qrels is in the corpus';
+    const message = `${directory}: ${problem}. Check that the ids match and that the files belong together.`;
     throw new SentvecError('invalid-corpus', message, { file: directory });
   }
   return {

@@ -1,6 +1,6 @@
-// Adds, replaces and removes rows of a finished folder of vectors. New rows become shards of their own, in a folder
-// within; then the manifest is replaced, in one step, by one that lists them too and says what no longer counts in the
-// others. No shard is ever changed, so that a reader of the previous manifest is not disturbed.
+// Adds, replaces and removes single rows of a finished folder of vectors. New rows are embedded into new shards; then
+// the manifest is replaced atomically by one that lists them and marks removed rows of existing shards. Existing shards
+// are never changed, so readers with the previous manifest are not affected.
 import { copyFile, link, readdir, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { Readable } from 'node:stream';
@@ -29,19 +29,22 @@ import { readFinishedManifest } from './verify-embeddings.ts';
 
 /** Options of {@link updateIndex}: at least one of `inputs`, `rows` and `remove`. */
 export interface UpdateIndexOptions {
-  /** The model that made the vectors. Needed for new rows. */
+  /** The model that made the vectors. Required for new rows. */
   readonly embedder?: CorpusEmbedder | undefined;
-  /** Files of new rows, as of `embedCorpus`, with the same fields. A row replaces those of the same id. */
+  /**
+   * Files with new rows, in any form that `embedCorpus` accepts, with the same fields. A new row replaces rows with the
+   * same id.
+   */
   readonly inputs?: readonly string[] | undefined;
   /** @default 'auto' */
   readonly inputFormat?: CorpusRequest['inputFormat'];
-  /** New rows from memory, instead of files: objects with the fields of the corpus. */
+  /** New rows in memory, instead of `inputs`: objects with the fields of the corpus. */
   readonly rows?: Iterable<Readonly<Record<string, unknown>>> | AsyncIterable<Readonly<Record<string, unknown>>>;
-  /** Ids of rows to remove. Ids that are not there are counted. */
+  /** Ids of rows to remove. Ids that no row has are counted as `unknown`. */
   readonly remove?: Iterable<RowId> | undefined;
   /**
-   * Starts over where an update of other files was interrupted. Otherwise the same files continue it, and others are an
-   * error.
+   * Discards an interrupted update and starts over. Otherwise an interrupted update is continued if the files are the
+   * same, and is an error if they differ.
    * @default false
    */
   readonly overwrite?: boolean | undefined;
@@ -49,31 +52,32 @@ export interface UpdateIndexOptions {
   readonly onProgress?: ((event: CorpusProgressEvent) => void) | undefined;
 }
 
-/** What {@link updateIndex} has changed. Counts are of rows. */
+/** The result of {@link updateIndex}. Counts are numbers of rows. */
 export interface IndexUpdate {
-  /** The new one. */
+  /** The new manifest. */
   readonly manifest: Manifest;
   readonly added: number;
-  /** Earlier rows whose id a new row has. */
+  /** Rows that were replaced by a new row with the same id. */
   readonly replaced: number;
   readonly removed: number;
-  /** Ids to remove that no row has. */
+  /** Ids in `remove` that no row has. */
   readonly unknown: number;
 }
 
-/** The prefix of the folders in which new rows are embedded, within the folder that they join. */
+/** Prefix of the subfolders in which new rows are embedded. */
 const updatePrefix = '.update-';
 
 /**
- * Adds, replaces and removes rows of a folder that `embedCorpus` made, of dense or sparse vectors, all in one step: a
- * reader sees the rows before the update or those after it. New rows are embedded as the others were, with the same
- * model. An update that is interrupted leaves the folder as it was; repeating it continues where it stopped. The last
- * of several new rows with the same id counts. Removed rows stay in the shard files, where only programs that read
- * these without the manifest see them, until the corpus is embedded again. Updates of one folder wait for each other.
+ * Adds, replaces and removes rows of a folder that `embedCorpus` made, with dense or sparse vectors. The update is
+ * atomic: a reader sees all rows before the update or all rows after it. New rows are embedded with the same options
+ * and must be embedded with the same model. An interrupted update does not change the folder; repeating it continues
+ * where it stopped. If several new rows have the same id, the last one counts. Removed rows stay in the shard files
+ * until the corpus is embedded again; programs that ignore the manifest still see them. Updates of one folder are
+ * executed one after another.
  *
- * @throws SentvecError `space-mismatch` for another model; `invalid-corpus` for a row that cannot be embedded, and
- * nothing changes; `invalid-output` for a folder that is not finished, one that was embedded again meanwhile, an
- * unfinished update of other rows, or new rows for a folder whose ids are row numbers; `invalid-argument`, `io-failed`,
+ * @throws SentvecError `space-mismatch` for another model; `invalid-corpus` for a row that cannot be embedded (nothing
+ * changes then); `invalid-output` for a folder that is not finished or was embedded again meanwhile, for an unfinished
+ * update of other rows, or for new rows in a folder whose ids are row numbers; `invalid-argument`; `io-failed`;
  * `aborted`
  */
 export async function updateIndex(directory: string, options: UpdateIndexOptions): Promise<IndexUpdate> {
@@ -83,10 +87,10 @@ export async function updateIndex(directory: string, options: UpdateIndexOptions
   if (isStorageUri(directory)) throw storedFolderError(directory);
   await readOpenManifest(directory);
   if (inputs !== undefined && rows !== undefined)
-    throw new SentvecError('invalid-argument', 'New rows come from `inputs` or from `rows`, not from both.');
+    throw new SentvecError('invalid-argument', 'Give new rows as `inputs` or as `rows`, not both.');
   const hasRows = inputs !== undefined || rows !== undefined;
   if (!hasRows && remove === undefined)
-    throw new SentvecError('invalid-argument', 'There is nothing to do: name `inputs`, `rows` or ids to `remove`.');
+    throw new SentvecError('invalid-argument', 'There is nothing to do: give `inputs`, `rows` or ids to `remove`.');
   if (hasRows && embedder === undefined)
     throw new SentvecError('invalid-argument', 'New rows need the `embedder` that made the others.');
   return withFileLock(
@@ -107,17 +111,15 @@ export async function updateIndex(directory: string, options: UpdateIndexOptions
 }
 
 /**
- * Identifies the state of the folder that new rows are embedded for: how rows are embedded, quantized and written. An
- * update that was interrupted is continued only for the same.
+ * Identifies how the rows of a folder are embedded, quantized and written. An interrupted update is continued only if
+ * this has not changed.
  */
 async function baseOf(manifest: Manifest): Promise<string> {
   const { fingerprint, options, precision, format, idType, calibration } = manifest;
   return (await sha256(canonicalJson({ fingerprint, options, precision, format, idType, calibration }))).slice(0, 16);
 }
 
-/**
- * Removes what earlier updates have left, including those that were interrupted before the folder was embedded again.
- */
+/** Removes the temporary folders of earlier updates, including interrupted ones. */
 async function removeUpdates(directory: string): Promise<void> {
   for (const name of await readdir(directory))
     if (name.startsWith(updatePrefix)) await rm(join(directory, name), { recursive: true, force: true });
@@ -125,19 +127,19 @@ async function removeUpdates(directory: string): Promise<void> {
 
 function storedFolderError(directory: string): SentvecError {
   const message =
-    `${directory} is in a store, where single rows cannot be changed. ` +
-    'Change a copy in a folder of this machine, or embed the corpus again with `overwrite`.';
+    `${directory} is in a store. Single rows can be changed only in local folders. ` +
+    'Change a local copy, or embed the corpus again with `overwrite`.';
   return new SentvecError('invalid-argument', message, { file: directory });
 }
 
 function rowNumbersError(directory: string): SentvecError {
   const message =
-    `The ids of ${directory} are row numbers, which new rows cannot have. ` +
-    'Embed the corpus again with an id of its own for each row (`idField`).';
+    `The ids of ${directory} are row numbers, so new rows cannot be added. ` +
+    'Embed the corpus again with an id field (`idField`).';
   return new SentvecError('invalid-output', message, { file: directory });
 }
 
-/** Embeds new rows as a folder of their own, with the settings of the folder that their shards will join. */
+/** Embeds new rows into a temporary folder, with the options of the folder that they will be added to. */
 async function embedRows(
   output: string,
   { options: corpus, precision, format, idType, calibration }: Manifest,
@@ -156,7 +158,7 @@ async function embedRows(
     precision,
     format,
     strict: true,
-    // Only their content shows whether rows from memory are those of an earlier call.
+    // Rows in memory have no file to compare with an earlier call, so embed them from scratch.
     ...(overwrite || rows !== undefined ? { overwrite: true } : { resume: true }),
   };
   const standardInput = rows && Readable.from(jsonLines(rows));
@@ -164,7 +166,7 @@ async function embedRows(
     return await embedCorpus(request, embedder, { signal, onProgress, standardInput, joins: { idType, calibration } });
   } catch (error) {
     if (!SentvecError.is(error, 'invalid-output')) throw error;
-    const remedy = 'Repeat the update that was interrupted, or replace it with `overwrite`.';
+    const remedy = 'Repeat the interrupted update, or discard it with `overwrite`.';
     throw new SentvecError(error.code, `${error.message} ${remedy}`, error.details, { cause: error });
   }
 }
@@ -173,7 +175,7 @@ async function* jsonLines(rows: NonNullable<UpdateIndexOptions['rows']>): AsyncG
   for await (const row of rows) yield `${JSON.stringify(row)}\n`;
 }
 
-/** New rows that were embedded, in a folder of their own. */
+/** Embedded new rows in their temporary folder. */
 interface Update {
   readonly output: string;
   readonly manifest: Manifest;
@@ -196,10 +198,10 @@ async function commit(
   const next = joinManifests({ ...manifest, shards }, fresh && { ...update.manifest, shards: fresh.shards });
   if (fresh) await linkShards(update.output, fresh.shards, directory, next.shards.slice(-fresh.shards.length));
   throwIfAborted(signal);
-  // Embedding the corpus again does not wait for updates.
+  // embedCorpus() does not take the lock of updates, so the folder may have changed.
   if (!isSameOutput(manifest, await readOpenManifest(directory))) throw replacedError(directory);
   await writeFileAtomically(join(directory, manifestFile), formatManifest(next));
-  // A run that has begun meanwhile may not have seen this update. One that begins later sees it.
+  // A run that has begun meanwhile may have missed this update. A run that begins later sees it.
   await readOpenManifest(directory);
   return {
     manifest: next,
@@ -211,7 +213,7 @@ async function commit(
 }
 
 /**
- * The manifest of a finished folder, unless a run is about to replace it.
+ * Reads the manifest of a finished folder, and throws if a run is replacing it.
  *
  * @throws SentvecError `invalid-output`, `io-failed`
  */
@@ -219,17 +221,17 @@ async function readOpenManifest(directory: string): Promise<Manifest> {
   const manifest = await readFinishedManifest(directory);
   if ((await unfinishedRuns(directory)).length === 0) return manifest;
   const message =
-    `The corpus in ${directory} is being embedded again, which would undo the update. ` +
-    'Update it when that is done; an interrupted run is continued by embedding again with `resume`.';
+    `The corpus in ${directory} is being embedded again, which would discard the update. ` +
+    'Update it when that run has finished; if it was interrupted, continue it with `resume`.';
   throw new SentvecError('invalid-output', message, { file: directory, unfinished: true });
 }
 
 function replacedError(directory: string): SentvecError {
-  const message = `${directory} was changed while rows were prepared for it. Update it again.`;
+  const message = `${directory} was changed while the new rows were being embedded. Repeat the update.`;
   return new SentvecError('invalid-output', message, { file: directory });
 }
 
-/** The shards of an update, in which the last row of each id counts. */
+/** The shards of an update. For each id, only the last row counts; the others are marked as removed. */
 async function readNewRows(
   { output, manifest: update }: Update,
   signal: AbortSignal | undefined,
@@ -252,7 +254,7 @@ async function readNewRows(
   return { ids: new Set(last.keys()), shards };
 }
 
-/** The rows of a shard with the positions of their vectors. */
+/** The rows of a shard, with the indices of their vectors. */
 function* rowsOf({ ids, pieces }: StoredShard): Generator<{ readonly id: string; readonly vectors: number[] }, void> {
   let from = 0;
   for (let end = 1; end <= ids.length; end += 1) {
@@ -262,7 +264,7 @@ function* rowsOf({ ids, pieces }: StoredShard): Generator<{ readonly id: string;
   }
 }
 
-/** The shards of a manifest without the rows of some ids. Reads every shard. */
+/** Marks the rows with some ids as removed, in all shards of a manifest. Reads every shard. */
 async function markRemoved(
   directory: string,
   manifest: Manifest,
@@ -295,7 +297,7 @@ function withRemoved(entry: ShardEntry, { rows, vectors }: RemovedRows): ShardEn
   return { ...entry, removed: { rows: before.rows + rows, vectors: all } };
 }
 
-/** The manifest of all shards, those of an update under names that no shard has had. */
+/** Adds the shards of an update to a manifest, under new names. */
 function joinManifests(manifest: Manifest, update: Manifest | undefined): Manifest {
   const own = manifest.shards.map((shard) => Number(/\d+/.exec(shard.file)![0]));
   const firstName = Math.max(-1, ...own) + 1;
@@ -320,7 +322,7 @@ function joinManifests(manifest: Manifest, update: Manifest | undefined): Manife
     tokens: live(({ tokens }) => tokens),
     ...(backends.length > 0 && { backends }),
     inputs: [...manifest.inputs, ...(update?.inputs ?? [])],
-    // The calibration of the folder holds for all shards. A folder without vectors had none.
+    // All shards have the calibration of the folder. A folder without vectors has none, so it gets that of the update.
     ...(manifest.calibration === undefined && update?.calibration && { calibration: update.calibration }),
     shards,
   };
@@ -330,7 +332,7 @@ function renamed({ file }: { readonly file: string }, index: number): { readonly
   return { file: file.replace(/^shard-\d+/, shardName(index)) };
 }
 
-/** Gives the files of an update their names in the folder. No manifest has listed these names. */
+/** Links the files of an update into the folder, under names that no manifest has listed before. */
 async function linkShards(
   output: string,
   from: readonly ShardEntry[],
@@ -343,7 +345,7 @@ async function linkShards(
       for (const [position, { file }] of filesOf(shard).entries()) {
         const source = join(output, file);
         const target = names[position]!;
-        await rm(target, { force: true }); // Left by an update that was killed before it was committed.
+        await rm(target, { force: true }); // A killed update may have left this file.
         await link(source, target).catch(() => copyFile(source, target));
       }
     }

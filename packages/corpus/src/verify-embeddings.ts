@@ -7,18 +7,18 @@ import { callsAtOnce, isMissing, locationIn } from './location.ts';
 import { filesOf, isSameOutput, manifestFile, readManifest, rejectedFileOf, type Manifest } from './manifest.ts';
 import { stateOfFile } from './run/finished-chunk.ts';
 
-/** A file of an output folder that is not what the manifest says. */
+/** A file of an output folder that is missing or does not match the manifest. */
 export interface DamagedFile {
-  /** Its name in the folder. */
+  /** Name in the folder. */
   readonly file: string;
-  /** `damaged`: it has another size or hash. */
+  /** `damaged`: the size or the hash differs from the manifest. */
   readonly problem: 'missing' | 'damaged';
 }
 
-/** What {@link verifyEmbeddings} has found. */
+/** The result of {@link verifyEmbeddings}. */
 export interface Verification {
   readonly manifest: Manifest;
-  /** Files and bytes that the manifest lists. */
+  /** Number of files and bytes that the manifest lists. */
   readonly files: number;
   readonly bytes: number;
   readonly damaged: readonly DamagedFile[];
@@ -27,15 +27,15 @@ export interface Verification {
 /** Options of {@link verifyEmbeddings}. */
 export interface VerifyOptions {
   readonly signal?: AbortSignal | undefined;
-  /** Called after each file with the bytes that were checked so far, and those of all files. */
+  /** Called after each file, with the bytes checked so far and those of all files. */
   readonly onProgress?: ((progress: { readonly bytes: number; readonly totalBytes: number }) => void) | undefined;
 }
 
 /**
- * Reads every file of a finished output folder and compares its size and hash with the manifest. Changes nothing: `resume`
- * with `verify` makes damaged shards again. When the output is replaced meanwhile, the new one is read.
+ * Checks the size and the hash of every file of a finished output folder against the manifest. It changes nothing; to
+ * rewrite damaged shards, use `resume` with `verify`. If the output is replaced meanwhile, the new output is checked.
  *
- * @throws SentvecError `invalid-output` when there is no manifest, or it is not complete; `io-failed`, `aborted`
+ * @throws SentvecError `invalid-output` when there is no complete manifest; `io-failed`; `aborted`
  */
 export async function verifyEmbeddings(directory: string, options: VerifyOptions = {}): Promise<Verification> {
   const manifest = await readFinishedManifest(directory);
@@ -55,7 +55,7 @@ export async function verifyEmbeddings(directory: string, options: VerifyOptions
   return { manifest, files, bytes: totalBytes, damaged };
 }
 
-/** The manifest of a folder that is finished. @throws SentvecError `invalid-output`, `io-failed` */
+/** Reads the manifest of a finished folder. @throws SentvecError `invalid-output`; `io-failed` */
 export async function readFinishedManifest(directory: string): Promise<Manifest> {
   const manifest = await readManifest(directory);
   if (manifest?.complete) return manifest;
@@ -63,13 +63,13 @@ export async function readFinishedManifest(directory: string): Promise<Manifest>
     manifest === undefined
       ? [
           `There are no embeddings in ${directory}: it has no ${manifestFile}.`,
-          'Make them with sentvec embed, or with embedCorpus.',
+          'Create them with `sentvec embed` or embedCorpus().',
         ]
-      : [`The embeddings in ${directory} are not complete.`, 'Finish them: embed again with `resume`.'];
+      : [`The embeddings in ${directory} are not complete.`, 'Continue the run with `resume`.'];
   throw new SentvecError('invalid-output', `${problem} ${remedy}`, { file: directory });
 }
 
-/** A file that was looked at. */
+/** The result for one file. */
 interface CheckedFile {
   readonly file: string;
   readonly bytes: number;
@@ -97,7 +97,7 @@ export async function* checkOutputFiles(
   });
   const earlier = rejectedRows ? undefined : rejectedFileOf(manifest);
   if (earlier === undefined) return;
-  // Earlier versions did not store its hash.
+  // Manifests of earlier versions have no hash of this file, so count its lines.
   const lines = await countLines(locationIn(output, earlier));
   const problem = lines === undefined ? 'missing' : lines === rejected ? undefined : 'damaged';
   yield { file: earlier, bytes: 0, problem };

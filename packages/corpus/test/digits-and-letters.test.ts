@@ -83,8 +83,8 @@ describe('JSON lines', () => {
   });
 });
 
-describe('a key that stands twice', () => {
-  it('has its row rejected where it is read: JSON.parse would take the last one, and lose a text', async () => {
+describe('a key that occurs twice in a JSON object', () => {
+  it('rejects the row if the key is read, because JSON.parse would silently keep only the last value', async () => {
     const lines = [
       '{"text":"a","text":"b"}',
       '{"te\\u0078t":"a","text":"b"}',
@@ -100,11 +100,11 @@ describe('a key that stands twice', () => {
     expect(columns['meta']).toEqual([[{ a: '"a":1' }, { a: 2 }], { text: 1, meta: { text: 2 } }]);
     expect((await embedded(input, { columns: ['text'] })).columns['text']).toEqual(['c', 'text', '"text":"é {', 'd']);
     await expect(readTable({ file: input, columns: ['text'] })).rejects.toThrow(
-      /twice\.jsonl, row 0 \(line 1\): The key "text" stands twice/u,
+      /twice\.jsonl, row 0 \(line 1\): The key "text" occurs twice/u,
     );
     const scores = await space.write('scores.jsonl', '{"text":"a","score":1,"score":0}\n');
     await expect(readTable({ file: scores, columns: ['text'], label: 'score' })).rejects.toThrow(
-      /"score" stands twice/u,
+      /"score" occurs twice/u,
     );
   });
 });

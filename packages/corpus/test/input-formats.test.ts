@@ -109,7 +109,7 @@ describe('JSON lines', () => {
     await expect(embed([input])).rejects.toMatchObject({
       code: 'invalid-corpus',
       message: expect.stringMatching(
-        /a\.jsonl.*Row 0: There is no field "text"; the row has title, body\. Name the one that holds the text with `textField`/,
+        /a\.jsonl.*Row 0: There is no field "text"; the row has title, body\. Set `textField` to the field with the text/,
       ) as string,
     });
     expect(await contents(space.path('.'))).toEqual({ 'a.jsonl': expect.anything() as string });
@@ -407,7 +407,7 @@ describe('several inputs', () => {
       }
       const input = await space.write('damaged.jsonl.gz', Buffer.concat([first, damaged]));
       await expect(embed([input], { overwrite: true })).rejects.toThrow(
-        /broken gzip file \(what follows its padding is not/u,
+        /broken gzip file \(the data after its padding is not/u,
       );
     }
   });

@@ -120,7 +120,7 @@ describe('openEmbeddings', () => {
       await writeFile(`${output}/manifest.json`, broken);
       await expect(openEmbeddings(output)).rejects.toMatchObject({
         code: 'invalid-output',
-        message: expect.stringContaining('manifest.json is not as sentvec writes it') as string,
+        message: expect.stringContaining('manifest.json is not a valid file of sentvec') as string,
       });
     }
   });

@@ -95,8 +95,8 @@ describe('an index of several folders', () => {
     for (const [query, options, message] of [
       ['late', { topK: 0 }, /^topK must be a whole number of at least 1, not 0/u],
       ['late', { candidates: NaN }, /^candidates must be a whole number/u],
-      ['late', { filter: 'stars' }, /^filter is a function/u],
-      [7, {}, /^The query is of type number/u],
+      ['late', { filter: 'stars' }, /^filter must be a function/u],
+      [7, {}, /^The query must be a string, not a number/u],
     ] as const)
       await expect(index.search(query as string, options as object)).rejects.toThrow(message);
   });
@@ -106,7 +106,7 @@ describe('an index of several folders', () => {
       await expect(index.search('late', { by, filter: ({ starz }) => Number(starz) > 1 })).rejects.toMatchObject({
         code: 'invalid-argument',
         message: expect.stringMatching(
-          /^The filter asks for the column "starz", which was not kept\. Kept were: .*stars/u,
+          /^The filter accesses the column "starz", which was not kept\. Kept columns: .*stars/u,
         ) as string,
       });
     const filter = (columns: Readonly<Record<string, unknown>>): boolean =>

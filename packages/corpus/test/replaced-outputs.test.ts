@@ -139,7 +139,7 @@ it('a process that is killed leaves the old vectors, and the next one goes on an
     expect((await verifyEmbeddings(wanted.output)).damaged).toEqual([]);
     expect((await readdir(wanted.output)).includes('.unfinished')).toBe(true);
     const update = updateIndex(wanted.output, { remove: [1] });
-    await expect(update).rejects.toThrow(/is being embedded again, which would undo the update/);
+    await expect(update).rejects.toThrow(/is being embedded again, which would discard the update/);
   }
   await expect(embedCorpus(wanted, fakeEmbedder({ dimension: 64 }))).rejects.toMatchObject({ code: 'space-mismatch' });
   await embed({ ...wanted, update: true });
@@ -300,10 +300,10 @@ describe('an update', () => {
     const other = embedCorpus(request([input], { update: true }), fakeEmbedder({ model: 'other' }));
     await expect(other).rejects.toMatchObject({ code: 'space-mismatch' });
     await expect(update(request([input], { chunkRows: 20 }))).rejects.toThrow(/chunkRows was 10 and is 20/);
-    await expect(update(request([input], { overwrite: true }))).rejects.toThrow(/exclude each other/);
+    await expect(update(request([input], { overwrite: true }))).rejects.toThrow(/cannot be combined/);
     await updateIndex(space.path('out'), { remove: ['3'] });
     await space.write('in.jsonl', jsonl(old.toSpliced(5, 1)));
-    await expect(update(request([input]))).rejects.toThrow(/were removed or replaced since/);
+    await expect(update(request([input]))).rejects.toThrow(/were removed or replaced/);
   });
 });
 

@@ -83,7 +83,7 @@ it.each<[title: string, files: Record<string, string | undefined>, message: RegE
   [
     'several splits and no test',
     { 'qrels/test.tsv': undefined, 'qrels/a.tsv': `${qrels}q\t1\t1\n`, 'qrels/b.tsv': `${qrels}q\t1\t1\n` },
-    /none of which is called test: a, b/,
+    /but none is called test: a, b/,
   ],
   ['an id twice', { 'corpus.jsonl': `${corpus}{"_id": "1", "text": "other"}\n` }, /row 2 \(line 3\): The id "1" is/],
   [
@@ -93,9 +93,9 @@ it.each<[title: string, files: Record<string, string | undefined>, message: RegE
   ],
   ['a text that is not a string', { 'queries.jsonl': '{"_id": "q", "text": 1}\n' }, /row 0 \(line 1\)/],
   ['a grade that is not a number', { 'qrels/test.tsv': `${qrels}q\t1\tyes\n` }, /The score is "yes", not a number/],
-  ['ids that do not match', { 'qrels/test.tsv': `${qrels}x\t1\t1\n` }, /none of the queries/],
-  ['documents that do not match', { 'qrels/test.tsv': `${qrels}q\tx\t1\n` }, /none of the documents/],
-  ['nothing relevant', { 'qrels/test.tsv': `${qrels}q\t1\t0\n` }, /none of the queries/],
+  ['ids that do not match', { 'qrels/test.tsv': `${qrels}x\t1\t1\n` }, /none of the query ids/],
+  ['documents that do not match', { 'qrels/test.tsv': `${qrels}q\tx\t1\n` }, /none of the document ids/],
+  ['nothing relevant', { 'qrels/test.tsv': `${qrels}q\t1\t0\n` }, /none of the query ids/],
 ])('refuses %s by name', async (_, changed, message, splits) => {
   const files = Object.entries({ ...sound, ...changed }).filter(
     (file): file is [string, string] => file[1] !== undefined,

@@ -155,7 +155,7 @@ describe('the steps', () => {
     await expect(embedChunk(chunk!, run, fakeEmbedder({ model: 'other' }))).rejects.toMatchObject({
       code: 'space-mismatch',
       message: expect.stringMatching(
-        /^The model other of this process is not the one .* what differs: weights\./,
+        /^The model other of this process is not the model of the run .* Different: weights\./,
       ) as string,
     });
   });
@@ -227,7 +227,7 @@ describe('the steps', () => {
       await expect(step(run)).rejects.toMatchObject({
         code: 'invalid-output',
         message: expect.stringMatching(
-          new RegExp(`${file} is not as sentvec writes it: .*${problem}.*\`overwrite\``),
+          new RegExp(`${file} is not a valid file of sentvec: .*${problem}.*\`overwrite\``),
         ) as string,
         details: { file: path },
       });

@@ -262,7 +262,7 @@ describe.each(formats)('an input of %s that changes during a run', (format) => {
       };
       await expect(goOn()).rejects.toMatchObject({
         code: 'invalid-corpus',
-        message: expect.stringContaining('has changed while its run was going on') as string,
+        message: expect.stringContaining('has changed during the run') as string,
         details: { file: input },
       });
       expect(JSON.parse(await readFile(space.path('out/manifest.json'), 'utf8'))).toMatchObject({ complete: false });

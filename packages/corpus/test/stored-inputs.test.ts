@@ -99,7 +99,7 @@ it.each([
   ['s3://bucket/none/*.jsonl', /No file matches s3:\/\/bucket\/none\/\*\.jsonl/u],
   [
     's3://bucket/x/',
-    /s3:\/\/bucket\/x\/ is a folder\. Name its files, by a glob in quotes: "s3:\/\/bucket\/x\/\*\.jsonl"/u,
+    /s3:\/\/bucket\/x\/ is a folder\. Name its files by a glob in quotes: "s3:\/\/bucket\/x\/\*\.jsonl"/u,
   ],
   ['s3://none/x.jsonl', /There is no bucket none/u],
 ])('says what is wrong with %s', async (input, expected) => {
@@ -116,7 +116,7 @@ it('an object that changes during the run stops it, and resume embeds what diffe
   };
   await expect(embedCorpus(request, fakeEmbedder({ onEmbed }))).rejects.toMatchObject({
     code: 'invalid-corpus',
-    message: expect.stringContaining('s3://bucket/in.jsonl has changed while its run was going on') as string,
+    message: expect.stringContaining('s3://bucket/in.jsonl has changed during the run') as string,
   });
   await embedCorpus({ ...request, resume: true }, fakeEmbedder());
   server.put('other.jsonl', jsonLines.replace('row 2999', 'ROW 2999'));

@@ -126,7 +126,7 @@ it.each(['gs', 'az'])('%s:// gets the same shards, and gives them back', async (
   const { damaged } = await verifyEmbeddings(there.output);
   expect(damaged).toEqual([]);
   expectNothingElse(other);
-  await expect(embedCorpus(there, fakeEmbedder())).rejects.toThrow(/holds finished embeddings/u);
+  await expect(embedCorpus(there, fakeEmbedder())).rejects.toThrow(/contains finished embeddings/u);
 });
 
 it('is continued after it was stopped, computes nothing twice, and can be read', async () => {
@@ -148,7 +148,7 @@ it('is continued after it was stopped, computes nothing twice, and can be read',
   for await (const batch of (await openEmbeddings(output)).batches()) ids.push(...batch.ids);
   expect(ids).toEqual(Array.from({ length: 900 }, (_, row) => row));
   expect((await verifyEmbeddings(output)).damaged).toEqual([]);
-  await expect(embedCorpus(request, fakeEmbedder())).rejects.toThrow(/holds finished embeddings/u);
+  await expect(embedCorpus(request, fakeEmbedder())).rejects.toThrow(/contains finished embeddings/u);
   rows = 0;
   await embedCorpus(
     { ...request, resume: true, verify: true },
@@ -212,7 +212,7 @@ it('a worker that wakes up after its run was replaced changes nothing', async ()
 it('other files are in the way, and a finished folder of another space', async () => {
   server.put('out/notes.txt', 'mine');
   await expect(embedCorpus(request, fakeEmbedder())).rejects.toThrow(
-    /s3:\/\/bucket\/out holds other files \(notes\.txt\)/u,
+    /s3:\/\/bucket\/out contains other files \(notes\.txt\)/u,
   );
   expect([...server.objects().keys()]).toEqual(['in.jsonl', 'out/notes.txt']);
   server.objects().delete('out/notes.txt');

@@ -237,7 +237,7 @@ test('a loss that runs away with gradients that explode ends the run, unless the
   const error = await errorOf(() => run);
   expect(error.code).toBe('training-failed');
   expect(error.message).toMatch(
-    /^The loss diverges and the gradients explode at step 3\d, .*\. Train from the beginning with a learning rate lower than 0.00002, or go on with watchDivergence off\.$/,
+    /^The loss diverges and the gradients explode at step 3\d, .*\. Start a new run with a learning rate lower than 0.00002, or continue with watchDivergence: false\.$/,
   );
   expect(messages).toEqual([]);
   const unwatched = await trainDiverging({ loss: 4, gradientNorm: 100 }, { watchDivergence: false });

@@ -1,4 +1,6 @@
-/** Finds the files that a request names: paths, addresses of files in stores, globs of both, standard input. */
+/**
+ * Resolves the inputs of a request to files: paths, URIs of files in object stores, globs of both, and standard input.
+ */
 import type { Stats } from 'node:fs';
 import { realpath, stat } from 'node:fs/promises';
 import { isAbsolute, resolve } from 'node:path';
@@ -7,22 +9,23 @@ import { guardIo, ioError, isSystemError } from '@sentvec/platform/node';
 import { isStorageUri, locateFile, pinAddresses } from '@sentvec/storage';
 import { fileStateOf, missingFileError, storedState, type FileState } from './input-file.ts';
 
-/** An input as it was found on the disk, before anything was read from it. JSON. */
+/** An input that was found but not read yet. JSON. */
 export interface FoundInput extends FileState {
-  /** As the user named it, or as a glob found it. `-` is standard input. */
+  /** The name that the user gave, or that a glob found. `-` is standard input. */
   readonly name: string;
-  /** Absolute, or the address of a file in a store; empty for standard input. */
+  /** Absolute path, or the URI of a file in a store; empty for standard input. */
   readonly path: string;
-  /** `stream`: standard input, a pipe or a device, which can be read only once. */
+  /** `stream`: standard input, a pipe or a device. It can be read only once. */
   readonly kind: 'file' | 'stream';
 }
 
 /**
- * The inputs of a request, in its order; the files of a glob are sorted by name. A file that is named twice is read
- * once, by its first name: also when two patterns find it, and through symbolic links. A hard link cannot be told from
- * a copy, so it is a file of its own. A branch of the hub is pinned to its commit now: the paths that are found name it.
+ * Finds the inputs of a request, in its order; the files of a glob are sorted by name. A file that is named twice, by
+ * two patterns or through symbolic links, is read once, under its first name. A hard link counts as another file,
+ * because it looks like a copy. For the hub, a branch is resolved to its current commit, which is part of the returned
+ * paths.
  *
- * @throws SentvecError `invalid-corpus` when there is no such file, `io-failed`
+ * @throws SentvecError `invalid-corpus` when a file does not exist; `io-failed`
  */
 export async function findInputs(inputs: readonly string[]): Promise<FoundInput[]> {
   const found = new Map<string, FoundInput>();
@@ -37,7 +40,7 @@ export async function findInputs(inputs: readonly string[]): Promise<FoundInput[
 }
 
 /**
- * The path of a file without symbolic links; any other path as it is. @throws SentvecError `io-failed`
+ * Resolves the symbolic links in the path of a file. Paths in stores do not change. @throws SentvecError `io-failed`
  */
 export async function realPath({ path, kind }: Pick<FoundInput, 'path' | 'kind'>): Promise<string> {
   return kind === 'stream' || isStorageUri(path) ? path : guardIo('Reading', path, () => realpath(path));
@@ -55,9 +58,7 @@ async function findInput(input: string, pinned: string): Promise<FoundInput[]> {
   return Promise.all(names.map(async (name) => describe(name, await stat(name))));
 }
 
-/**
- * One file, which must exist. @throws SentvecError `invalid-corpus` when it is not there or is a folder, `io-failed`
- */
+/** Finds one file. @throws SentvecError `invalid-corpus` when it does not exist or is a folder; `io-failed` */
 export async function findFile(file: string): Promise<FoundInput> {
   if (isStorageUri(file)) {
     const [path = file] = await pinAddresses([file]);
@@ -71,7 +72,9 @@ export async function findFile(file: string): Promise<FoundInput> {
   throw missingFileError(file);
 }
 
-/** A file of a store, or all whose keys match a glob. A key that is spelled exactly like the glob is that file. */
+/**
+ * Finds a file of a store, or all files whose keys match a glob. A key that equals the glob literally takes precedence.
+ */
 async function findStored(input: string, pinned: string): Promise<FoundInput[]> {
   const { storage, key } = locateFile(pinned);
   const named = locateFile(input).storage.uri;
@@ -83,7 +86,7 @@ async function findStored(input: string, pinned: string): Promise<FoundInput[]> 
   if (!isGlob) throw missingFileError(input);
   const matches = picomatch(key);
   const found: FoundInput[] = [];
-  // The text before the first wildcard, which may be in the middle of a name.
+  // The prefix before the first wildcard, for listing. It may end within a name.
   const prefix = key.slice(0, key.slice(base.length).search(/[*?[\]{}()!@+\\]/u) + base.length);
   for await (const file of storage.list(prefix)) {
     const [name, path] = [`${named}/${file.key}`, `${storage.uri}/${file.key}`];
@@ -102,7 +105,7 @@ function noMatchError(input: string): SentvecError {
 
 function folderError(name: string): SentvecError {
   const glob = `${name.replace(/\/+$/u, '')}/*.jsonl`;
-  return new SentvecError('invalid-corpus', `${name} is a folder. Name its files, by a glob in quotes: "${glob}".`, {
+  return new SentvecError('invalid-corpus', `${name} is a folder. Name its files by a glob in quotes: "${glob}".`, {
     file: name,
   });
 }

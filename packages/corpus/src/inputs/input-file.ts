@@ -1,4 +1,4 @@
-/** A file of the corpus that is open for reading, and the checks that it is still the same file, unchanged. */
+/** Reads files of a corpus, and checks that they do not change during a run. */
 import { constants, type Stats } from 'node:fs';
 import { open, type FileHandle } from 'node:fs/promises';
 import { SentvecError } from '@sentvec/core';
@@ -7,21 +7,24 @@ import { isStorageUri, locateFile, type FileVersion, type StoredFile } from '@se
 import * as v from 'valibot';
 import { jsonSchemas } from '../json-file.ts';
 
-/** What the file system says of a file, by which a change is noticed. JSON. */
+/** Metadata of a file, by which changes are detected. JSON. */
 export interface FileState {
-  /** Size. 0 for streams. */
+  /** Size in bytes. 0 for streams. */
   readonly bytes: number;
-  /** Time of the last change of its content, in milliseconds. 0 for streams. */
+  /** mtime, the time of the last change of the content, in milliseconds since 1970. 0 for streams. */
   readonly modified: number;
-  /** Time of the last change of its content, name or rights, in milliseconds. It cannot be set back. 0 for streams. */
+  /**
+   * ctime, the time of the last change of content, name or rights, in milliseconds. Programs cannot set it. 0 for
+   * streams.
+   */
   readonly changed: number;
-  /** Its inode number in the file system. 0 for streams. */
+  /** Inode number. 0 for streams. */
   readonly inode: number;
-  /** For a file in a store: its version, usually an ETag. Times and number are 0 then. */
+  /** For a file in a store: its version, usually an ETag. Times and inode are 0 then. */
   readonly version?: string | undefined;
 }
 
-/** The entries of {@link FileState} in a schema. */
+/** The valibot entries of {@link FileState}. */
 export const fileStateEntries: {
   readonly [Name in keyof FileState]-?: v.GenericSchema<FileState[Name]>;
 } = {
@@ -32,24 +35,24 @@ export const fileStateEntries: {
   version: v.optional(v.pipe(v.string(), v.maxLength(1024))),
 };
 
-/** What a store says of a file. */
+/** The state of a file in a store. */
 export function storedState({ bytes, version }: FileVersion): FileState {
   return { bytes, modified: 0, changed: 0, inode: 0, version };
 }
 
-/** The fields of {@link FileState} alone, from an object that has others too. */
+/** Picks the fields of {@link FileState} from an object with more fields. */
 export function stateOf({ bytes, modified, changed, inode, version }: FileState): FileState {
   return { bytes, modified, changed, inode, ...(version !== undefined && { version }) };
 }
 
-/** What a file system says of a file. */
+/** The state of a file in a file system. */
 export function fileStateOf({ size, mtimeMs, ctimeMs, ino }: Stats): FileState {
   return { bytes: size, modified: mtimeMs, changed: ctimeMs, inode: ino };
 }
 
 /**
- * Whether a file is what it was. `unknown`: size and time say so, but it has another number or was touched since; on
- * some network file systems that means nothing, so only the content can tell.
+ * Compares two states of a file. `unknown`: size and mtime are the same, but inode or ctime differ. On some network
+ * file systems these differ for the same file, so the content must be compared.
  */
 export function compareFileStates(before: FileState, now: FileState): 'same' | 'changed' | 'unknown' {
   if (before.version !== now.version) return 'changed';
@@ -57,29 +60,29 @@ export function compareFileStates(before: FileState, now: FileState): 'same' | '
   return before.inode === now.inode && before.changed === now.changed ? 'same' : 'unknown';
 }
 
-/** Some file systems count whole seconds: the same file may have another fraction of a second on another machine. */
+/** Compares whole seconds if one of the times has no fraction, because some file systems store only whole seconds. */
 function isSameTime(one: number, other: number): boolean {
   if (Math.floor(one) === Math.floor(other)) return true;
   return (one % 1000 === 0 || other % 1000 === 0) && Math.floor(one / 1000) === Math.floor(other / 1000);
 }
 
-/** The error of a file that is no longer what it was when the run was prepared or planned. */
+/** The error for a file that has changed since the run was prepared or planned. */
 export function changedInputError(file: string): SentvecError {
-  const remedy = 'Once it stays as it is, `resume` embeds the rows that differ.';
-  return new SentvecError('invalid-corpus', `${file} has changed while its run was going on. ${remedy}`, { file });
+  const remedy = 'When it no longer changes, `resume` embeds the rows that differ.';
+  return new SentvecError('invalid-corpus', `${file} has changed during the run. ${remedy}`, { file });
 }
 
-/** Opening does not wait for the other end of a pipe. Windows has no such flag. */
+/** O_NONBLOCK, so that opening a pipe does not wait for its writer. Windows has no such flag. */
 const openFlags = constants.O_RDONLY | (process.platform === 'win32' ? 0 : constants.O_NONBLOCK);
 
-/** Bytes of a local file that are read at once. */
+/** Bytes per read of a local file. */
 const blockBytes = 1 << 20;
 
 /** A file that is open for reading. Opened by {@link openInput}. */
 export interface InputFile {
-  /** Where it is: a path, or an address. */
+  /** Path or URI. */
   readonly path: string;
-  /** What it was when it was opened, or before. */
+  /** The expected state: that of the options, or the state at opening. */
   readonly state: FileState;
 
   /** @throws SentvecError `invalid-corpus` when the file has changed since it was opened, `io-failed` */
@@ -103,22 +106,22 @@ export interface InputFile {
 
 /** Options of {@link openInput}. */
 export interface OpenInputOptions {
-  /** What the file was before; it must be that still. @default whatever it is */
+  /** The state that the file must have. @default any state */
   readonly state?: FileState | undefined;
   readonly signal?: AbortSignal | undefined;
 }
 
 /**
- * Opens a file of this machine, or of a store. Does not block when a pipe or a device has taken the place of the file.
+ * Opens a local file or a file in a store. Does not block if the path is a pipe or a device.
  *
- * @param name as the user named it, for messages
- * @throws SentvecError `invalid-corpus` when it has changed or is not a file, `io-failed`
+ * @param name the name that the user gave, for error messages
+ * @throws SentvecError `invalid-corpus` when the file has changed or is not a regular file; `io-failed`
  */
 export async function openInput(name: string, path: string, options: OpenInputOptions = {}): Promise<InputFile> {
   return isStorageUri(path) ? StoredInput.open(name, path, options) : LocalInput.open(name, path, options.state);
 }
 
-/** A regular file of this machine. */
+/** A local regular file. */
 class LocalInput implements InputFile {
   readonly #name: string;
   readonly path: string;
@@ -174,17 +177,17 @@ class LocalInput implements InputFile {
   }
 }
 
-/** The most bytes of what was streamed last that a file of a store keeps: more than any chunk of several rows. */
+/** A stored file keeps at most this many of the last streamed bytes: more than any chunk of several rows has. */
 const recentBytes = 16 << 20;
 
-/** A file of a store. Each read asks for the version that was there when it was opened. */
+/** A file in a store. All reads request the version that the file had when it was opened. */
 class StoredInput implements InputFile {
   readonly #name: string;
   readonly path: string;
   readonly state: FileState;
   readonly #file: StoredFile;
   readonly #signal: AbortSignal | undefined;
-  /** What was streamed last: after a file was split, its pieces are read. */
+  /** The last streamed blocks. A chunk is read right after it was split off, so its bytes are usually among them. */
   #recent: { readonly start: number; readonly bytes: Buffer }[] = [];
 
   private constructor(name: string, path: string, file: StoredFile, state: FileState, signal: AbortSignal | undefined) {
@@ -203,7 +206,7 @@ class StoredInput implements InputFile {
     return new StoredInput(name, path, file, storedState(version), signal);
   }
 
-  /** All reads so far were of one version. */
+  /** Nothing to do: all reads request one version. */
   async check(): Promise<void> {}
 
   async read(start: number, end: number): Promise<Buffer> {
@@ -257,12 +260,12 @@ async function joinBlocks(blocks: AsyncIterable<Buffer>, size: number): Promise<
   return bytes;
 }
 
-/** The error of a file that is not there. */
+/** The error for a file that does not exist. */
 export function missingFileError(file: string): SentvecError {
   return new SentvecError('invalid-corpus', `There is no file ${file}. Check the path.`, { file, missing: true });
 }
 
 function notFileError(name: string): SentvecError {
-  const message = `${name} is no longer a regular file. Name a file that stays as it is, or pipe it in as -.`;
+  const message = `${name} is no longer a regular file. Name a regular file, or pipe the data in as -.`;
   return new SentvecError('invalid-corpus', message, { file: name });
 }

@@ -1,4 +1,4 @@
-/** Tells the format of a file by its name and its first bytes, and refuses what cannot be read. */
+/** Detects the format of a file from its name and its first bytes, and rejects formats that cannot be read. */
 import { extname } from 'node:path';
 import { SentvecError } from '@sentvec/core';
 import type { InputFormat } from '../request.ts';
@@ -16,7 +16,7 @@ const extensions: Readonly<Record<string, InputFormat>> = {
   '.pq': 'parquet',
 };
 
-/** First bytes of files that sentvec does not read, and what to do about them. */
+/** Magic numbers of formats that sentvec does not read, with the remedy. */
 const unreadable: readonly { readonly magic: readonly number[]; readonly what: string }[] = [
   { magic: [0x28, 0xb5, 0x2f, 0xfd], what: 'is compressed with zstd. Decompress it first' },
   { magic: [0x42, 0x5a, 0x68], what: 'is compressed with bzip2. Decompress it first' },
@@ -26,7 +26,10 @@ const unreadable: readonly { readonly magic: readonly number[]; readonly what: s
   { magic: [0xfe, 0xff], what: 'is UTF-16. Convert it to UTF-8 first' },
 ];
 
-/** The format of a file by its name, `.gz` aside, else by its first bytes: Parquet, JSON lines, or plain text. */
+/**
+ * Detects the format from the file name (without `.gz`), or else from the first bytes: Parquet, JSON lines or plain
+ * text.
+ */
 export function recogniseFormat(name: string, head: Buffer): InputFormat {
   const known = extensions[extname(name.replace(/\.gz$/i, '')).toLowerCase()];
   if (known) return known;
@@ -42,7 +45,7 @@ export function recogniseFormat(name: string, head: Buffer): InputFormat {
   return text.startsWith('{') ? 'jsonl' : 'text';
 }
 
-/** Whether the bytes are those of the beginning of a Parquet file. */
+/** Whether a file that begins with these bytes is Parquet. */
 export function isParquet(head: Buffer): boolean {
   return head.subarray(0, 4).toString('latin1') === 'PAR1';
 }
@@ -53,10 +56,10 @@ export function refuseUnreadable(name: string, head: Buffer): void {
   if (found) throw new SentvecError('invalid-corpus', `${name} ${found.what}.`, { file: name });
 }
 
-/** Whether the bytes are those of the beginning of a gzip file. */
+/** Whether a file that begins with these bytes is gzip. */
 export function isGzip(head: Buffer): boolean {
   return head[0] === 0x1f && head[1] === 0x8b;
 }
 
-/** The first bytes of some files in UTF-8. They belong to no row. */
+/** The byte order mark of UTF-8. It is not part of a row. */
 export const byteOrderMark: Buffer = Buffer.from([0xef, 0xbb, 0xbf]);

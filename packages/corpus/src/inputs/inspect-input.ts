@@ -1,4 +1,4 @@
-/** Finds out how an input is to be read: its format, where its rows begin, its columns. */
+/** Inspects the beginning of an input: its format, the offset of its first row, and its columns. */
 import { SentvecError } from '@sentvec/core';
 import type { CorpusOptions, InputFormat } from '../request.ts';
 import { parseHeader } from '../rows/decode.ts';
@@ -14,31 +14,31 @@ import {
 import { byteOrderMark, isParquet, recogniseFormat, refuseUnreadable } from './input-format.ts';
 import { openInput, stateOf, type FileState, type InputFile } from './input-file.ts';
 
-/** An input that can be read from any position. Plain data: it is stored as JSON. */
+/** An input that can be read from any position. It is stored as JSON. */
 export interface InspectedInput extends FileState {
-  /** As the user named it. */
+  /** The name that the user gave. */
   readonly name: string;
-  /** The file to read: the input itself, or its unpacked copy. */
+  /** The file to read: the input itself or its unpacked copy. */
   readonly path: string;
   readonly format: InputFormat;
-  /** Where the rows begin: after a byte order mark, after the header of CSV. 0 for Parquet. */
+  /** Byte offset of the first row, after a byte order mark and the header of CSV. 0 for Parquet. */
   readonly start: number;
-  /** The line at `start`, from 1. 0 for Parquet. */
+  /** Line number at `start`, from 1. 0 for Parquet. */
   readonly firstLine: number;
-  /** What ends a line. Means nothing for Parquet. */
+  /** The line terminator. Not used for Parquet. */
   readonly lineEnd: LineEnd;
-  /** Columns in order, where the format has them in one place: CSV and Parquet. */
+  /** Column names in order, for CSV and Parquet. */
   readonly columns?: readonly string[] | undefined;
 }
 
-/** First bytes by which a format is recognized. */
+/** How many first bytes the format is detected from. */
 export const headBytes: number = 65_536;
 
 /**
- * Looks at the beginning of an input.
+ * Inspects the beginning of an input.
  *
- * @param state the size, times and inode of the file when it was found; they must not have changed
- * @throws SentvecError `invalid-corpus` for a file that is not what it is said to be or has changed, `io-failed`
+ * @param state the state of the file when it was found, which it must still have
+ * @throws SentvecError `invalid-corpus` for a file that has changed or is not of the named format; `io-failed`
  */
 export async function inspectInput(
   name: string,
@@ -56,10 +56,10 @@ export async function inspectInput(
   }
 }
 
-/** Where the rows of a file begin and what columns they have. */
+/** The layout of a file: its format, the position of its first row, and its columns. */
 export type InputLayout = Pick<InspectedInput, 'format' | 'start' | 'firstLine' | 'lineEnd' | 'columns'>;
 
-/** Like {@link inspectInput}, of a file that is open. */
+/** Like {@link inspectInput}, for an open file. */
 export async function inspectFile(
   file: InputFile,
   name: string,
@@ -120,11 +120,11 @@ function longHeaderError(file: string): SentvecError {
 }
 
 function notParquetError(file: string): SentvecError {
-  const message = `${file} is not a Parquet file. Name its format with \`inputFormat\`.`;
+  const message = `${file} is not a Parquet file. Set its format with \`inputFormat\`.`;
   return new SentvecError('invalid-corpus', message, { file });
 }
 
-/** The error for a CSV file without a single line. */
+/** The error for an empty CSV file. */
 export function missingHeaderError(file: string): SentvecError {
   const message = `${file} has no header. Its first line must name the columns.`;
   return new SentvecError('invalid-corpus', message, { file, line: 1 });

@@ -1,4 +1,4 @@
-/** Makes inputs readable from any position: compressed files and streams are copied first. */
+/** Copies compressed files and streams, so that all inputs can be read from any position. */
 import { createReadStream } from 'node:fs';
 import { addAbortSignal, pipeline, Readable } from 'node:stream';
 import { createGunzip } from 'node:zlib';
@@ -10,23 +10,23 @@ import { openInput, type FileState } from './input-file.ts';
 import { isGzip } from './input-format.ts';
 import { locationIn } from '../location.ts';
 
-/** Where {@link unpackInput} reads standard input, and where it puts copies. */
+/** Options of {@link unpackInput}. */
 export interface UnpackOptions {
   /** Folder for the copies. */
   readonly folder: string;
-  /** Folder of the same file system for unfinished copies. */
+  /** Folder for unfinished copies, on the same file system as `folder`. */
   readonly temporary: string;
   readonly standardInput: Readable;
   readonly signal?: AbortSignal | undefined;
-  /** Called with the bytes unpacked so far. */
+  /** Called with the number of bytes unpacked so far. */
   readonly onProgress?: ((bytes: number) => void) | undefined;
 }
 
 /**
- * The path at which an input can be read from any position: its own, or that of a copy when it is compressed with gzip
- * or can be read only once. Constant memory.
+ * Makes an input readable from any position. Returns its own path, or that of a copy if the input is gzip or a stream.
+ * Needs constant memory.
  *
- * @throws SentvecError `invalid-corpus` for a broken gzip, `io-failed`, `aborted`
+ * @throws SentvecError `invalid-corpus` for a broken gzip file; `io-failed`; `aborted`
  */
 export async function unpackInput(
   input: FoundInput,
@@ -52,8 +52,8 @@ async function isGzipFile(input: FoundInput): Promise<boolean> {
   try {
     const head = await file.read(0, Math.min(2, input.bytes));
     if (isGzip(head)) return true;
-    // A file may still be called .gz after it was decompressed. It is damaged if it has half of the magic number, or is
-    // too short.
+    // A file named .gz without the magic number was probably decompressed before. But if it has one of the two magic
+    // bytes, or is shorter than any gzip file, it is damaged.
     const isDamaged = head[0] === 0x1f || head[1] === 0x8b || input.bytes < leastGzipBytes;
     if (isDamaged && /\.gz$/i.test(input.name)) throw damagedGzipError(input.name);
     return false;
@@ -62,7 +62,7 @@ async function isGzipFile(input: FoundInput): Promise<boolean> {
   }
 }
 
-/** Ten bytes of header, two of an empty block, eight of trailer. */
+/** Size of the shortest gzip file: ten bytes of header, two of an empty block, eight of trailer. */
 const leastGzipBytes = 20;
 
 function damagedGzipError(file: string): SentvecError {
@@ -90,7 +90,7 @@ async function copyUnpacked(input: FoundInput, path: string, options: UnpackOpti
   }
 }
 
-/** The copy of an input in the store of the output, written in parts. */
+/** Copies an input into the store of the output, by a multipart upload. */
 async function copyToStore(input: FoundInput, path: string, options: UnpackOptions): Promise<void> {
   const { signal, onProgress } = options;
   const stream = input.name === '-' ? options.standardInput : streamFile(input, signal);
@@ -104,7 +104,7 @@ async function copyToStore(input: FoundInput, path: string, options: UnpackOptio
     }
   }
   try {
-    // A later commit finds the run by this file, if the run dies while the parts of the copy are being uploaded.
+    // If this process dies during the upload, a later commit finds and removes the run by this file.
     await storage.write(`${key}.begun`, new Uint8Array(0), { signal });
     await storage.write(key, blocks(), { signal });
   } catch (error) {
@@ -115,29 +115,29 @@ async function copyToStore(input: FoundInput, path: string, options: UnpackOptio
   }
 }
 
-/** The bytes of a file of this machine or of a store, from its beginning to its end. */
+/** Streams a local file or a file in a store. */
 export function streamFile({ path, version }: Pick<FoundInput, 'path' | 'version'>, signal?: AbortSignal): Readable {
   if (!isStorageUri(path)) return createReadStream(path);
   const { storage, key } = locateFile(path);
   return Readable.from(storage.stream(key, { version, signal }), { objectMode: false });
 }
 
-/** The bytes of a stream, decompressed when they are gzip. */
+/** The blocks of a stream, decompressed if it is gzip. */
 export async function unpackedBlocks(stream: Readable, signal?: AbortSignal): Promise<AsyncIterable<Buffer>> {
-  // The first byte may never come. Reading begins at once, so that an error of the stream is not lost.
+  // Lets the signal abort a stream whose first byte never comes.
   if (signal) addAbortSignal(signal, stream);
   const { first, all } = await peek(stream, 2);
   return isGzip(first) ? gunzip(all) : all;
 }
 
 /**
- * The content of a gzip file. Zeros may follow each of its members, as tapes and some writers pad with them: Node stops
- * at the first zero and ignores what comes after it, which may be more members.
+ * Decompresses a gzip file with several members and zero padding between them, which tapes and some writers add. Node's
+ * gunzip stops at the first zero and would ignore the members after it.
  */
 async function* gunzip(compressed: AsyncIterable<Buffer>): AsyncGenerator<Buffer, void> {
   const blocks = compressed[Symbol.asyncIterator]();
   const member = createGunzip();
-  /** What the decompressor has been given and has not taken yet, and where in the file that ends. */
+  /** Blocks that were written to the decompressor but not consumed yet, and the file offset of their end. */
   let pending: { readonly block: Buffer; readonly end: number }[] = [];
   async function* feed(): AsyncGenerator<Buffer, void> {
     for (let next = await blocks.next(); next.done !== true; next = await blocks.next()) {
@@ -159,7 +159,7 @@ async function* gunzip(compressed: AsyncIterable<Buffer>): AsyncGenerator<Buffer
     const { first, all } = await peek(withoutPadding(rest()), 2);
     if (first.length === 0) return;
     if (!isGzip(first))
-      throw Object.assign(new Error('what follows its padding is not gzip'), { code: 'Z_DATA_ERROR' });
+      throw Object.assign(new Error('the data after its padding is not gzip'), { code: 'Z_DATA_ERROR' });
     yield* gunzip(all);
   } finally {
     member.destroy();
@@ -167,7 +167,7 @@ async function* gunzip(compressed: AsyncIterable<Buffer>): AsyncGenerator<Buffer
   }
 }
 
-/** Leaves out the zeros at the beginning. */
+/** Removes leading zeros. */
 async function* withoutPadding(blocks: AsyncIterable<Buffer>): AsyncGenerator<Buffer, void> {
   let isPadding = true;
   for await (const block of blocks) {
@@ -178,7 +178,7 @@ async function* withoutPadding(blocks: AsyncIterable<Buffer>): AsyncGenerator<Bu
   }
 }
 
-/** Reads at least this many bytes of a stream, unless it is shorter. @returns them, and all bytes of the stream */
+/** Reads the first `bytes` bytes of a stream, or all if it is shorter. @returns them, and the whole stream */
 export async function peek(
   stream: AsyncIterable<Buffer | string>,
   least: number,
@@ -205,7 +205,7 @@ function asBuffer(block: Buffer | string): Buffer {
   return typeof block === 'string' ? Buffer.from(block) : block;
 }
 
-/** The error of reading {@link unpackedBlocks}, with the name of the file. */
+/** Converts an error of {@link unpackedBlocks} to an error with the name of the file. */
 export function unpackError(error: unknown, file: string): unknown {
   if (error instanceof Error && 'code' in error && String(error.code).startsWith('Z_')) {
     const message = `${file} is a broken gzip file (${error.message}). Fetch or compress it again.`;

@@ -1,4 +1,4 @@
-/** Compares the page headers of a column with what the footer says about it. */
+/** Checks the page headers of a column against the footer of a Parquet file. */
 import { parquetHeader } from 'hyparquet/src/column.js';
 import { readOffsetIndex } from 'hyparquet/src/indexes.js';
 import type { FileMetaData } from 'hyparquet';
@@ -10,18 +10,18 @@ export type ReadRange = (start: number, end: number) => Promise<Buffer>;
 
 type ColumnChunk = FileMetaData['row_groups'][number]['columns'][number];
 
-/** Bytes that are read for a header. Statistics within it can be long. */
+/** Bytes that are first read for a page header. Its statistics can make it longer. */
 const headerBytes = 1024;
 const longestHeader = 1 << 20;
 
-/** More values or bytes than any writer puts into a page. */
+/** Upper limit for the values or bytes of a page. No writer makes larger pages. */
 const mostValues = 1 << 26;
 const mostBytes = 1 << 30;
 
 /**
- * Compares the pages of a column in a row group with what its footer and, for a flat column, its page index say.
+ * Checks the pages of a column in a row group against the footer and, for a flat column, against the page index.
  *
- * @throws Error when they differ, or a page is damaged
+ * @throws Error when they contradict each other, or a page is damaged
  */
 export async function checkPages(read: ReadRange, chunk: ColumnChunk, groupRows: number, flat: boolean): Promise<void> {
   const column = chunk.meta_data!;
@@ -34,7 +34,7 @@ export async function checkPages(read: ReadRange, chunk: ColumnChunk, groupRows:
     const data = header.data_page_header ?? header.data_page_header_v2;
     const size = header.compressed_page_size;
     if (size < 0 || position + length + size > end || header.uncompressed_page_size > mostBytes)
-      throw new Error(`a page of its column "${name}" has a size that cannot be`);
+      throw new Error(`a page of its column "${name}" has an impossible size`);
     if (data) {
       if (!(data.num_values >= 0 && data.num_values <= mostValues))
         throw new Error(`a page of its column "${name}" has ${data.num_values} values`);
@@ -59,7 +59,7 @@ async function readHeader(
     try {
       checkThrift(view);
     } catch (error) {
-      // The header may be longer than what was read of it.
+      // The header may be longer than the bytes read so far: read more.
       if (error instanceof RangeError && bytes < longestHeader && position + bytes < end) continue;
       throw error;
     }
@@ -68,7 +68,7 @@ async function readHeader(
   }
 }
 
-/** The index says which pages are skipped: a wrong one would give the values of other rows. */
+/** The page index decides which pages are skipped, so a wrong index would give values of other rows. */
 async function checkPageIndex(
   read: ReadRange,
   { meta_data: column, offset_index_offset: offset, offset_index_length: length }: ColumnChunk,

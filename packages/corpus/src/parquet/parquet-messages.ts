@@ -1,40 +1,40 @@
-/** The messages between a program and its thread that reads Parquet files. */
+/** Messages to and from the worker thread that reads Parquet files. */
 import type { ThreadProtocol } from '@sentvec/platform/node';
 
 /** A Parquet file. */
 export interface ParquetFile {
-  /** As the user named it, for messages. */
+  /** The name that the user gave, for error messages. */
   readonly name: string;
   readonly path: string;
 }
 
-/** What the footer of a Parquet file says. */
+/** Contents of the footer of a Parquet file. */
 export interface ParquetSummary {
   readonly rows: number;
   /** Names of the columns, in order. */
   readonly columns: readonly string[];
-  /** Bytes of each column, not compressed. */
+  /** Uncompressed size of each column in bytes. */
   readonly columnBytes: readonly number[];
-  /** Rows of each row group. */
+  /** Number of rows of each row group. */
   readonly groups: readonly number[];
   /** A hash of the footer. */
   readonly hash: string;
 }
 
-/** Which rows to read. */
+/** A range of rows to read. */
 export interface ParquetRange extends ParquetFile {
   readonly start: number;
   readonly end: number;
   readonly columns: readonly string[];
-  /** Those of the columns that must hold texts, even where the file does not mark their bytes as text. */
+  /** The columns that must be texts: their bytes are decoded even if the file does not mark them as text. */
   readonly texts: readonly string[];
 }
 
 /** Rows of a Parquet file. */
 export interface ParquetRows {
-  /** JSON values by the name of the column. */
+  /** One record per row: JSON values by column name. */
   readonly records: readonly Readonly<Record<string, unknown>>[];
-  /** Where a text is not valid UTF-8: index in `records`, name of the column. */
+  /** Texts that are not valid UTF-8: index in `records` and column name. */
   readonly invalidTexts: readonly (readonly [row: number, column: string])[];
   /** A hash of all values. */
   readonly content: string;

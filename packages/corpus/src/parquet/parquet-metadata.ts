@@ -1,25 +1,25 @@
 /**
- * Checks the footer of a Parquet file before the library reads it: a damaged footer may keep the library in an endless
- * loop, or contradict the pages of the file.
+ * Checks the footer of a Parquet file before the library reads it, because the library can loop forever on a damaged
+ * footer, or lose rows if the footer contradicts the pages.
  */
 import { parquetMetadata, parquetSchema, type FileMetaData, type SchemaElement, type SchemaTree } from 'hyparquet';
 import { checkThrift } from './thrift-check.ts';
 
-/** Groups of columns within groups. */
+/** Maximum nesting depth of columns. */
 const deepestSchema = 64;
 
-/** Length and magic number at the end of a file. */
+/** Size of the end of a file: four bytes of footer length and four bytes of magic number. */
 export const footerTailBytes = 8;
 
 /**
- * The length of the footer that ends with these bytes.
+ * Reads the length of the footer in bytes.
  *
  * @param tail the last eight bytes of the file
  * @throws Error for a file that is not Parquet, or is cut off
  */
 export function footerLength(tail: Buffer, fileBytes: number): number {
   if (tail.length < footerTailBytes || tail.toString('latin1', 4) !== 'PAR1')
-    throw new Error('it does not end like one, so it may be cut off');
+    throw new Error('it does not end with the magic number, so it may be cut off');
   const length = tail.readUInt32LE(0);
   if (length > fileBytes - footerTailBytes) throw new Error('its footer is longer than the file');
   return length;
@@ -33,7 +33,7 @@ export function footerLength(tail: Buffer, fileBytes: number): number {
  */
 export function parseFooter(footer: Uint8Array, fileBytes: number): FileMetaData {
   checkThrift(new DataView(footer.buffer, footer.byteOffset, footer.byteLength - footerTailBytes));
-  // The bytes of geographic columns are kept as they are.
+  // Do not parse geographic columns.
   const metadata = parquetMetadata(footer, { geoparquet: false });
   checkSchema(metadata.schema);
   const leaves = leavesOf(parquetSchema(metadata));
@@ -51,21 +51,21 @@ export function parseFooter(footer: Uint8Array, fileBytes: number): FileMetaData
   return metadata;
 }
 
-/** The columns that hold values, in the order of a row group. */
+/** The columns with values (leaves of the schema), in the order of a row group. */
 export function leavesOf(tree: SchemaTree): SchemaTree[] {
   return tree.children.length === 0 ? [tree] : tree.children.flatMap(leavesOf);
 }
 
-/** Whether a column is a value a row: neither a list nor within anything. */
+/** Whether a column is flat: one value per row, neither repeated nor nested. */
 export function isFlat({ path, element, children }: SchemaTree): boolean {
   return path.length === 1 && children.length === 0 && element.repetition_type !== 'REPEATED';
 }
 
-/** The schema is a list in which each element says how many of the next ones are its children. */
+/** Checks the schema: a flat list, in which each element has the number of its children that follow. */
 function checkSchema(schema: readonly SchemaElement[]): void {
   const open: number[] = [];
   for (const [index, { name, num_children: children = 0, type }] of schema.entries()) {
-    if (index > 0 && open.length === 0) throw new Error('its schema has elements that belong to nothing');
+    if (index > 0 && open.length === 0) throw new Error('its schema has elements without a parent');
     if (index > 0) open[open.length - 1]! -= 1;
     if (!Number.isInteger(children) || children < 0 || children > schema.length)
       throw new Error(`its schema gives "${name}" ${String(children)} children`);
@@ -86,10 +86,10 @@ function checkColumn(column: ColumnMetadata, leaf: SchemaTree, groupRows: number
   if (isFlat(leaf) && values !== groupRows)
     throw new Error(`its column "${name}" has ${values} values in a row group of ${groupRows} rows`);
   const { start, end } = byteRangeOf(column);
-  if (start < 4 || end < start || end > fileBytes) throw new Error(`its column "${name}" lies outside of the file`);
+  if (start < 4 || end < start || end > fileBytes) throw new Error(`its column "${name}" is outside of the file`);
 }
 
-/** Where the pages of a column are in the file. */
+/** The byte range of a column's pages in the file. */
 export function byteRangeOf(column: NonNullable<ColumnMetadata>): { readonly start: number; readonly end: number } {
   const start = Number(column.dictionary_page_offset || column.data_page_offset);
   return { start, end: start + Number(column.total_compressed_size) };

@@ -1,4 +1,4 @@
-/** Reads Parquet files in a thread of their own. */
+/** Reads Parquet files in a worker thread. */
 import { findFile } from '../inputs/find-inputs.ts';
 import { SentvecError, throwIfAborted } from '@sentvec/core';
 import { onAbort } from '@sentvec/platform';
@@ -11,8 +11,8 @@ export async function readParquetSummary(file: ParquetFile, signal?: AbortSignal
 }
 
 /**
- * Rows of a Parquet file, of some columns, as JSON values: numbers while they are exact, else strings of digits; times
- * in ISO 8601; bytes in base64.
+ * Reads some rows and columns of a Parquet file as JSON values. Numbers that JavaScript cannot represent exactly become
+ * strings of digits; times become ISO 8601, and bytes base64.
  *
  * @throws SentvecError `invalid-corpus` for a broken file, `io-failed`, `aborted`
  */
@@ -34,31 +34,31 @@ function sharedThread(): Promise<ParquetThread> {
   running ??= startThread<ParquetProtocol>(parquetWorker, {
     name: 'Parquet reader',
     data: undefined,
-    remedy: 'It may have needed more memory than there is.',
+    remedy: 'It may have run out of memory.',
   });
   return running;
 }
 
-/** The next call starts another thread. */
+/** Drops a thread, so that the next call starts a new one. */
 function forget(thread: Promise<ParquetThread>): void {
   if (running === thread) running = undefined;
 }
 
 /**
- * In milliseconds: a minute, and one for each thousand bytes of the file, but no more than a row group of any size
- * takes. A file that takes longer has usually sent the library into an endless loop.
+ * The timeout of a read in milliseconds: a minute plus 1 ms per 1,000 bytes of the file, up to a maximum. After it, the
+ * library is probably in an endless loop because of a damaged file.
  */
 async function longestRead({ path }: ParquetFile): Promise<number> {
   const bytes = await findFile(path).then(
     (found) => found.bytes,
-    () => 0, // The thread reports what is wrong with the file.
+    () => 0, // The thread reports the error of the file.
   );
   return Math.min(15 * 60_000, 60_000 + bytes / 1000);
 }
 
 /**
- * Calls the thread. An abort ends the thread, because a running computation cannot be interrupted; the calls of others
- * are repeated on the next one.
+ * Calls the thread. An abort terminates the thread, because a running computation cannot be interrupted; calls of other
+ * callers are repeated on a new thread.
  */
 async function callThread<T>(
   file: ParquetFile,

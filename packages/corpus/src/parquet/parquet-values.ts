@@ -15,7 +15,7 @@ function decodeStrictly(bytes: Uint8Array): string | typeof invalidText {
   }
 }
 
-/** What the library calls for values of these types. Dates cannot hold all times, nor digits below the millisecond. */
+/** Parsers for the library. They return ISO 8601 strings, because a Date has only milliseconds and a limited range. */
 export const parsers = {
   timestampFromMilliseconds: (value: bigint): string => isoTime(value, 1000n),
   timestampFromMicroseconds: (value: bigint): string => isoTime(value, 1_000_000n),
@@ -25,7 +25,7 @@ export const parsers = {
   jsonFromBytes: (bytes: Uint8Array): unknown => parseJsonColumn(decodeStrictly(bytes)),
 };
 
-/** ISO 8601 with as many digits as the value has, three at least; the stored number for a time that it cannot write. */
+/** Formats a time as ISO 8601 with all its digits, at least three. A time out of range stays the stored number. */
 function isoTime(value: bigint, unitsPerSecond: bigint, stored: bigint | number = value): string {
   const fraction = ((value % unitsPerSecond) + unitsPerSecond) % unitsPerSecond;
   const date = new Date(Number((value - fraction) / unitsPerSecond) * 1000);
@@ -39,7 +39,7 @@ function parseJsonColumn(text: string | typeof invalidText): unknown {
   if (text === invalidText) return text;
   try {
     const value = parseJson(text);
-    JSON.stringify(value); // Throws for what is nested too deeply to be written.
+    JSON.stringify(value); // Throws if the value is nested too deeply.
     return value;
   } catch {
     return text;
@@ -47,8 +47,8 @@ function parseJsonColumn(text: string | typeof invalidText): unknown {
 }
 
 /**
- * The schema that the library reads by: of these types it would lose digits, or refuse the file, so it gives the stored
- * values, which {@link toJson} converts.
+ * Changes the schema for the library. For some types it would lose digits or reject the file. Here they get their plain
+ * physical type, and {@link toJson} converts the values.
  */
 export function readableSchema(schema: readonly SchemaElement[]): SchemaElement[] {
   return schema.map((element) => {
@@ -70,10 +70,10 @@ function isUnsigned64({ converted_type: converted, logical_type: logical }: Sche
 }
 
 /**
- * A value of a column as JSON: numbers while they are exact, else strings of digits; times in ISO 8601; bytes in
- * base64.
+ * Converts a value to JSON. Numbers that JavaScript cannot represent exactly become strings of digits; times become ISO
+ * 8601, and bytes base64.
  *
- * @param node the column in the schema of the file, or a part of it
+ * @param node the schema of the value: a column, or a part of a nested column
  * @param onInvalidText called for a text that is not valid UTF-8; it becomes null
  */
 export function toJson(node: SchemaTree, value: unknown, onInvalidText: () => void): unknown {
@@ -132,8 +132,9 @@ function anyToJson(value: unknown): unknown {
 }
 
 /**
- * A value of a column of texts or ids: of bytes that the file does not mark as text, the text. NaN, by which pandas marks
- * a missing id, is null: as the text "NaN" it would be an id, the same for all rows without one. So is infinity.
+ * Converts a value of a text or id column. Bytes that the file does not mark as text are decoded. NaN and infinity
+ * become null: pandas writes NaN for a missing id, and as the string "NaN" all rows without an id would get the same
+ * one.
  */
 export function textOf(value: unknown): unknown {
   if (typeof value === 'number' && !Number.isFinite(value)) return null;

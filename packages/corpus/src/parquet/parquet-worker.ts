@@ -1,4 +1,4 @@
-// The thread in which Parquet files are read. It can be ended when a damaged file makes the library hang.
+// The worker thread that reads Parquet files. It can be terminated if the library hangs on a damaged file.
 import { createHash } from 'node:crypto';
 import { open, type FileHandle } from 'node:fs/promises';
 import { SentvecError } from '@sentvec/core';
@@ -12,19 +12,19 @@ import type { ParquetFile, ParquetProtocol, ParquetRange, ParquetRows, ParquetSu
 import { footerLength, footerTailBytes, isFlat, leavesOf, parseFooter } from './parquet-metadata.ts';
 import { parsers, readableSchema, textOf, toJson } from './parquet-values.ts';
 
-/** A file that is open, with its footer. */
+/** An open file with its footer. */
 interface OpenFile {
   readonly bytes: number;
   readonly read: ReadRange;
   readonly footer: Footer;
 }
 
-/** The footer that was read last: the next chunk is usually of the same file. */
+/** A cached footer: the next chunk is usually in the same file. */
 interface Footer {
   readonly hash: string;
   readonly metadata: FileMetaData;
   readonly tree: SchemaTree;
-  /** Columns of row groups whose pages were checked. */
+  /** Columns and row groups whose pages were checked already. */
   readonly checked: Set<string>;
 }
 
@@ -50,11 +50,11 @@ async function readingStored<T>({ name, path }: ParquetFile, work: (file: OpenFi
   }
 }
 
-/** Bytes that are requested from a store at once: headers of pages are small, and near each other. */
+/** Bytes per request to a store. Page headers are small and close to each other, so one request has many of them. */
 const blockBytes = 1 << 20;
 const mostBlocks = 8;
 
-/** Small ranges come from blocks that were read before; large ones are read for themselves. */
+/** Serves small ranges from cached blocks. Large ranges are requested directly. */
 function cachedRead(read: (start: number, end: number) => Promise<Uint8Array>, size: number): ReadRange {
   const blocks = new Map<number, Promise<Uint8Array>>();
   return async (start, end) => {
@@ -93,7 +93,7 @@ function brokenError(name: string, cause: unknown): SentvecError {
 function checkedRead(size: number, read: ReadRange): ReadRange {
   return async (start, end) => {
     if (start >= 0 && end >= start && end <= size) return read(start, end);
-    throw new Error('it says that something lies outside of the file');
+    throw new Error('its footer refers to bytes outside of the file');
   };
 }
 
@@ -101,7 +101,7 @@ function readerOf(handle: FileHandle): ReadRange {
   return async (start, end) => {
     const bytes = Buffer.alloc(end - start);
     const { bytesRead } = await handle.read(bytes, 0, bytes.length, start);
-    if (bytesRead < bytes.length) throw new Error('it has become shorter');
+    if (bytesRead < bytes.length) throw new Error('it was truncated while it was being read');
     return bytes;
   };
 }
@@ -128,7 +128,7 @@ function summarize({ footer: { hash, metadata, tree } }: OpenFile): ParquetSumma
   return { rows: Number(metadata.num_rows), columns, columnBytes, groups, hash };
 }
 
-/** A row group, and where its rows are in the file. */
+/** A row group and the range of its rows in the file. */
 interface PlacedGroup {
   readonly index: number;
   readonly start: number;
@@ -193,7 +193,7 @@ async function checkColumns(
   }
 }
 
-/** The values of each column, a row each. */
+/** The values of each column, one per row. */
 async function readColumns(
   { bytes, read, footer }: OpenFile,
   { start, end, columns }: ParquetRange,
@@ -217,7 +217,7 @@ async function readColumns(
     rowStart: start,
     rowEnd: end,
     compressors,
-    // The page index of lists cannot be checked.
+    // Not for lists, because their page index cannot be checked.
     useOffsetIndex: nodes.every(isFlat),
     utf8: false,
     parsers,
@@ -238,9 +238,9 @@ async function readColumns(
   const wrong = excess ?? lacking;
   if (wrong !== undefined) throw new Error(`its column "${wrong}" does not have as many rows as its footer says`);
   for (const [index, name] of columns.entries()) {
-    // `undefined`, unlike null, is a value that the library did not find.
+    // The library gives null for a null value, but `undefined` for a value that it did not find.
     const hole = isFlat(nodes[index]!) && values.get(name)!.includes(undefined);
-    if (hole) throw new Error(`its column "${name}" points to values that it does not have`);
+    if (hole) throw new Error(`its column "${name}" refers to values that are missing`);
   }
   return values;
 }

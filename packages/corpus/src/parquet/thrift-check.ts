@@ -1,18 +1,17 @@
 /**
- * Walks a structure in Thrift's compact protocol, in which Parquet writes its footer and the headers of pages, so that
- * a library can read it afterwards: no length points beyond the bytes, and nothing is nested deeper or larger than they
- * can hold.
+ * Validates a structure in Thrift's compact protocol, the encoding of Parquet's footer and page headers, before a
+ * library reads it: lengths must stay within the bytes, and nesting must be limited.
  *
  * Source: https://github.com/apache/thrift/blob/master/doc/specs/thrift-compact-protocol.md
  */
 
-/** The deepest nesting in Parquet's own structures is five. */
+/** Maximum nesting. Parquet's own structures have at most five levels. */
 const deepest = 32;
 
 /**
- * @param view from the first byte of the structure; bytes may follow it
+ * @param view begins with the first byte of the structure, and may be longer than it
  * @returns its length in bytes
- * @throws Error when it is damaged; RangeError when the bytes end before it does
+ * @throws Error when it is damaged; RangeError when the bytes end before the structure does
  */
 export function checkThrift(view: DataView): number {
   const walker = new ThriftWalker(view);
@@ -67,7 +66,7 @@ class ThriftWalker {
     const byte = this.#byte();
     const type = byte & 0x0f;
     const size = byte >> 4 === 15 ? this.#length() : byte >> 4;
-    // Each element takes a byte at least.
+    // Each element has at least one byte.
     if (size > this.#view.byteLength - this.offset) throw new RangeError('it has a list that is longer than its bytes');
     for (let index = 0; index < size; index += 1) this.#skipValue(type === 1 || type === 2 ? 3 : type, depth);
   }
@@ -83,7 +82,7 @@ class ThriftWalker {
     this.offset += bytes;
   }
 
-  /** An unsigned number of at most 32 bits. */
+  /** Reads an unsigned varint of at most 31 bits. */
   #length(): number {
     const start = this.offset;
     this.#skipVarint();

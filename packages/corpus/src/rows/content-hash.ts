@@ -1,11 +1,14 @@
-/** The hash that identifies what a chunk is made of: see `content` of `CorpusChunk`. */
+/** The hash that identifies the content of a chunk, see `content` of `CorpusChunk`. */
 import { canonicalJson, sha256 } from '@sentvec/platform';
 import type { InputFile } from '../inputs/input-file.ts';
 
-/** The most bytes of a row that is read. A larger one is rejected unread. */
+/** Maximum bytes of a row. Larger rows are rejected without reading them. */
 export const maxRowBytes: number = 64 * 1024 * 1024;
 
-/** Of a range of bytes, with the names of the columns in CSV. A range that is too long to be read counts by its length. */
+/**
+ * Hashes a byte range, for CSV with the column names. For a range that is too long to be read, only its length is
+ * hashed.
+ */
 export async function contentHash(
   file: InputFile,
   { start, end }: { readonly start: number; readonly end: number },
@@ -15,7 +18,7 @@ export async function contentHash(
   return hashContent(await file.read(start, end), columns);
 }
 
-/** Like {@link contentHash}, of bytes that have been read. */
+/** Like {@link contentHash}, for bytes in memory. */
 export async function hashContent(bytes: Buffer, columns: readonly string[] | undefined): Promise<string> {
   const hash = await sha256(bytes);
   return columns === undefined ? hash : sha256(canonicalJson([columns, hash]));

@@ -7,25 +7,26 @@ import type { ByteFormat, CorpusOptions } from '../request.ts';
 import { parseJson, repeatedKey } from './parse-json.ts';
 import { delimiters, type LineEnd } from './row-scanner.ts';
 
-/** A record, or what is wrong with its bytes. */
+/** A decoded record, or the reason why its bytes cannot be decoded. */
 export type Decoded =
   | { readonly record: Readonly<Record<string, unknown>> }
   | { readonly code: RejectedRowCode; readonly reason: string };
 
-/** How the bytes of rows are read. */
+/** How the bytes of rows are decoded. */
 export interface RowEncoding {
   readonly format: ByteFormat;
   readonly split: CorpusOptions['split'];
-  /** The fields that are read of a row. Plain text has only the first one. */
+  /** The fields that are read. Plain text has only the first one. */
   readonly fields: readonly string[];
   readonly lineEnd: LineEnd;
   /**
-   * The columns of CSV. Without them the fields of a record are called 0, 1, 2 and so on, and their number may differ.
+   * The column names of CSV. Without them, the fields of a record are named 0, 1, 2 and so on, and records may have
+   * different numbers of fields.
    */
   readonly columns?: readonly string[] | undefined;
 }
 
-/** Decodes each row into a record. The bytes of a row are those between line terminators. */
+/** Decodes each row into a record. The bytes of a row have no line terminator. */
 export function decodeRows(rows: readonly Buffer[], encoding: RowEncoding): Decoded[] {
   const { format, split, fields, lineEnd, columns } = encoding;
   const csv = format === 'csv' || format === 'tsv' ? parseCsv(rows, delimiters[format]) : [];
@@ -61,7 +62,7 @@ function decodeJson(text: string, fields: readonly string[]): Decoded {
   const record = value as Record<string, unknown>;
   const repeated = repeatedKey(text, record, fields);
   if (repeated === undefined) return { record };
-  const reason = `The key ${JSON.stringify(repeated.slice(0, 60))} stands twice in an object. Keep the one that is meant.`;
+  const reason = `The key ${JSON.stringify(repeated.slice(0, 60))} occurs twice in an object. Remove one of them.`;
   return { code: 'invalid-json', reason };
 }
 
@@ -76,7 +77,7 @@ function decodeCsv(cells: readonly string[] | Error, columns: readonly string[] 
 }
 
 /**
- * The names of columns in the header of a CSV file.
+ * Parses the header of a CSV file.
  *
  * @throws SentvecError `invalid-corpus` for a header that cannot be read
  */
@@ -88,7 +89,8 @@ export function parseHeader(file: string, header: Buffer, delimiter: string): re
 }
 
 /**
- * The fields of each record, or why a record cannot be read. A quote within an unquoted field is a part of the text.
+ * Parses records of CSV into fields, or an error for a broken record. A quote within an unquoted field is part of the
+ * text.
  */
 function parseCsv(records: readonly Buffer[], delimiter: string): (readonly string[] | Error)[] {
   const options = {
@@ -102,12 +104,12 @@ function parseCsv(records: readonly Buffer[], delimiter: string): (readonly stri
     const all = parse(Buffer.concat(records.flatMap((record) => [record, Buffer.from('\n')])), options);
     if (all.length === records.length) return all;
   } catch {
-    // One of the records is broken. The loop below finds out which.
+    // At least one record is broken. The loop below parses them one by one.
   }
   return records.map((record) => {
     try {
       const [fields = [''], ...more] = parse(record, options);
-      return more.length === 0 ? fields : new Error('its quotes do not pair up');
+      return more.length === 0 ? fields : new Error('it has an unpaired quote');
     } catch (error) {
       return error instanceof Error ? error : new Error(String(error));
     }

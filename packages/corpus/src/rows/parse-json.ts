@@ -1,17 +1,17 @@
 /**
- * Parses JSON without losing anything: a number that JavaScript cannot hold becomes the text of its digits, and a key that
- * stands twice in an object is found.
+ * Parses JSON without loss: a number that JavaScript cannot represent exactly becomes a string of its digits, and a key
+ * that occurs twice in an object is detected.
  */
 
-/** Whether a text may hold such a number: 16 digits or more, or an exponent of three digits. */
+/** Matches a text that may have such a number: 16 digits or more, or an exponent of three digits. */
 const suspicious = /[\d.]{16}|\d[eE][+-]?\d{3}/;
 
-/** The strings and the numbers of a text that is JSON: digits occur nowhere else. */
+/** Matches the strings and the numbers of JSON. Digits occur only in them. */
 const tokens = /"[^"\\]*(?:\\.[^"\\]*)*"|-?\d+(?:\.\d+)?(?:[eE][+-]?\d+)?/g;
 
 /**
- * The value of a JSON text. Numbers are numbers while those are exact, else strings of their digits: whole numbers
- * beyond 2^53, `1e400`, more decimals than a double has.
+ * Parses JSON. Numbers that a double cannot represent exactly become strings of their digits: integers beyond 2^53,
+ * `1e400`, numbers with too many decimals.
  *
  * @throws SyntaxError
  */
@@ -22,12 +22,12 @@ export function parseJson(text: string): unknown {
   return quoted === text ? value : JSON.parse(quoted);
 }
 
-/** The keys of a text that is JSON, its other strings, and where objects and lists begin and end. */
+/** Matches the strings of JSON (keys with their colon) and the brackets of objects and lists. */
 const structure = /("[^"\\]*(?:\\.[^"\\]*)*")(\s*:)?|[{}[\]]/g;
 
 /**
- * A key that stands twice in an object, within the fields of a record that are read; `JSON.parse` would take the last one
- * and lose the others.
+ * Finds a key that occurs twice in an object, within the fields that are read. `JSON.parse` would silently keep only
+ * the last one.
  * @param text JSON of the record
  */
 export function repeatedKey(
@@ -52,16 +52,16 @@ export function repeatedKey(
   return undefined;
 }
 
-/** Whether a closer look is worth its time: rows are many, and hardly one has a key twice. */
+/** A fast check whether a record may have a repeated key, because nearly all records have none. */
 function mayRepeat(text: string, record: Readonly<Record<string, unknown>>, fields: readonly string[]): boolean {
-  if (text.includes('\\u') || text.includes('\\/')) return true; // A key may be spelled in another way.
+  if (text.includes('\\u') || text.includes('\\/')) return true; // A key may be written with an escape.
   return fields.some((field) => {
     const quoted = JSON.stringify(field);
     return typeof record[field] === 'object' || text.includes(quoted, text.indexOf(quoted) + 1);
   });
 }
 
-/** A number in decimal digits as a number while it is exact, else as the digits. */
+/** Converts decimal digits to a number if that is exact, else returns the digits. */
 export function exactNumber(digits: string): number | string {
   return isExact(digits) ? Number(digits) : digits;
 }
@@ -72,7 +72,7 @@ function isExact(digits: string): boolean {
   return Number.isFinite(number) && canonicalDecimal(digits) === canonicalDecimal(String(number));
 }
 
-/** The same text for equal decimal numbers. */
+/** Normalizes a decimal number, so that equal numbers give equal strings. */
 function canonicalDecimal(number: string): string {
   const [, sign = '', whole = '', fraction = '', exponent = '0'] =
     /^(-?)(\d+)(?:\.(\d+))?(?:e([+-]?\d+))?$/i.exec(number) ?? [];

@@ -11,21 +11,18 @@ import { createRowScanner, withoutTerminator, type LineEnd } from './row-scanner
 import { takeRow, type Row, type RowFields, type RowPosition } from './row.ts';
 import { fieldsOf } from './split-input.ts';
 
-/** The rows of a chunk that can be embedded, and those that cannot, each in order. */
+/** The valid rows of a chunk and its rejected rows, both in order. */
 export interface ChunkRows {
   readonly rows: readonly Row[];
   readonly rejectedRows: readonly RejectedRow[];
-  /**
-   * Identifies what was read: equal for equal rows of the same columns. A hash of the bytes; for Parquet, of the values.
-   */
+  /** A hash of the rows and columns that were read: of the bytes, for Parquet of the values. */
   readonly content: string;
 }
 
 /**
  * Reads the rows of a chunk.
  *
- * @throws SentvecError `invalid-corpus` when the file has changed since it was planned or cannot be read at all,
- * `io-failed`
+ * @throws SentvecError `invalid-corpus` when the file has changed since it was planned, or cannot be read; `io-failed`
  */
 export async function readChunk(
   chunk: CorpusChunk,
@@ -92,7 +89,7 @@ async function readByteChunk(
   const { input, start, end, format, content } = chunk;
   const size = end - start;
   if (size > maxRowBytes) {
-    const reason = `The row has ${size} bytes; at most ${maxRowBytes} are read.`;
+    const reason = `The row has ${size} bytes; the maximum is ${maxRowBytes}.`;
     return { all: [rejectRow(positionOf(chunk, 0, chunk.firstLine), 'too-long', reason)], content };
   }
   const { columns, lineEnd } = await inspectFile(file, input, chunk.file.bytes, format);

@@ -1,7 +1,7 @@
 import { SentvecError, type ErrorCode } from '@sentvec/core';
 import type { RowPosition } from './row.ts';
 
-/** Why a row has no vector. An error code means that the model could not embed its text. */
+/** Why a row was rejected. The code of a SentvecError means that the model could not embed the text. */
 export type RejectedRowCode =
   | 'invalid-utf8'
   | 'too-long'
@@ -13,20 +13,20 @@ export type RejectedRowCode =
   | 'invalid-value'
   | ErrorCode;
 
-/** A row without a vector: a line of the list of rejected rows. */
+/** A rejected row, which has no vector: a line in the list of rejected rows. */
 export interface RejectedRow {
-  /** The input, as it was named. */
+  /** The input, as the user named it. */
   readonly file: string;
-  /** Counted from 0 within the file. */
+  /** Index of the row within the file, from 0. */
   readonly row: number;
-  /** Where the row begins, counted from 1. Parquet has none. */
+  /** Line on which the row begins, from 1. Absent for Parquet. */
   readonly line?: number | undefined;
   readonly code: RejectedRowCode;
-  /** A sentence for people. */
+  /** An explanation in a sentence. */
   readonly reason: string;
 }
 
-/** A row without a vector, and why. */
+/** Makes a rejected row. */
 export function rejectRow(
   { file, inputRow, line }: Pick<RowPosition, 'file' | 'inputRow' | 'line'>,
   code: RejectedRowCode,
@@ -36,7 +36,8 @@ export function rejectRow(
 }
 
 /**
- * A row whose text the model could not embed. An error that is not sentvec's own counts as a failure of the backend.
+ * Makes a rejected row for a text that the model could not embed. An error that is not a SentvecError counts as
+ * `backend-failed`.
  */
 export function rejectRowByError(
   position: Pick<RowPosition, 'file' | 'inputRow' | 'line'>,
@@ -46,7 +47,10 @@ export function rejectRowByError(
   return rejectRow(position, SentvecError.is(error) ? error.code : 'backend-failed', withoutRow(message));
 }
 
-/** The embedder counts rows within the list of texts that it got. The rejected row has the row of the file. */
+/**
+ * Removes the embedder's row number from a message. It is an index into a batch, but the rejected row has that of the
+ * file.
+ */
 function withoutRow(message: string): string {
   return message.replace(/^Row \d+/, 'The text').replaceAll(/\brow \d+/g, 'the text');
 }

@@ -1,42 +1,39 @@
 /**
- * Finds where the rows of a file begin and end, in a stream of its bytes: lines, paragraphs, records of CSV. Splitting
- * a file into chunks and reading a chunk use the same scanner, so that both see the same rows.
+ * Finds the rows (lines, paragraphs or CSV records) in a stream of bytes. Splitting a file into chunks and reading a
+ * chunk use the same scanner, so that both find the same rows.
  */
 import { SentvecError } from '@sentvec/core';
 import type { ByteFormat, CorpusOptions } from '../request.ts';
 
 /**
- * Called for each row: the bytes from `start` to `next`, its line terminator included, and the line on which it begins,
- * from 1.
+ * Called for each row, with the offsets of its first byte and of the next row (the line terminator belongs to the row),
+ * and with the line number of its first line, from 1.
  */
 export type OnRow = (start: number, next: number, line: number) => void;
 
-/** Finds rows in blocks of bytes. Offsets count from the position that the scanner was made with. */
+/** Finds rows in blocks of bytes. Offsets include the start position of the scanner. */
 export interface RowScanner {
   push(block: Buffer): void;
   /**
-   * The stream has ended.
-   * @returns the line of an opening quote that is never closed
+   * Call it at the end of the stream.
+   * @returns the line of an opening quote that is never closed, if there is one, if there is one
    */
   end(): number | undefined;
 }
 
-/** Where a scanner begins. */
+/** The start position of a scanner. */
 export interface ScanStart {
   readonly position: number;
   readonly line: number;
 }
 
-/**
- * What ends the lines of a file. `lf`: a line feed, with or without a carriage return before it. `cr`: a carriage
- * return alone does, too, as in files of old Macs.
- */
+/** The line terminator of a file. `lf`: LF or CRLF. `cr`: also a lone CR, as in files of classic Mac OS. */
 export type LineEnd = 'lf' | 'cr';
 
 /** The delimiter of the fields of a row: one byte. */
 export const delimiters = { csv: ',', tsv: '\t' } as const;
 
-/** The scanner that finds the rows of a format. */
+/** Creates the scanner of a format. */
 export function createRowScanner(
   format: ByteFormat,
   split: CorpusOptions['split'],
@@ -59,7 +56,7 @@ function createLineFeedScanner(
   return split === 'line' ? lineScanner(start, onRow, { skipBlank: false }) : paragraphScanner(start, onRow);
 }
 
-/** The error for a quote of CSV that is never closed. */
+/** The error for a CSV quote that is never closed. */
 export function unclosedQuoteError(file: string, line: number): SentvecError {
   const message = `${file}: the quote that opens a field on line ${line} is never closed. Close it, or double it if it is part of the text.`;
   return new SentvecError('invalid-corpus', message, { file, line });
@@ -69,14 +66,16 @@ const newline = 10;
 const carriageReturn = 13;
 const quote = 34;
 
-/** Rows are lines. The last newline makes no row. With `skipBlank`, a line of white space makes none either. */
+/**
+ * Rows are lines. There is no row after the last newline. With `skipBlank`, lines of white space are no rows either.
+ */
 function lineScanner(start: ScanStart, onRow: OnRow, options: { readonly skipBlank: boolean }): RowScanner {
   return rawLineScanner(start, (from, next, line, blank) => {
     if (!(blank && options.skipBlank)) onRow(from, next, line);
   });
 }
 
-/** Rows are paragraphs: lines up to a blank one. */
+/** Rows are paragraphs: lines up to a blank line. */
 function paragraphScanner(start: ScanStart, onRow: OnRow): RowScanner {
   let open: { start: number; line: number; next: number } | undefined;
   const close = (): void => {
@@ -138,9 +137,9 @@ function isSpace(byte: number): boolean {
   return byte === 32 || (byte >= 9 && byte <= 13);
 }
 
-/** A scanner for which a carriage return alone ends a line, too: it gets a line feed in its place. */
+/** Wraps a scanner so that a lone CR also ends a line, by replacing it with LF. */
 function withCarriageReturns(scanner: RowScanner): RowScanner {
-  // A carriage return at the end of a block waits for what follows it.
+  // A CR at the end of a block: the next byte decides whether it is part of a CRLF.
   let pending = Buffer.alloc(0);
   return {
     push(block) {
@@ -159,16 +158,18 @@ function withCarriageReturns(scanner: RowScanner): RowScanner {
   };
 }
 
-/** Where in a record of CSV a byte is. */
+/** States of the CSV scanner. */
 const fieldStart = 0;
 const unquoted = 1;
 const quoted = 2;
-/** After a quote within a quoted field: either it ends the field, or a second quote follows and both mean one. */
+/**
+ * After a quote within a quoted field: it ends the field, or it is the first of two quotes that mean a literal quote.
+ */
 const quoteInQuoted = 3;
 
 /**
- * Rows are records of CSV (RFC 4180), whose quoted fields may hold newlines. A quote opens a field only at its start.
- * Blank lines do not count as rows.
+ * Rows are records of CSV (RFC 4180). Quoted fields may contain newlines. A quote opens a quoted field only at the
+ * start of the field. Blank lines are no rows.
  */
 function csvScanner({ position, line }: ScanStart, onRow: OnRow, delimiter: number): RowScanner {
   let recordStart = position;
@@ -223,8 +224,9 @@ export function withoutTerminator(bytes: Buffer): Buffer {
 }
 
 /**
- * What ends the lines of a file that begins with these bytes. A carriage return alone may also occur within a text, so
- * it needs evidence: no line feed, and in JSON lines objects before and after it, in plain text several of them.
+ * Detects the line terminator from the first bytes of a file. A lone CR may also be part of a text, so `cr` needs
+ * evidence: there is no LF and, for JSON lines, there are objects before and after the CR, for plain text, there are
+ * several CRs.
  */
 export function recogniseLineEnd(format: ByteFormat, head: Buffer): LineEnd {
   if (format === 'csv' || format === 'tsv') return recogniseCsvLineEnd(head, delimiters[format].charCodeAt(0));
@@ -235,8 +237,8 @@ export function recogniseLineEnd(format: ByteFormat, head: Buffer): LineEnd {
 }
 
 /**
- * A lone CR and an LF may both occur near the start, outside quotes. If all pieces up to the first LF, and the line
- * after it, have equally many fields, CR ends records.
+ * For CSV: if both lone CR and LF occur near the start outside of quotes, CR ends records if all parts up to the first
+ * LF, and the line after it, have the same number of fields.
  */
 function recogniseCsvLineEnd(head: Buffer, delimiter: number): LineEnd {
   const fields = [1];

@@ -1,25 +1,25 @@
-/** A row of a corpus: what is taken from a record, and what can be wrong with it. */
+/** Extracts rows (text, id and kept columns) from decoded records, and validates them. */
 import { rejectRow, type RejectedRow } from './rejected-row.ts';
 
-/** A row's id in the output; numbers are whole and exact. */
+/** The id of a row in the output. Numbers are safe integers. */
 export type RowId = number | string;
 
-/** How ids are stored. Row numbers are `int64`, ids of the corpus too when the first of them are whole numbers. */
+/** How ids are stored: `int64` for row numbers, and for an id field whose first values are integers; else `string`. */
 export type IdType = 'int64' | 'string';
 
-/** A text to embed, with what is kept beside its vector. */
+/** A text to embed, with its id and kept columns. */
 export interface Row {
-  /** Counted from 0 within its input. */
+  /** Index within its input, from 0. */
   readonly inputRow: number;
-  /** Counted from 1; absent for Parquet. */
+  /** Line number, from 1; absent for Parquet. */
   readonly line?: number | undefined;
   readonly id: RowId;
   readonly text: string;
-  /** Values of the kept columns, in their order: JSON values, null where the row has none. */
+  /** Values of the kept columns in order, as JSON values; null if the row has no value. */
   readonly values: readonly unknown[];
 }
 
-/** What to take from a record of the corpus. */
+/** The fields to extract from a record. */
 export interface RowFields {
   readonly textField: string;
   readonly idField: string | null;
@@ -32,11 +32,11 @@ export interface RowPosition {
   readonly file: string;
   readonly inputRow: number;
   readonly line?: number | undefined;
-  /** Its number in the whole corpus, which is its id when the corpus has none. */
+  /** Index of the row in the whole corpus. It is the id if the corpus has no id field. */
   readonly row: number;
 }
 
-/** Takes a row out of a record, or says what is wrong with the record. */
+/** Extracts a row from a record, or returns why the record is invalid. */
 export function takeRow(
   record: Readonly<Record<string, unknown>>,
   position: RowPosition,
@@ -87,26 +87,26 @@ function idFrom(value: unknown, field: string, type: IdType): RowId | { readonly
   };
 }
 
-/** Half a surrogate pair would become U+FFFD in UTF-8, and two ids the same. */
+/** A lone surrogate would become U+FFFD in UTF-8, which could make two ids equal. */
 function malformedId(field: string): string {
-  return `The id in "${field}" has half of a surrogate pair, which UTF-8 cannot hold. Write it as another string.`;
+  return `The id in "${field}" has a lone surrogate, which UTF-8 cannot encode. Use another id.`;
 }
 
 function isWellFormed(text: string): boolean {
   return !/\p{Surrogate}/u.test(text);
 }
 
-/** What is wrong with a record that lacks a field. */
+/** The message for a record without a field. */
 export function missingField(field: string, record: Readonly<Record<string, unknown>>): string {
   return `There is no field "${field}"; the row has ${listFields(Object.keys(record))}.`;
 }
 
-/** What is wrong with a field that should hold a text. */
+/** The message for a field that is not a text. */
 export function notText(field: string, value: unknown): string {
   return `The field "${field}" is ${nameType(value)}, not a text.`;
 }
 
-/** Names of fields for a message, the first twenty. */
+/** Formats at most twenty field names for a message. */
 export function listFields(names: readonly string[]): string {
   if (names.length === 0) return 'no fields';
   const shown = names.slice(0, 20).map((name) => (name.length > 60 ? `${name.slice(0, 60)}…` : name));

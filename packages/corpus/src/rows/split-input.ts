@@ -1,4 +1,4 @@
-/** Splits an input into pieces of bounded size: of bytes, or of rows in Parquet. */
+/** Splits an input into parts of bounded size: byte ranges, or row ranges for Parquet. */
 import type { ChunkLimits, CorpusChunk, InputSplit } from '../chunk.ts';
 import type { InspectedInput } from '../inputs/inspect-input.ts';
 import type { ByteFormat, CorpusOptions } from '../request.ts';
@@ -8,8 +8,8 @@ import { readParquetSummary } from '../parquet/parquet-reader.ts';
 import { createRowScanner, unclosedQuoteError } from './row-scanner.ts';
 
 /**
- * Splits an input into pieces within the limits, lazily, by a rule that depends on the input, the options and the
- * limits alone.
+ * Splits an input into parts within the limits, lazily. The result depends only on the input, the options and the
+ * limits, so splitting again gives the same parts.
  *
  * @throws SentvecError `invalid-corpus` for a broken file, a quote that is never closed, and a file that has changed
  * since it was inspected; `io-failed`
@@ -37,7 +37,7 @@ export async function* splitInput(
   }
 }
 
-/** A piece of an input as a chunk of the corpus. */
+/** Makes a part of an input a chunk of the corpus. */
 export function toChunk(
   split: InputSplit,
   { name, path, format, ...state }: InspectedInput,
@@ -46,7 +46,7 @@ export function toChunk(
   return { ...position, input: name, path, file: stateOf(state), format, ...split };
 }
 
-/** All fields that are read from a row, each once. */
+/** The distinct names of all fields that are read from a row. */
 export function fieldsOf({
   textField,
   idField,
@@ -55,7 +55,7 @@ export function fieldsOf({
   return [...new Set([textField, ...(idField === null ? [] : [idField]), ...columns])];
 }
 
-/** Reads the file once, a block at a time. */
+/** Splits a file into byte ranges. Reads it once, block by block. */
 async function* splitBytes(
   file: InputFile,
   input: InspectedInput & { readonly format: ByteFormat },
@@ -76,7 +76,7 @@ async function* splitBytes(
     rows += 1;
   });
   const withContent = async (piece: ByteSplit): Promise<InputSplit> => {
-    // What has just been scanned is still in the page cache.
+    // Reading these bytes again is cheap: they were just scanned, so they are in the page cache.
     const content = await contentHash(file, piece, input.columns);
     return { ...piece, content };
   };
@@ -92,7 +92,10 @@ async function* splitBytes(
 
 type ByteSplit = Omit<InputSplit, 'content'>;
 
-/** The limit of bytes holds on average: the footer says how large the columns are, not the rows. */
+/**
+ * Splits a Parquet file into row ranges. The byte limit holds on average, because the footer has sizes of columns, not
+ * of rows.
+ */
 async function* splitParquet(
   input: InspectedInput,
   columns: readonly string[],

@@ -1,21 +1,20 @@
-/** Finds the rows of a stream of bytes, for files that are read from beginning to end. */
+/** Streams the rows of a file that is read from beginning to end. */
 import { SentvecError } from '@sentvec/core';
 import { byteOrderMark } from '../inputs/input-format.ts';
 import type { ByteFormat } from '../request.ts';
 import { maxRowBytes } from './content-hash.ts';
 import { createRowScanner, unclosedQuoteError, withoutTerminator, type LineEnd } from './row-scanner.ts';
 
-/** The bytes of a row, without the line terminator, and the line on which it begins, from 1. */
+/** The bytes of a row without line terminator, and the number of its first line, from 1. */
 export interface StreamedRow {
   readonly bytes: Buffer;
   readonly line: number;
 }
 
 /**
- * The rows of a stream in order, as many at a time as a block of it completes, at least one. Memory: one row and one
- * block.
+ * Yields the rows of a stream in order, in groups of one or more rows. Memory: one row and one block.
  *
- * @throws SentvecError `invalid-corpus` for a quote that is never closed, and for a row that is too long to be read
+ * @throws SentvecError `invalid-corpus` for a quote that is never closed, or a row that is too long
  */
 export async function* streamRows(
   file: string,
@@ -27,7 +26,7 @@ export async function* streamRows(
   const scanner = createRowScanner(format, 'line', lineEnd, { position: 0, line: 1 }, (start, next, line) =>
     found.push({ start, next, line }),
   );
-  // The bytes from `position` on, which belong to a row that is not complete.
+  // The bytes from `position` on: the beginning of a row that is not complete yet.
   let pending: Buffer[] = [];
   let position = 0;
   const take = (): StreamedRow[] => {

@@ -1,4 +1,6 @@
-/** The ranges by which vectors are quantized to int8 and uint8: taken once, from the first texts of the corpus. */
+/**
+ * Calibration: the value ranges for quantization to int8 and uint8, computed once from the first texts of the corpus.
+ */
 import { quantizationRanges, quantize, type Matrix } from '@sentvec/core';
 import { chunkBytes } from '../chunk.ts';
 import type { InspectedInput } from '../inputs/inspect-input.ts';
@@ -12,17 +14,17 @@ import type { CorpusRun } from './corpus-run.ts';
 import { readRunFile, runFolder } from './run-folder.ts';
 import { embedTextsOf, type CorpusEmbedder } from './space.ts';
 
-/** Texts that ranges are taken from. */
+/** How many texts the ranges are computed from. */
 const calibrationRows = 1024;
 
-/** Whether a precision needs ranges. */
+/** Whether a precision needs calibration. */
 export function isCalibrated(precision: Precision): boolean {
   return precision === 'int8' || precision === 'uint8';
 }
 
 /**
- * The ranges of the entries of vectors, from the first texts of the corpus: every chunk is quantized by them, whichever
- * worker computes it. `undefined` when the corpus has no text that can be embedded.
+ * Computes the ranges of each dimension from the first texts of the corpus. All workers quantize with these ranges.
+ * `undefined` if no text of the corpus can be embedded.
  *
  * @throws SentvecError `invalid-corpus`, `backend-failed`, `io-failed`, `aborted`
  */
@@ -35,7 +37,7 @@ export async function calibrate(
   for await (const texts of textBatches(inputs, options, signal)) {
     const { embedded } = await embedTexts(texts, (some) => embedTextsOf(embedder, some, options, { signal }));
     const { vectors } = embedded;
-    if (!('cols' in vectors)) return undefined; // Sparse vectors are not quantized.
+    if (!('cols' in vectors)) return undefined; // Sparse vectors cannot be quantized.
     const { rows, cols } = vectors;
     if (rows === 0) continue;
     const { data } = quantizationRanges(vectors);
@@ -44,7 +46,7 @@ export async function calibrate(
   return undefined;
 }
 
-/** The texts of the corpus, as many at a time as ranges are taken from. */
+/** The texts of the corpus, in batches of `calibrationRows`. */
 async function* textBatches(
   inputs: readonly InspectedInput[],
   options: CorpusOptions,
@@ -67,7 +69,7 @@ async function* textBatches(
 }
 
 /**
- * The ranges of a run. `undefined` for a precision without, and for a corpus without a text.
+ * Reads the calibration of a run. `undefined` for a precision that needs none, and for a corpus without a text.
  *
  * @throws SentvecError `invalid-output` for a damaged file, `io-failed`
  */
@@ -76,12 +78,12 @@ export async function readCalibration(run: CorpusRun): Promise<Calibration | und
   return readRunFile(runFolder(run).calibration, manifestSchemas.calibration);
 }
 
-/** The ranges as {@link quantize} takes them: row 0 the lower, row 1 the upper ends. */
+/** The ranges as a matrix for {@link quantize}: row 0 has the minima, row 1 the maxima. */
 export function rangesOf({ lower, upper }: Calibration): Matrix {
   return { data: Float32Array.of(...lower, ...upper), rows: 2, cols: lower.length };
 }
 
-/** Vectors in the precision in which they are stored. */
+/** Converts vectors to the precision of the output. */
 export function quantizeVectors(
   vectors: Matrix,
   precision: Precision,

@@ -1,4 +1,4 @@
-/** Whether inputs are still what an earlier run has read. */
+/** Compares inputs with those that an earlier run has read. */
 import { createHash } from 'node:crypto';
 import { SentvecError } from '@sentvec/core';
 import { canonicalJson } from '@sentvec/platform';
@@ -16,10 +16,10 @@ import { readRunInputs } from './corpus-run.ts';
 import { otherContentError, type EarlierRun } from './decide-start.ts';
 
 /**
- * Makes sure that inputs that can be read only once give what they gave before: whoever resumes a run without piping
- * in the same data again has made a mistake.
+ * Checks that streams have the same content as before. A run whose data was piped in can be resumed only with the same
+ * data.
  *
- * @throws SentvecError `invalid-output` for other content, `io-failed`
+ * @throws SentvecError `invalid-output` for other content; `io-failed`
  */
 export async function checkStreams(
   { run, found }: Extract<EarlierRun, { kind: 'unfinished' }>,
@@ -31,7 +31,7 @@ export async function checkStreams(
     const [before, now] = [inspected[index]!, inputs[index]!];
     if (before.bytes === now.bytes && (await hashInput(before)) === (await hashInput(now))) continue;
     const input = name === '-' ? 'Standard input' : name;
-    const sizes = `It gave ${before.bytes} bytes, and now gives ${now.bytes}.`;
+    const sizes = `It had ${before.bytes} bytes before, and now has ${now.bytes}.`;
     throw otherContentError(
       run.output,
       input,
@@ -51,23 +51,23 @@ async function hashInput({ name, path, bytes }: InspectedInput): Promise<string>
   }
 }
 
-/** What a request asks of a finished run. */
+/** Options of {@link isUpToDate}. */
 export interface UpToDateOptions {
   readonly output: string;
   readonly options: CorpusOptions;
   readonly found: readonly FoundInput[];
   readonly inspected: readonly InspectedInput[];
-  /** Whether the hash of every file is checked, or only its size. */
+  /** Whether to check the hash of every file, and not only its size. */
   readonly verify: boolean;
   readonly signal?: AbortSignal | undefined;
 }
 
 /**
- * Whether a finished run has nothing left to do: its inputs hold the rows that it was made of, and its files are there.
+ * Whether a finished run needs no work: its inputs have the same rows as before, and none of its files is missing.
  * Reads the inputs once.
  *
- * @throws SentvecError `invalid-output` for inputs that have changed, unless the request embeds changed rows again;
- * `io-failed`, `aborted`
+ * @throws SentvecError `invalid-output` for changed inputs, unless the request embeds changed rows; `io-failed`;
+ * `aborted`
  */
 export async function isUpToDate(
   { manifest, again }: Extract<EarlierRun, { kind: 'finished' }>,
@@ -79,14 +79,14 @@ export async function isUpToDate(
   const changed = await findChangedInput(manifest, { inspected, options, signal });
   if (changed !== undefined) {
     if (again) return false;
-    const remedy = '`update` embeds the rows that differ; `overwrite` starts over with the file as it is now.';
+    const remedy = '`update` embeds the rows that differ; `overwrite` embeds all rows again.';
     throw otherContentError(output, changed, remedy);
   }
   for await (const { problem } of checkOutputFiles(output, manifest, { verify, signal })) if (problem) return false;
   return true;
 }
 
-/** The name of the first input that does not hold the rows of which the shards were made. */
+/** The name of the first input whose rows differ from those of the shards. */
 async function findChangedInput(
   { inputs, shards }: Manifest,
   { inspected, options, signal }: Pick<UpToDateOptions, 'inspected' | 'options' | 'signal'>,
@@ -105,14 +105,14 @@ async function findChangedInput(
       if (!isSame) return chunk.input;
     }
   } catch (error) {
-    // An input that can no longer be read in the recorded way has changed, too.
+    // An input that can no longer be read with the recorded format has changed too.
     if (SentvecError.is(error, 'invalid-corpus') && typeof error.details.file === 'string') return error.details.file;
     throw error;
   }
   return chunks === shards.length ? undefined : inspected.at(-1)?.name;
 }
 
-/** What a finished chunk records as `content`. */
+/** The `content` of a chunk's shard. */
 export async function contentOf(
   chunk: CorpusChunk,
   options: CorpusOptions,

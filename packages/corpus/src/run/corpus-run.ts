@@ -1,4 +1,4 @@
-/** A run that is ready to be planned and embedded: what it is, and how it is read from its folder. */
+/** The type of a prepared run, and reading it from its folder. */
 import { randomUUID } from 'node:crypto';
 import * as v from 'valibot';
 import type { FoundInput } from '../inputs/find-inputs.ts';
@@ -10,9 +10,9 @@ import { choiceSchemas, type CorpusOptions } from '../request.ts';
 import type { IdType } from '../rows/row.ts';
 import { readRunFile, runFolder, runNotOpenError } from './run-folder.ts';
 
-/** A run that is ready to be planned and embedded, by any process that sees the output folder. Small JSON. */
+/** A prepared run. Any process with access to the output folder can plan and embed it. Small JSON. */
 export interface CorpusRun {
-  /** The name of the run in its output folder: 32 hexadecimal digits, others for each run. */
+  /** The unique key of the run: 32 hexadecimal digits. */
   readonly key: string;
   /** Absolute path of the output folder. */
   readonly output: string;
@@ -20,11 +20,11 @@ export interface CorpusRun {
   readonly options: CorpusOptions;
   readonly idType: IdType;
   readonly strict: boolean;
-  /** Size of all inputs, unpacked, in bytes. */
+  /** Total size of the unpacked inputs in bytes. */
   readonly totalBytes: number;
 }
 
-/** The inputs of a run: as they were found, and as they are read. JSON. */
+/** The inputs of a run, as found and as inspected. JSON. */
 export interface RunInputs {
   readonly found: readonly FoundInput[];
   readonly inspected: readonly InspectedInput[];
@@ -36,11 +36,9 @@ export function newRunKey(): string {
 }
 
 /**
- * The unfinished run with this key in an output folder, as {@link prepareCorpus} left it, for a process that knows only
- * these two.
+ * Opens an unfinished run that {@link prepareCorpus} has prepared, by its output folder and its key.
  *
- * @throws SentvecError `invalid-output` when there is no such run because it was committed or replaced, or when its files
- * are damaged; `io-failed`
+ * @throws SentvecError `invalid-output` when the run was committed or replaced, or its files are damaged; `io-failed`
  */
 export async function openRun(output: string, key: string): Promise<CorpusRun> {
   const run = await findRun(output, key);
@@ -48,13 +46,15 @@ export async function openRun(output: string, key: string): Promise<CorpusRun> {
   return run;
 }
 
-/** Like {@link openRun}; `undefined` when there is no such run. */
+/** Like {@link openRun}, but returns `undefined` if there is no such run. */
 export async function findRun(output: string, key: string): Promise<CorpusRun | undefined> {
   const run = await readRunFile(runFolder({ output, key }).run, runSchema);
   return run && { ...run, output };
 }
 
-/** @throws SentvecError `invalid-output` when the run is no longer open or its files are damaged, `io-failed` */
+/**
+ * @throws SentvecError `invalid-output` when the run was committed or replaced, or its files are damaged; `io-failed`
+ */
 export async function readRunInputs(run: CorpusRun): Promise<RunInputs> {
   const inputs = await readRunFile(runFolder(run).inputs, inputsSchema);
   if (inputs === undefined) throw runNotOpenError(run.output);

@@ -1,4 +1,4 @@
-/** Decides how a request starts, given what is in its output folder already. */
+/** Decides how a request starts, depending on the contents of its output folder. */
 import { SentvecError } from '@sentvec/core';
 import type { Manifest, Space } from '../manifest.ts';
 import type { CorpusOptions, CorpusRequest } from '../request.ts';
@@ -8,7 +8,7 @@ import { findRun, readRunInputs, type CorpusRun } from './corpus-run.ts';
 import type { OutputState } from './run-folder.ts';
 import { differingParts, spaceMismatchError } from './space.ts';
 
-/** A request with everything that decides its output. */
+/** Everything that the output of a request depends on. */
 export interface WantedRun {
   readonly output: string;
   readonly space: Space;
@@ -18,30 +18,29 @@ export interface WantedRun {
 
 /** How a run starts. */
 export type Start =
-  /** The unfinished run in the folder is continued. */
+  /** Continue the unfinished run in the folder. */
   | { readonly kind: 'continue'; readonly run: CorpusRun }
-  /** A new run begins, which may reuse the shards that an unfinished or a finished run made from the same rows. */
+  /** Begin a new run, which may reuse shards of an unfinished or a finished run if their rows are the same. */
   | { readonly kind: 'begin'; readonly earlier?: EarlierRun | undefined };
 
-/** The run in the folder whose shards may be reused. */
+/** A run whose shards may be reused. */
 export type EarlierRun =
   | {
       readonly kind: 'unfinished';
       readonly run: CorpusRun;
       readonly found: readonly FoundInput[];
-      /** The output that the run was about to update, whose shards may be reused, too. */
+      /** The output that the unfinished run was updating. Its shards may be reused too. */
       readonly manifest?: Manifest | undefined;
     }
   | {
       readonly kind: 'finished';
       readonly manifest: Manifest;
-      /** Whether chunks with rejected rows are embedded again, and rows that have changed. */
+      /** Whether to embed chunks with rejected or changed rows again. */
       readonly again: boolean;
     };
 
 /**
- * Decides what a request means for what is in its output folder: vectors are never mixed with those of another space,
- * and replaced only on request.
+ * Decides how a request starts. Vectors are never mixed with those of another space, and are replaced only on request.
  *
  * @throws SentvecError `space-mismatch`, `invalid-output`
  */
@@ -67,8 +66,8 @@ function startFromFinished(
   const { precision, format } = manifest;
   if (!resume && !retryRejected && !update) {
     const remedy =
-      '`resume` leaves them as they are, `update` embeds what has changed, `overwrite` replaces them; or choose another folder.';
-    const problem = `${output} holds finished embeddings of ${manifest.rows} rows`;
+      '`resume` keeps them, `update` embeds changed rows, `overwrite` replaces them; or choose another folder.';
+    const problem = `${output} already contains finished embeddings of ${manifest.rows} rows`;
     throw outputConflictError(output, `${problem}: ${remedy}`);
   }
   checkSameOptions(output, { ...manifest.options, precision, format }, options);
@@ -77,7 +76,7 @@ function startFromFinished(
   return { kind: 'begin', earlier: { kind: 'finished', manifest, again: retryRejected === true || update === true } };
 }
 
-/** An input that can be read only once is always read again: it may give something else. */
+/** Streams are always read again, because their content may differ. */
 async function startFromUnfinished(
   { resume, update, verify }: CorpusRequest,
   wanted: WantedRun,
@@ -113,7 +112,7 @@ function checkSameSpace(
     throw spaceMismatchError(output, there, space, parts);
 }
 
-/** The options whose effect is in the fingerprint of the space, which was compared before. */
+/** Options that are part of the space's fingerprint, which is compared before. */
 const optionsOfSpace: ReadonlySet<keyof CorpusOptions> = new Set(['as', 'prompt', 'route', 'task']);
 
 function differingOptions(there: CorpusOptions, here: CorpusOptions): string[] {
@@ -124,7 +123,7 @@ function differingOptions(there: CorpusOptions, here: CorpusOptions): string[] {
     .map((name) => `${name} was ${JSON.stringify(there[name])} and is ${JSON.stringify(here[name])}`);
 }
 
-/** Whether an output is of a space, and was made with these options. */
+/** Whether an output has this space and these options. */
 function fits({ fingerprint, options, precision, format }: Manifest, space: Space, here: CorpusOptions): boolean {
   return fingerprint === space.fingerprint && differingOptions({ ...options, precision, format }, here).length === 0;
 }
@@ -134,7 +133,7 @@ function checkSameOptions(output: string, there: CorpusOptions, here: CorpusOpti
   if (differences.length === 0) return;
   throw outputConflictError(
     output,
-    `${output} was started with other options: ${differences.join('; ')}. Use the same ones, or \`overwrite\`.`,
+    `${output} was started with other options: ${differences.join('; ')}. Use the same options, or \`overwrite\`.`,
   );
 }
 
@@ -143,29 +142,29 @@ function haveNames(inputs: readonly FoundInput[], names: readonly string[]): boo
 }
 
 function otherInputsError(output: string): SentvecError {
-  const remedy = 'Use the same ones, `update` to embed what is new, or `overwrite`.';
+  const remedy = 'Use the same inputs, `update` to embed the new ones, or `overwrite`.';
   return outputConflictError(output, `${output} was started with other inputs. ${remedy}`);
 }
 
-/** The error of an input that must be what it was, and is not. */
+/** The error for an input that has changed but must not. */
 export function otherContentError(output: string, input: string, remedy: string): SentvecError {
-  return outputConflictError(input, `${input} has changed since ${output} was started. ${remedy}`);
+  return outputConflictError(input, `${input} has changed since the run in ${output} was started. ${remedy}`);
 }
 
-/** The error of a request that finds an unfinished run, which may be going on in another process. */
+/** The error for an unfinished run in the output folder. Another process may still be working on it. */
 export function unfinishedError(output: string): SentvecError {
   const remedy = '`resume` continues it, `overwrite` starts over; or choose another folder.';
-  const message = `${output} holds an unfinished run: ${remedy}`;
+  const message = `${output} contains an unfinished run: ${remedy}`;
   return new SentvecError('invalid-output', message, { file: output, unfinished: true });
 }
 
-/** The error of a request that would bring back rows that were removed. */
+/** The error for a request that would restore removed rows. */
 export function updatedError(output: string): SentvecError {
-  const problem = `Rows of ${output} were removed or replaced since it was made, which its inputs do not say`;
-  return outputConflictError(output, `${problem}: embed the whole corpus again with \`overwrite\`.`);
+  const problem = `Single rows of ${output} were removed or replaced, which its inputs do not contain`;
+  return outputConflictError(output, `${problem}. Embed the whole corpus again with \`overwrite\`.`);
 }
 
-/** The error for an output folder that holds something else than the request wants. */
+/** The error for an output folder whose contents conflict with the request. */
 function outputConflictError(file: string, message: string): SentvecError {
   return new SentvecError('invalid-output', message, { file });
 }

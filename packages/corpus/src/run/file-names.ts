@@ -5,13 +5,13 @@ import { filesOf, readManifest, rejectedFileOf } from '../manifest.ts';
 import type { CorpusRun } from './corpus-run.ts';
 
 /**
- * Names of files that belong together. In a folder they are the plain ones, `shard-00000.parquet`, unless the manifest
- * that the run will replace lists another file of such a name, which readers need until then. Then, and always in a
- * store, where a late write cannot be held back, they have 16 digits that say what is in the files:
- * `shard-00000.0c1c1cbc28a4d154.parquet`.
+ * The names of the files of a shard. In a local folder they are plain, such as `shard-00000.parquet`, unless the
+ * current manifest lists a different file of this name, which readers need until the run replaces it. In this case, and
+ * always in a store, where a delayed write of a dead worker cannot be prevented, the name has 16 digits of a content
+ * hash: `shard-00000.0c1c1cbc28a4d154.parquet`.
  *
- * @param hashes of the files, hexadecimal
- * @throws SentvecError `invalid-output` for a damaged manifest, `io-failed`
+ * @param hashes SHA-256 of the files, hexadecimal
+ * @throws SentvecError `invalid-output` for a damaged manifest; `io-failed`
  */
 export async function namesOfFiles(
   run: CorpusRun,
@@ -27,12 +27,15 @@ export async function namesOfFiles(
   return plain.map((name) => name.replace('.', `.${content}.`));
 }
 
-/** The plain form of a name that {@link namesOfFiles} gave. */
+/** Removes the content hash from a name of {@link namesOfFiles}. */
 export function plainName(name: string): string {
   return name.replace(/^([\w-]+)\.[0-9a-f]{16}\./u, '$1.');
 }
 
-/** What the manifest in an output folder lists, while the run is open. All chunks of a run need it. */
+/**
+ * Cache of the files that the current manifest lists. All chunks of a run need it, and it does not change during the
+ * run.
+ */
 let known: { readonly key: string; readonly hashes: Promise<ReadonlyMap<string, string>> } | undefined;
 
 function earlierHashes(run: CorpusRun): Promise<ReadonlyMap<string, string>> {
@@ -45,7 +48,7 @@ async function readHashes(output: string): Promise<ReadonlyMap<string, string>> 
   if (!manifest?.complete) return new Map();
   const hashes = new Map(manifest.shards.flatMap(filesOf).map(({ file, sha256: hash }) => [file, hash]));
   const rejected = rejectedFileOf(manifest);
-  // Earlier versions did not store its hash.
+  // Manifests of earlier versions have no hash of this file.
   if (rejected !== undefined) hashes.set(rejected, manifest.rejectedRows?.sha256 ?? 'unknown');
   return hashes;
 }

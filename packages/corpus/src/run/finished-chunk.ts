@@ -1,4 +1,4 @@
-/** What is stored about a finished chunk until the run is committed: its shard, and its rejected rows. */
+/** The record of a finished chunk, which is stored until the run is committed: its shard and its rejected rows. */
 import { sha256 } from '@sentvec/platform';
 import { isStorageUri } from '@sentvec/storage';
 import * as v from 'valibot';
@@ -11,11 +11,11 @@ import type { CorpusRun } from './corpus-run.ts';
 import { readRunFile, runFolder, writeRunFile } from './run-folder.ts';
 import { checkStoredRun } from './stored-output.ts';
 
-/** A finished chunk, as it is stored in JSON. */
+/** The stored record of a finished chunk. JSON. */
 export interface FinishedChunk {
   /**
-   * Where its rows are; `shard.content` is the hash of what they are. Without `firstLine` when an earlier run made the
-   * shard.
+   * The position of its rows; `shard.content` is the hash of their content. `firstLine` is absent if an earlier run
+   * made the shard.
    */
   readonly chunk: Pick<CorpusChunk, 'input' | 'firstRow' | 'firstInputRow' | 'rows'> & {
     readonly firstLine?: number | undefined;
@@ -24,13 +24,13 @@ export interface FinishedChunk {
   readonly rejectedRows: readonly RejectedRow[];
 }
 
-/** Name of a chunk's shard, without the ending. */
+/** Name of a chunk's shard, without extension. */
 export function shardName(index: number): string {
   return `shard-${fiveDigits(index)}`;
 }
 
 /**
- * The first file of a shard that is not there as its entry says, if any: by its size, and with `verify` by its hash.
+ * Finds the first file of a shard that is missing or damaged: by its size, and with `verify` also by its hash.
  *
  * @throws SentvecError `io-failed`
  */
@@ -46,7 +46,7 @@ export async function findDamagedFile(
   return undefined;
 }
 
-/** Whether a file of a shard is there as its entry says. @throws SentvecError `io-failed` */
+/** Checks a file of a shard against its entry. @throws SentvecError `io-failed` */
 export async function stateOfFile(
   output: string,
   { file, bytes, sha256: expected }: ShardFile,
@@ -61,14 +61,14 @@ export async function stateOfFile(
   return (await sha256(content)) === expected ? 'intact' : 'damaged';
 }
 
-/** What is stored about a chunk. @throws SentvecError `invalid-output` for a damaged file, `io-failed` */
+/** Reads the record of a chunk. @throws SentvecError `invalid-output` for a damaged file; `io-failed` */
 export async function readFinishedChunk(run: CorpusRun, index: number): Promise<FinishedChunk | undefined> {
   return readRunFile(chunkPath(run, index), finishedChunkSchema);
 }
 
 /**
- * What is stored about a chunk, when its shard is complete and was made from rows in the same places. Compare
- * `shard.content` to know whether the rows are the same.
+ * Reads the record of a chunk, if its shard is complete and the rows had the same positions. Compare `shard.content` to
+ * find out whether their content is the same too.
  *
  * @throws SentvecError `invalid-output` for a damaged file, `io-failed`
  */
@@ -79,9 +79,9 @@ export async function findFinishedChunk(run: CorpusRun, chunk: CorpusChunk): Pro
 }
 
 /**
- * Marks a chunk as finished: its shard must be in place already.
+ * Marks a chunk as finished. Its shard must have been written before.
  *
- * @throws SentvecError `invalid-output` when the run is no longer open, `io-failed`
+ * @throws SentvecError `invalid-output` when the run was committed or replaced; `io-failed`
  */
 export async function writeFinishedChunk(run: CorpusRun, index: number, finished: FinishedChunk): Promise<void> {
   const path = chunkPath(run, index);
@@ -93,7 +93,7 @@ function chunkPath(run: CorpusRun, index: number): string {
   return locationIn(runFolder(run).chunks, chunkFile(index));
 }
 
-/** Name of the file of a finished chunk in the folder of chunks of a run. */
+/** Name of a chunk's record in the folder of a run. */
 export function chunkFile(index: number): string {
   return `${fiveDigits(index)}.json`;
 }
@@ -102,7 +102,10 @@ function fiveDigits(index: number): string {
   return String(index).padStart(5, '0');
 }
 
-/** Whether rows are in the same place. The line matters to rejected rows only, which name it. */
+/**
+ * Whether the rows have the same positions. Lines are compared only if there are rejected rows, which contain line
+ * numbers.
+ */
 export function isInSamePlace({ chunk: finished, rejectedRows }: FinishedChunk, chunk: CorpusChunk): boolean {
   return (
     finished.input === chunk.input &&
@@ -115,7 +118,7 @@ export function isInSamePlace({ chunk: finished, rejectedRows }: FinishedChunk, 
 
 const { count } = jsonSchemas;
 
-/** The form of a rejected row. */
+/** The schema of a rejected row. */
 export const rejectedRowSchema: v.GenericSchema<RejectedRow> = v.object({
   file: v.string(),
   row: count,
@@ -124,7 +127,7 @@ export const rejectedRowSchema: v.GenericSchema<RejectedRow> = v.object({
   reason: v.string(),
 });
 
-/** The form of a finished chunk. */
+/** The schema of a finished chunk. */
 export const finishedChunkSchema: v.GenericSchema<FinishedChunk> = v.object({
   chunk: v.object({
     input: v.string(),

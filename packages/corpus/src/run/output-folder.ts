@@ -1,4 +1,4 @@
-/** The output folder: what is in it before a run, and how a run makes it its own. */
+/** Manages the output folder: inspects it before a run, and claims and releases it for runs. */
 import { readdir, rm, rmdir, stat, writeFile } from 'node:fs/promises';
 import { hostname } from 'node:os';
 import { join } from 'node:path';
@@ -24,9 +24,9 @@ import {
 import { claimStored, clearStoredEarlier, inspectStored, removeStoredPreparation } from './stored-output.ts';
 
 /**
- * Looks at an output folder.
+ * Inspects an output folder.
  *
- * @throws SentvecError `invalid-output` when it holds something that sentvec did not write, `io-failed`
+ * @throws SentvecError `invalid-output` when it contains files that sentvec did not write; `io-failed`
  */
 export async function inspectOutput(output: string): Promise<OutputState> {
   if (isStorageUri(output)) return inspectStored(output);
@@ -37,7 +37,7 @@ export async function inspectOutput(output: string): Promise<OutputState> {
   const foreign = names.filter((name) => !isRunEntry(name));
   if (manifest === undefined && foreign.length > 0) {
     const some = foreign.slice(0, 3).join(', ') + (foreign.length > 3 ? ', …' : '');
-    const message = `${output} holds other files (${some}). Name a new or empty folder.`;
+    const message = `${output} contains other files (${some}). Choose a new or empty folder.`;
     throw new SentvecError('invalid-output', message, { file: output });
   }
   return { exists: true, manifest, manifestId, unfinished: await unfinishedRuns(output) };
@@ -53,7 +53,7 @@ export async function makePreparationFolder(output: string, key: string): Promis
   if (isStorageUri(output)) return clearStoredEarlier(output, key);
   const { unpacked, chunks, earlier, temporary, owner } = preparationFolder(output, key);
   await guardIo('Making the output folder', output, async () => {
-    await removeTree(earlier); // An earlier attempt may have found finished chunks that this one does not.
+    await removeTree(earlier); // An earlier attempt may have left records of chunks that this attempt does not find.
     for (const path of [unpacked, chunks, earlier, temporary]) await makeFolder(path);
     await writeFile(owner, JSON.stringify({ host: hostname(), pid: process.pid }));
   });
@@ -61,7 +61,7 @@ export async function makePreparationFolder(output: string, key: string): Promis
 
 const ownerSchema = v.object({ host: v.string(), pid: v.number() });
 
-/** Removes the preparations of processes of this machine that were killed. */
+/** Removes preparations of killed processes of this machine. */
 async function removeAbandoned(output: string): Promise<void> {
   for (const key of await preparations(output)) {
     const owner = await readRunFile(preparationFolder(output, key).owner, ownerSchema).catch(() => undefined);
@@ -79,7 +79,8 @@ function isAlive(pid: number): boolean {
 }
 
 /**
- * Removes the folder in which a run was prepared, and the output folder too when it is empty and the run had made it.
+ * Removes the folder in which a run was prepared. Also removes the output folder if it is empty and this run created
+ * it.
  */
 export async function removePreparation(output: string, key: string, madeOutput: boolean): Promise<void> {
   if (isStorageUri(output)) return removeStoredPreparation(output, key);
@@ -88,12 +89,12 @@ export async function removePreparation(output: string, key: string, madeOutput:
 }
 
 /**
- * Makes a prepared run the owner of the output folder, in place of the runs that were there when it was decided to
- * begin. Only one run can have the folder: of several that try at the same moment, one succeeds.
+ * Claims the output folder for a prepared run, in place of the runs in `state`. If several runs try at the same time,
+ * exactly one succeeds.
  *
- * @param state what was in the folder when it was decided to begin
- * @param makeManifest that of the run, which is not complete
- * @returns false when another run has begun or was committed since: this run then remains a preparation
+ * @param state the contents of the folder on which the decision to begin was based
+ * @param makeManifest makes the incomplete manifest of the run
+ * @returns false when another run has begun or was committed meanwhile; this run is not changed then
  * @throws SentvecError `io-failed`
  */
 export async function claimOutput(
@@ -113,7 +114,7 @@ export async function claimOutput(
       if ((await unfinishedRuns(output)).length > 0) return false;
       throw error;
     }
-    // Another run may have been committed just before: then this one was decided on a state that no longer holds.
+    // If another run was committed meanwhile, the decision to begin was based on an outdated state.
     const claimed = (await identifyManifest(output)) === state.manifestId;
     if (claimed) await removeAbandoned(output);
     else await releaseClaim(output, key);
@@ -129,7 +130,8 @@ async function releaseClaim(output: string, key: string): Promise<void> {
 }
 
 /**
- * Removes the folder of a run that is committed or replaced. A process that still works on it finds the folder missing.
+ * Removes the folder of a committed or replaced run. Processes that still work on the run notice that the folder is
+ * missing.
  *
  * @throws a system error
  */
@@ -141,23 +143,23 @@ export async function discardRun(output: string, key: string): Promise<void> {
     if (!isSystemError(error, 'ENOENT')) throw error; // Another process has removed it.
   }
   await rmdir(join(output, unfinishedFolder)).catch(() => {}); // Another run may have begun.
-  // A process that was killed between these two steps left a folder that no other process removes.
+  // Also remove folders that were left by a process that was killed between these two steps.
   for (const name of (await readdir(output)).filter(isDiscarded)) await removeTree(join(output, name));
 }
 
-/** Several processes may remove the same folder. */
+/** Removes a folder that other processes may be removing at the same time. */
 async function removeTree(path: string): Promise<void> {
   await rm(path, { recursive: true, force: true, maxRetries: 5 });
 }
 
 /**
- * Writes that the run with this key is not complete, unless the manifest says so already. A finished output stays
- * readable until the run replaces it.
+ * Writes the incomplete manifest of a run, unless the folder has a finished output, which stays readable until the run
+ * replaces it.
  *
  * @throws SentvecError `invalid-output` when the run is no longer open, `io-failed`
  */
 export async function markUnfinished(output: string, key: string, manifest: Manifest): Promise<void> {
-  if (isStorageUri(output)) return; // Claiming the output has written it.
+  if (isStorageUri(output)) return; // claimOutput() has written it.
   const content = formatManifest(manifest);
   const there = await readManifest(output);
   if (there !== undefined && (there.complete || formatManifest(there) === content)) return;
@@ -165,7 +167,7 @@ export async function markUnfinished(output: string, key: string, manifest: Mani
 }
 
 /**
- * The manifest of an output that is finished, while no run is about to replace it.
+ * Reads the manifest of a finished output. `undefined` if a run is replacing the output.
  *
  * @throws SentvecError `invalid-output` for a damaged manifest, `io-failed`
  */
@@ -181,7 +183,7 @@ async function listFolder(output: string): Promise<string[] | undefined> {
   } catch (error) {
     if (isSystemError(error, 'ENOENT')) return undefined;
     if (!isSystemError(error, 'ENOTDIR')) throw ioError(error, 'Reading the output folder', output);
-    const message = `${output} is a file, not a folder. Name a folder for the output.`;
+    const message = `${output} is a file. Choose a folder for the output.`;
     throw new SentvecError('invalid-output', message, { file: output }, { cause: error });
   }
 }

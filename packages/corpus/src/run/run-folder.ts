@@ -1,4 +1,4 @@
-/** Where a run stores what it needs until it is committed, and how those files are read and written. */
+/** The folder with the temporary files of an unfinished run: its paths, and reading and writing its files. */
 import { readdir } from 'node:fs/promises';
 import { SentvecError } from '@sentvec/core';
 import { writeFileAtomically } from '@sentvec/platform/node';
@@ -8,21 +8,21 @@ import { readJsonFile } from '../json-file.ts';
 import { locationIn, writeStored } from '../location.ts';
 import type { Manifest } from '../manifest.ts';
 
-/** The entry of an output folder that holds the run that is not committed, in a folder that has its key as name. */
+/** The entry of an output folder that contains the folder of the unfinished run, which is named by its key. */
 export const unfinishedFolder = '.unfinished';
 
-/** What is in an output folder before a run begins. */
+/** The contents of an output folder before a run begins. */
 export interface OutputState {
-  /** Whether the folder was there. */
+  /** Whether the folder exists. */
   readonly exists: boolean;
   readonly manifest: Manifest | undefined;
-  /** Distinguishes the file of the manifest from another with the same content. */
+  /** Identifies the manifest file, not only its content: it changes if the same manifest is written again. */
   readonly manifestId: string;
-  /** Keys of runs that are not committed: none, or one. */
+  /** Keys of unfinished runs: none or one. */
   readonly unfinished: readonly string[];
 }
 
-/** The paths of a run that is not committed, or is being prepared: a folder within the output folder. */
+/** The paths of an unfinished run or a preparation, within the output folder. */
 export interface RunFolder {
   readonly output: string;
   readonly root: string;
@@ -31,40 +31,40 @@ export interface RunFolder {
   /** See {@link RunInputs}. */
   readonly inputs: string;
   readonly calibration: string;
-  /** Written when the plan has reached its end. */
+  /** The {@link CorpusSize}, which is written when the plan is complete. */
   readonly plan: string;
   /** Unpacked copies of inputs. */
   readonly unpacked: string;
   /** A {@link FinishedChunk} for each finished chunk. */
   readonly chunks: string;
-  /** A {@link FinishedChunk} for each chunk of an earlier run that may be taken over, by what it was made of. */
+  /** A {@link FinishedChunk} for each reusable chunk of an earlier run, named by its content hash. */
   readonly earlier: string;
-  /** Which process prepares it. */
+  /** Identifies the process that prepares the run. */
   readonly owner: string;
-  /** Files that are being written, and files that are being removed. */
+  /** Temporary files: being written or being removed. */
   readonly temporary: string;
 }
 
 /**
- * The folder of the run with this key. Every preparation makes a key of its own, so a process that wakes up after its
- * run was committed or replaced finds the folder missing, and can neither write nor remove anything.
+ * The folder of the run with this key. Every run has its own key, so a suspended process that continues after its run
+ * was committed or replaced does not find the folder, and cannot write or remove files of another run.
  */
 export function runFolder({ output, key }: { readonly output: string; readonly key: string }): RunFolder {
   return folderAt(output, locationIn(locationIn(output, unfinishedFolder), key));
 }
 
-/** Where the files of a run are until it is prepared. Nobody but its preparation touches them. */
+/** The folder of a run during its preparation. Only the preparing process uses it. */
 export function preparationFolder(output: string, key: string): RunFolder {
-  if (isStorageUri(output)) return runFolder({ output, key }); // It becomes that of the run without being moved.
+  if (isStorageUri(output)) return runFolder({ output, key }); // Stores have no rename: the preparation and the run have the same folder.
   return folderAt(output, locationIn(preparationRoot(output, key), key));
 }
 
-/** The folder that becomes {@link unfinishedFolder} when the preparation is done. */
+/** The folder that is renamed to {@link unfinishedFolder} at the end of the preparation. */
 export function preparationRoot(output: string, key: string): string {
   return locationIn(output, `${preparingPrefix}${key}`);
 }
 
-/** Where the folder of a committed or replaced run is moved before it is removed. */
+/** The path to which the folder of a committed or replaced run is renamed before its removal. */
 export function discardedRoot(output: string, key: string): string {
   return locationIn(output, `${discardedPrefix}${key}`);
 }
@@ -88,12 +88,12 @@ function folderAt(output: string, root: string): RunFolder {
   };
 }
 
-/** Keys of the runs in an output folder that are not committed: none, or one. */
+/** Keys of unfinished runs in an output folder: none or one. */
 export async function unfinishedRuns(output: string): Promise<string[]> {
   return readdir(locationIn(output, unfinishedFolder)).catch(() => []);
 }
 
-/** Keys of the runs in an output folder that are being prepared, or whose preparation was killed. */
+/** Keys of preparations in an output folder, including those of killed processes. */
 export async function preparations(output: string): Promise<string[]> {
   const names = await readdir(output);
   return names.filter((name) => name.startsWith(preparingPrefix)).map((name) => name.slice(preparingPrefix.length));
@@ -104,24 +104,24 @@ export function isDiscarded(name: string): boolean {
   return name.startsWith(discardedPrefix);
 }
 
-/** Whether an entry of an output folder belongs to a run that is not committed. */
+/** Whether an entry of an output folder belongs to an unfinished run. */
 export function isRunEntry(name: string): boolean {
   return name === unfinishedFolder || name.startsWith(preparingPrefix) || isDiscarded(name);
 }
 
 /**
- * A JSON file of a run, or `undefined` when it is not there.
+ * Reads a JSON file of a run. `undefined` if it does not exist.
  *
- * @throws SentvecError `invalid-output` when it is damaged or was written by another version, `io-failed`
+ * @throws SentvecError `invalid-output` when it is damaged or was written by another version; `io-failed`
  */
 export async function readRunFile<T>(path: string, schema: v.GenericSchema<unknown, T>): Promise<T | undefined> {
-  return readJsonFile(path, schema, 'Start the run over with `overwrite`.');
+  return readJsonFile(path, schema, 'Start over with `overwrite`.');
 }
 
 /**
- * Writes a file of a run: into its folder, or into the output folder.
+ * Writes a file of a run, into its folder or into the output folder.
  *
- * @throws SentvecError `invalid-output` when the run is no longer open, `io-failed`
+ * @throws SentvecError `invalid-output` when the run was committed or replaced; `io-failed`
  */
 export async function writeRunFile(
   { output, temporary: temporaryFolder }: RunFolder,
@@ -132,14 +132,14 @@ export async function writeRunFile(
   try {
     await writeFileAtomically(path, content, { temporaryFolder, advice: 'Then continue with `resume`.' });
   } catch (error) {
-    // The folder of the run is missing when another process has committed or replaced it meanwhile.
+    // A missing folder means that another process has committed or replaced the run.
     const folderIsMissing = SentvecError.is(error, 'io-failed') && error.details['errno'] === 'ENOENT';
     throw folderIsMissing ? runNotOpenError(output) : error;
   }
 }
 
-/** The error of a step that comes after its run was committed or replaced. */
+/** The error for a step of a run that was committed or replaced. */
 export function runNotOpenError(output: string): SentvecError {
-  const message = `The run in ${output} is no longer open: it was finished or replaced. Look at manifest.json there.`;
+  const message = `The run in ${output} is no longer open, because it was finished or replaced. See manifest.json there.`;
   return new SentvecError('invalid-output', message, { file: output, missing: true });
 }

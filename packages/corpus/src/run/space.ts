@@ -1,4 +1,4 @@
-// The space of the vectors of a run: determines and compares it, and makes the error for a different one.
+// Determines and compares the embedding spaces of runs and folders.
 import {
   SentvecError,
   type EmbeddedPieces,
@@ -18,15 +18,15 @@ import type { CorpusRun } from './corpus-run.ts';
 /** An embedder that can embed a corpus. */
 export type CorpusEmbedder = Embedder | SparseEmbedder;
 
-/** Vectors of texts, in their order. */
+/** The vectors of texts, in their order. */
 export interface EmbeddedTexts {
   readonly vectors: Matrix | readonly SparseVector[];
   readonly receipt: Receipt;
-  /** Where a run asks for pieces: those of all texts. */
+  /** The pieces of all texts, if rows are embedded in pieces. */
   readonly pieces?: EmbeddedPieces['pieces'] | undefined;
 }
 
-/** Embeds texts as a run asks for. @throws SentvecError as the embedder */
+/** Embeds texts with the options of a run. @throws SentvecError the errors of the embedder */
 export function embedTextsOf(
   embedder: CorpusEmbedder,
   texts: readonly string[],
@@ -48,7 +48,7 @@ function fingerprintOf(embedder: CorpusEmbedder, options: CorpusOptions): Promis
   return embedder.kind !== 'sparse' ? embedder.fingerprint(embedOptions(options)) : embedder.fingerprint();
 }
 
-/** Options that only vectors of the other kind have. @throws SentvecError `invalid-argument` */
+/** Checks that no option is for the other kind of vectors, dense or sparse. @throws SentvecError `invalid-argument` */
 function checkOptionsFor(embedder: CorpusEmbedder, options: CorpusOptions): void {
   const { kind } = embedder;
   const dense: [name: string, isSet: boolean][] = [
@@ -67,11 +67,11 @@ function checkOptionsFor(embedder: CorpusEmbedder, options: CorpusOptions): void
   ) ?? [undefined];
   if (first === undefined) return;
   const what = kind === 'sparse' ? 'sparse vectors' : 'one dense vector for each text';
-  const message = `${embedder.model.name} gives ${what}, for which there is no \`${String(first)}\`. Leave it out.`;
+  const message = `${embedder.model.name} gives ${what}, so \`${String(first)}\` cannot be used. Remove it.`;
   throw new SentvecError('invalid-argument', message);
 }
 
-/** The options with which an embedder makes the vectors of a run, or of a manifest. */
+/** The embedder options of a run or a manifest. */
 export function embedOptions({
   as,
   prompt,
@@ -89,7 +89,7 @@ export function embedOptions({
     route,
     task,
     batchTokens,
-    // The bytes of a shard depend on its chunk alone, whatever else is embedded beside it.
+    // The bytes of a shard must depend only on its chunk, not on other texts that are embedded at the same time.
     shareBatches: false,
     normalize,
     ...(prompt !== 'default' && { prompt: prompt === 'none' ? null : prompt.name }),
@@ -98,8 +98,8 @@ export function embedOptions({
 }
 
 /**
- * The space that an embedder makes with these options. Embeds one short text, which gives the dimension and shows that
- * the model works.
+ * Determines the space of an embedder with these options. It embeds one short text, to find the dimension and to check
+ * that the model works.
  *
  * @throws SentvecError `invalid-argument` for a prompt or dimension that the model does not have, `backend-failed`
  */
@@ -125,19 +125,19 @@ export async function describeSpace(
   };
 }
 
-/** Makes sure that the embedder makes the vectors of a run. @throws SentvecError `space-mismatch` */
+/** Checks that an embedder gives vectors in the space of a run. @throws SentvecError `space-mismatch` */
 export async function checkSpace({ space, options, output }: CorpusRun, embedder: CorpusEmbedder): Promise<void> {
   const { hash, parts } = await fingerprintOf(embedder, options);
   if (hash === space.fingerprint) return;
   const differing = differingParts(space.fingerprintParts, parts);
   const named = differing.length === 0 ? 'the fingerprint' : differing.join(', ');
   const message =
-    `The model ${embedder.model.name} of this process is not the one that the run in ${output} began with; ` +
-    `what differs: ${named}. Give every worker the same files of the model ${space.model}.`;
+    `The model ${embedder.model.name} of this process is not the model of the run in ${output}. ` +
+    `Different: ${named}. Give every worker the same files of the model ${space.model}.`;
   throw new SentvecError('space-mismatch', message, { file: output, parts: differing });
 }
 
-/** Makes sure that the embedder makes the vectors of a finished folder. @throws SentvecError `space-mismatch` */
+/** Checks that an embedder gives vectors in the space of a finished folder. @throws SentvecError `space-mismatch` */
 export async function checkFolderSpace(directory: string, manifest: Manifest, embedder: CorpusEmbedder): Promise<void> {
   const { precision, format, options } = manifest;
   const { hash, parts } = await fingerprintOf(embedder, { ...options, precision, format });
@@ -145,13 +145,13 @@ export async function checkFolderSpace(directory: string, manifest: Manifest, em
   const different = differingParts(manifest.fingerprintParts, parts).join(', ') || 'the fingerprint';
   throw new SentvecError(
     'space-mismatch',
-    `${directory} holds vectors of another space than ${embedder.model.name} makes now; what differs: ${different}. ` +
-      'Take the model that made them, or embed the corpus again.',
+    `${directory} has vectors of another space than ${embedder.model.name}. Different: ${different}. ` +
+      'Use the model that made them, or embed the corpus again.',
     { file: directory, parts: different },
   );
 }
 
-/** Names of the parts in which two spaces differ. */
+/** Names of the fingerprint parts in which two spaces differ. */
 export function differingParts(one: Space['fingerprintParts'], other: Space['fingerprintParts']): string[] {
   const names = new Set([...Object.keys(one), ...Object.keys(other)]) as Set<keyof Space['fingerprintParts']>;
   return [...names].filter((name) => one[name] !== other[name]);
@@ -171,7 +171,7 @@ export function spaceMismatchError(
       : parts.map((part) => (part === 'prompt' ? `prompt${prompts}` : part)).join(', ');
   const models =
     there.model === here.model ? `of the model ${there.model}` : `${there.model} there, ${here.model} here`;
-  const message = `${output} holds vectors of another space (${models}); what differs: ${named}. Choose another folder, or replace it with \`overwrite\`.`;
+  const message = `${output} has vectors of another space (${models}). Different: ${named}. Choose another folder, or replace it with \`overwrite\`.`;
   return new SentvecError('space-mismatch', message, { file: output, parts });
 }
 

@@ -1,8 +1,8 @@
 /**
- * An output folder in an object store, which has neither folders nor renaming. Its manifest decides: a run begins when
- * it writes its key into it in place of the version that it has seen, and ends when it writes its own manifest the same
- * way. Until then the manifest is that of the earlier output. The name of a file says what is in it, so a late or
- * doubled write changes nothing.
+ * Output folders in object stores, which have neither folders nor rename. The manifest is the lock: a run begins with a
+ * conditional write of its key into the manifest, and ends with a conditional write of its own manifest. Until then,
+ * the manifest is that of the earlier output. File names contain a content hash, so a delayed or repeated write does no
+ * harm.
  */
 import { SentvecError } from '@sentvec/core';
 import { inOrder } from '@sentvec/platform';
@@ -19,10 +19,13 @@ import {
 } from '../manifest.ts';
 import { runNotOpenError, unfinishedFolder, type OutputState } from './run-folder.ts';
 
-/** Keys of other files that a message names. */
+/** How many keys of other files an error message lists. */
 const someKeys = 3;
 
-/** @throws SentvecError `invalid-output` when it holds something that sentvec did not write, `io-failed` */
+/**
+ * Inspects an output in a store.
+ * @throws SentvecError `invalid-output` when it contains files that sentvec did not write; `io-failed`
+ */
 export async function inspectStored(output: string): Promise<OutputState> {
   const storage = openStorage(output);
   const { manifest, version } = await readVersion(storage, output);
@@ -37,11 +40,11 @@ export async function inspectStored(output: string): Promise<OutputState> {
   }
   if (foreign.length === 0) return { exists: false, manifest, manifestId: '', unfinished: [] };
   const some = foreign.slice(0, someKeys).join(', ') + (foreign.length > someKeys ? ', …' : '');
-  const message = `${output} holds other files (${some}). Name a new or empty folder.`;
+  const message = `${output} contains other files (${some}). Choose a new or empty folder.`;
   throw new SentvecError('invalid-output', message, { file: output });
 }
 
-/** The manifest, and its version in the store. */
+/** Reads the manifest and its version in the store. */
 async function readVersion(
   storage: Storage,
   output: string,
@@ -55,11 +58,11 @@ async function readVersion(
 }
 
 /**
- * Writes a prepared run into the manifest, in place of the version that was there when it was decided to begin. Of
- * several that try, one succeeds. A finished output stays readable.
+ * Claims the output for a prepared run, by a conditional write of the manifest. If several runs try, exactly one
+ * succeeds. A finished output stays readable.
  *
- * @param manifest that of the run, which is not complete
- * @returns false when another run has begun or was committed since
+ * @param manifest the incomplete manifest of the run
+ * @returns false when another run has begun or was committed meanwhile
  */
 export async function claimStored(
   output: string,
@@ -81,13 +84,14 @@ export async function removeStoredPreparation(output: string, key: string): Prom
   if (manifest?.run !== key) await removeRun(openStorage(output), key);
 }
 
-/** Removes the earlier chunks that a previous attempt of the same preparation has found. */
+/** Removes records of reusable chunks that a previous attempt of the same preparation has written. */
 export async function clearStoredEarlier(output: string, key: string): Promise<void> {
   await removeAll(openStorage(output), `${unfinishedFolder}/${key}/earlier/`);
 }
 
 /**
- * The file that marks a run as open is removed first: a process that writes for the run later checks it, and cleans up.
+ * Removes the files of a run. The file that marks it as open is removed first, so that processes that still work on the
+ * run notice, and remove what they write.
  */
 async function removeRun(storage: Storage, key: string): Promise<void> {
   const prefix = `${unfinishedFolder}/${key}/`;
@@ -104,8 +108,8 @@ async function removeAll(storage: Storage, prefix: string, keep: ReadonlySet<str
 }
 
 /**
- * Writes the complete manifest in place of the one with which the run began, and removes whatever is not in it: shards
- * of earlier runs and of dead attempts, the files of this run and of others that were given up.
+ * Writes the complete manifest by a conditional write, and then removes all other files: shards of earlier runs and of
+ * dead attempts, and temporary files of this run and of abandoned runs.
  *
  * @throws SentvecError `invalid-output` when the run was replaced by another
  */
@@ -116,7 +120,7 @@ export async function commitStored(output: string, run: string, manifest: Manife
   const runs = await runsIn(storage);
   const content = formatManifest(manifest);
   if (!(await storage.write(manifestFile, content, { replaces: begun.version }))) {
-    // Another process may commit this run, too; it writes the same.
+    // Another process may commit the same run, with the same manifest.
     const there = await readManifest(output);
     if (there === undefined || formatManifest(there) !== content) throw runNotOpenError(output);
   }
@@ -128,7 +132,7 @@ export async function commitStored(output: string, run: string, manifest: Manife
   }
 }
 
-/** Whether an output is finished, and no run is about to replace it. */
+/** Whether an output is finished and no run is replacing it. */
 async function isClosed(output: string): Promise<boolean> {
   const manifest = await readManifest(output);
   return manifest?.complete === true && manifest.run === undefined;
@@ -141,11 +145,11 @@ async function runsIn(storage: Storage): Promise<Set<string>> {
 }
 
 /**
- * Makes sure that a run is still open after a finished chunk was written for it; else removes what was written.
+ * Checks, after the record of a chunk was written, that the run is still open. If it is not, removes the written files.
  *
- * @param record address of what is stored about the chunk, which belongs to the run alone
- * @param shard its files, which a finished output may have, too
- * @throws SentvecError `invalid-output` when the run is no longer open
+ * @param record URI of the chunk's record, which belongs only to this run
+ * @param shard the files of the shard, which a finished output may share
+ * @throws SentvecError `invalid-output` when the run was committed or replaced
  */
 export async function checkStoredRun(
   run: { readonly output: string; readonly key: string },
@@ -155,7 +159,7 @@ export async function checkStoredRun(
   const storage = openStorage(run.output);
   if (await storage.stat(`${unfinishedFolder}/${run.key}/run.json`)) return;
   await storage.remove(record.slice(storage.uri.length + 1));
-  // The commit of an open run removes what it does not need.
+  // If another run is open, its commit will remove these files.
   if (await isClosed(run.output)) {
     const listed = new Set(listedFiles((await readManifest(run.output))!));
     for (const { file } of filesOf(shard)) if (!listed.has(file)) await storage.remove(file);

@@ -1,6 +1,6 @@
 /**
- * Reuses the finished chunks of an earlier run of the same output, if their shards are still there. They are known by
- * what they were made of: rows may have moved to other places, or to other files.
+ * Reuses finished chunks of an earlier run of the same output. Chunks are identified by their content hash, so they can
+ * be reused even if their rows have moved within a file or to another file.
  */
 import { randomUUID } from 'node:crypto';
 import { copyFile, link, readdir } from 'node:fs/promises';
@@ -31,14 +31,14 @@ import {
 import { namesOfFiles, plainName } from './file-names.ts';
 import { readRunFile, runFolder, runNotOpenError, writeRunFile, type RunFolder } from './run-folder.ts';
 
-/** Files that are written at once: each waits for the disk. */
+/** Maximum number of concurrent writes. */
 const writesAtOnce = 16;
 
 /**
- * Notes finished chunks in the folder of a run that is being prepared, where their shards are as they were written.
- * {@link takeOverChunk} finds them.
+ * Writes records of reusable chunks into the folder of a run that is being prepared. Chunks with missing or damaged
+ * shards are skipped. {@link takeOverChunk} reads the records.
  *
- * @param verify whether the hash of every shard is checked, or only its size
+ * @param verify whether to check the hash of every shard, and not only its size
  * @throws SentvecError `io-failed`
  */
 export async function noteEarlierChunks(
@@ -62,7 +62,10 @@ export async function noteEarlierChunks(
   await Promise.all(pending);
 }
 
-/** Where an earlier chunk is noted. The shards of rows without ids of their own hold the numbers of the rows. */
+/**
+ * The path of the record of a reusable chunk. Without an id field, shards contain row numbers, so the row number is
+ * part of the key.
+ */
 async function earlierPath(
   { earlier }: RunFolder,
   { idField }: CorpusOptions,
@@ -73,12 +76,12 @@ async function earlierPath(
 }
 
 /**
- * Makes a chunk of an earlier run that was made of the same rows a finished chunk of this run: its shard gets the name
- * that it would have if it were computed.
+ * Reuses the chunk of an earlier run with the same content, if there is one: its shard gets the name that a newly
+ * computed one would have.
  *
  * @param chunk with the hash of its rows as `content`
- * @returns `undefined` when there is none
- * @throws SentvecError `invalid-output` when the run is no longer open, or for a damaged file; `io-failed`
+ * @returns `undefined` if there is no such chunk
+ * @throws SentvecError `invalid-output` when the run was committed or replaced, or for a damaged file; `io-failed`
  */
 export async function takeOverChunk(run: CorpusRun, chunk: CorpusChunk): Promise<FinishedChunk | undefined> {
   const folder = runFolder(run);
@@ -103,7 +106,7 @@ export async function takeOverChunk(run: CorpusRun, chunk: CorpusChunk): Promise
   return finished;
 }
 
-/** Gives a file of a shard another name; the earlier manifest has it under the first one. */
+/** Links a file of a shard to another name. The old name stays, because the earlier manifest lists it. */
 async function giveName(folder: RunFolder, { file }: ShardFile, name: string): Promise<void> {
   if (file === name) return;
   const [source, target] = [locationIn(folder.output, file), locationIn(folder.output, name)];
@@ -116,7 +119,7 @@ async function giveName(folder: RunFolder, { file }: ShardFile, name: string): P
   try {
     await link(source, temporary).catch((error: unknown) => {
       if (isSystemError(error, 'ENOENT')) throw error;
-      return copyFile(source, temporary); // A file system without hard links.
+      return copyFile(source, temporary); // The file system has no hard links.
     });
     await moveIntoPlace(temporary, target);
   } catch (error) {
@@ -125,7 +128,7 @@ async function giveName(folder: RunFolder, { file }: ShardFile, name: string): P
   }
 }
 
-/** The finished chunks of a run that is not committed. */
+/** The finished chunks of an unfinished run. */
 export async function* chunksOfRun(run: CorpusRun): AsyncGenerator<FinishedChunk, void> {
   for await (const name of namesIn(runFolder(run).chunks)) {
     const index = Number.parseInt(name, 10);
@@ -144,10 +147,10 @@ async function* namesIn(folder: string): AsyncGenerator<string, void> {
 }
 
 /**
- * The finished chunks of a committed run, with those of their rows that were rejected, as far as the list says which
- * they are. Without chunks of which rows were removed since.
+ * The finished chunks of a committed run with their rejected rows, as far as the list of rejected rows can be read.
+ * Chunks with removed rows are skipped.
  *
- * @param rejectedToo whether chunks with rejected rows are wanted
+ * @param rejectedToo whether to include chunks with rejected rows
  * @throws SentvecError `io-failed`
  */
 export async function* chunksOfManifest(
@@ -178,7 +181,7 @@ export async function* chunksOfManifest(
   }
 }
 
-/** The lines of a list of rejected rows, up to the first that sentvec did not write. */
+/** The rejected rows of a list, up to the first invalid line. */
 async function* readRejectedRows(path: string): AsyncGenerator<RejectedRow, void> {
   const stream = streamFile({ path });
   try {

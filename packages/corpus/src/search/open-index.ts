@@ -1,4 +1,4 @@
-// Search in folders of vectors, by meaning, by words or by both: the way from a query to rows with their texts.
+// Searches folders of vectors by meaning (vectors), by words (BM25), or by both.
 import {
   createBm25Index,
   fuseRankings,
@@ -29,97 +29,95 @@ export interface Ranker {
 
 /** Options of {@link openIndex}. */
 export interface OpenIndexOptions {
-  /** The model that made the vectors. A model of another space is refused. */
+  /** The model that made the vectors. A model with another embedding space is an error. */
   readonly embedder: Embedder;
-  /** Reranks the best rows. */
+  /** Reranks the best rows. @default no reranking */
   readonly reranker?: Ranker | undefined;
   /**
-   * Bytes of shards that are kept in memory once they were read: a search is then more than ten times faster. What
-   * folders have beyond that is read from the disk at each search. 0 keeps nothing. Decoded, they take up to three
-   * times as much.
+   * Cache size: how many bytes of shard files are kept in memory after they were read. A search in cached shards is
+   * more than ten times as fast; all other shards are read at each search. 0 turns the cache off. Decoded, the shards
+   * need up to three times as much memory.
    * @default 268,435,456
    */
   readonly memory?: number | undefined;
   readonly signal?: AbortSignal | undefined;
 }
 
-/** A row of an answer. */
+/** A search result. */
 export interface IndexHit {
-  /** The folder that holds it. */
+  /** The folder of the row. */
   readonly directory: string;
-  /** Index of its vector among those of all folders. */
+  /** Index of its vector in all folders. */
   readonly row: number;
   readonly id: RowId;
-  /** When the texts were kept. */
+  /** The text, if texts were kept. */
   readonly text: string | undefined;
   /**
-   * Where rows were embedded in pieces: the piece that answers best, its number in the row, and its position in the
-   * row's text, in UTF-16 units. `text` is its text.
+   * If rows were embedded in pieces: the best piece, with its index in the row and its position in the row's text, in
+   * UTF-16 code units. `text` is then the text of the piece.
    */
   readonly piece?: NonNullable<EmbeddingBatch['pieces']>[number] | undefined;
-  /** The columns that were kept. */
+  /** The kept columns. */
   readonly columns: Readonly<Record<string, unknown>>;
-  /** What rows are sorted by, larger is better. */
+  /** The score that results are sorted by; higher is better. */
   readonly score: number;
-  /** What each stage gave it: a similarity, a score of BM25, a score of the reranker. */
+  /** The scores of the stages: similarity of vectors, BM25, reranker. */
   readonly scores: { readonly meaning?: number; readonly words?: number; readonly reranker?: number };
 }
 
 /** Options of {@link CorpusIndex.search}. */
 export interface IndexSearchOptions {
-  /** Rows of the answer; Infinity is all. @default 10 */
+  /** Maximum number of results. Infinity returns all rows. @default 10 */
   readonly topK?: number | undefined;
   /**
-   * `meaning`: similarity of vectors, of all of them. `words`: BM25. `both`: the two rankings fused by reciprocal
-   * ranks. Words need folders that kept the texts.
+   * `meaning`: exact search by similarity of vectors. `words`: BM25. `both`: both rankings, combined by reciprocal rank
+   * fusion. `words` and `both` need folders that kept the texts.
    * @default 'meaning'
    */
   readonly by?: 'meaning' | 'words' | 'both' | undefined;
-  /** Rows of each ranking that are fused or reranked. @default 10 × `topK`, at least 50 */
+  /** How many rows of each ranking are fused or reranked. @default 10 × `topK`, at least 50 */
   readonly candidates?: number | undefined;
-  /** What meaning and words count in `both`. @default 1 each */
+  /** Weights of the two rankings in `both`. @default 1 each */
   readonly weights?: { readonly meaning: number; readonly words: number } | undefined;
   /**
-   * Whether each piece of a row is a row of the answer, where rows were embedded in pieces. Otherwise each row is there
-   * once, by its best piece.
+   * If rows were embedded in pieces: whether each piece is a result. Otherwise each row occurs once, with its best
+   * piece.
    * @default false
    */
   readonly eachPiece?: boolean | undefined;
   /**
-   * Which rows may be in the answer, by the columns that were kept. A column that no folder kept is an error; one that
-   * only others kept is `undefined`. Parquet, Arrow and npy keep what is no text as its
-   * JSON: a number comes as its digits, `Number(stars) >= 4`.
+   * Only rows for which it returns true can be results. It gets the kept columns. Accessing a column that no folder
+   * kept is an error; a column that only other folders kept is `undefined`. In Parquet, Arrow and npy, values that are
+   * not texts are JSON strings, so convert numbers: `Number(stars) >= 4`.
    * @default all
    */
   readonly filter?: ((columns: Readonly<Record<string, unknown>>, id: RowId) => boolean) | undefined;
   /**
-   * How the query is embedded, for example with another prompt. By default it gets the model's prompt, route and task
-   * for queries. Where the model has no prompt for queries, or the corpus was embedded for a task that is not one of
-   * documents, it gets those of the corpus.
+   * How the query is embedded, for example with another prompt.
+   * @default the model's prompt, route and task for queries; those of the corpus if the model has no prompt for queries, or if the corpus was embedded for a task other than documents
    */
   readonly query?: Pick<EmbedOptions, 'prompt' | 'route' | 'task'> | undefined;
   readonly signal?: AbortSignal | undefined;
 }
 
-/** Folders of vectors of one space, to be searched. */
+/** A searchable index over folders of vectors of one space. */
 export interface CorpusIndex {
-  /** Vectors of all folders. */
+  /** Number of vectors in all folders. */
   readonly rows: number;
   /**
-   * The rows that answer a query best. Exact: every vector is compared.
-   * @throws SentvecError `invalid-argument`, also for a filter that asks for a column that no folder kept;
-   * `invalid-text` for a query without a word in it, `invalid-output` for a
-   * damaged shard, `aborted`
+   * Finds the best rows for a query. The search is exact: every vector is compared.
+   * @throws SentvecError `invalid-argument`, also for a filter that accesses a column that no folder kept;
+   * `invalid-text` for an empty query; `invalid-output` for a damaged shard; `aborted`
    */
   search(query: string, options?: IndexSearchOptions): Promise<IndexHit[]>;
 }
 
 /**
- * Opens folders of vectors as one corpus, as they are now: what is added or removed later is seen only when they are
- * opened again. Shards are read by the first search that needs them, and kept in memory as far as `memory` allows; the
- * index of words is built in memory by the first search that needs it.
- * @throws SentvecError `space-mismatch` for a folder whose vectors the model would not make; `invalid-output`,
- * `invalid-argument`, `io-failed`, `aborted`
+ * Opens folders of vectors as one index. It is a snapshot: rows that are added or removed later are not seen. Shards
+ * are read at the first search and cached up to `memory` bytes. The BM25 index is built in memory at the first search
+ * by words.
+ * @throws SentvecError `space-mismatch` for a folder with vectors of another space than the model's; `invalid-output`;
+ * `invalid-argument`; `io-failed`; `aborted`
  */
 export async function openIndex(
   directories: string | readonly string[],
@@ -127,7 +125,8 @@ export async function openIndex(
 ): Promise<CorpusIndex> {
   checkOptionNames('openIndex()', options, { embedder: true, reranker: true, memory: true, signal: true });
   const { memory = 2 ** 28 } = options;
-  if (!(memory >= 0)) throw new SentvecError('invalid-argument', `memory is ${memory}; it is a number of bytes.`);
+  if (!(memory >= 0))
+    throw new SentvecError('invalid-argument', `memory is ${memory}; it must be a number of bytes, at least 0.`);
   const names = typeof directories === 'string' ? [directories] : directories;
   if (names.length === 0) throw new SentvecError('invalid-argument', 'Name at least one folder of vectors.');
   const parts: Part[] = [];
@@ -150,7 +149,7 @@ export async function openIndex(
   return new Index(parts, firstRow, options);
 }
 
-/** The same vectors; those of some shards stay in memory once they were read. */
+/** Wraps embeddings so that the shards in `kept` are cached in memory after they were read. */
 function keepInMemory(embeddings: Embeddings, kept: ReadonlySet<ShardEntry>): Embeddings {
   const { manifest } = embeddings;
   const inMemory = new Map<ShardEntry, EmbeddingBatch>();
@@ -174,7 +173,7 @@ function keepInMemory(embeddings: Embeddings, kept: ReadonlySet<ShardEntry>): Em
   };
 }
 
-/** A folder, and the index of its first vector among those of all. */
+/** A folder, and the index of its first vector in all folders. */
 interface Part {
   readonly directory: string;
   readonly embeddings: Embeddings;
@@ -188,7 +187,7 @@ class Index implements CorpusIndex {
   readonly #parts: readonly Part[];
   readonly #embedder: Embedder;
   readonly #reranker: Ranker | undefined;
-  /** The prototype of the columns that a filter gets. */
+  /** The prototype of the columns object that a filter gets. It throws for unknown columns. */
   readonly #unknownColumns: object;
   #words: Promise<Bm25Index> | undefined;
 
@@ -207,17 +206,23 @@ class Index implements CorpusIndex {
     const { candidates = Math.max(50, 10 * topK), filter, signal } = options;
     for (const [name, value] of Object.entries({ topK, candidates })) if (value !== Infinity) checkCount(value, name);
     if (!['meaning', 'words', 'both'].includes(by))
-      throw new SentvecError('invalid-argument', `by is ${JSON.stringify(by)}; it is one of meaning, words, both.`);
+      throw new SentvecError(
+        'invalid-argument',
+        `by is ${JSON.stringify(by)}; it must be one of meaning, words, both.`,
+      );
     if (filter !== undefined && typeof filter !== 'function')
-      throw new SentvecError('invalid-argument', `filter is a function of columns and id, not a ${typeof filter}.`);
+      throw new SentvecError(
+        'invalid-argument',
+        `filter must be a function of columns and id, not a ${typeof filter}.`,
+      );
     if (typeof query !== 'string')
-      throw new SentvecError('invalid-text', `The query is of type ${typeof query}, not a text.`);
+      throw new SentvecError('invalid-text', `The query must be a string, not a ${typeof query}.`);
     if (query.trim() === '') throw new SentvecError('invalid-text', 'The query is empty.');
     const isFinal = by !== 'both' && this.#reranker === undefined;
     const count = isFinal ? topK : Math.max(candidates, topK);
     const meaning = by === 'words' ? [] : await this.#byMeaning(query, count, options);
     const byWords = by === 'meaning' ? [] : await this.#byWords(query, count, options);
-    // The best piece of a row by words may be another than that by meaning, but it is the same row.
+    // The best piece by words may differ from the best piece by meaning, but both belong to the same row.
     const rowOfDocument = new Map(meaning.map(({ document, row }) => [document, row]));
     const words = byWords.map(({ document, row, score }) => ({ row: rowOfDocument.get(document) ?? row, score }));
     const order =
@@ -306,9 +311,7 @@ class Index implements CorpusIndex {
     }
   }
 
-  /**
-   * For each vector the first one of its row; -1 for rows that the filter excludes. One pass, a number for each vector.
-   */
+  /** For each vector, the index of the first vector of its row; -1 for rows that the filter excludes. */
   async #documents(
     filter: IndexSearchOptions['filter'],
     eachPiece: boolean,
@@ -333,7 +336,7 @@ class Index implements CorpusIndex {
     });
   }
 
-  /** Built once for all searches that wait for it, so that the signal of one search does not abort it. */
+  /** The BM25 index, built once. It ignores the signals of searches, because several searches may wait for it. */
   #wordIndex(): Promise<Bm25Index> {
     const texts = async function* (batches: AsyncIterable<PlacedBatch>): AsyncGenerator<string, void> {
       for await (const { batch, directory } of batches) yield* batch.texts ?? refuseWithoutTexts(directory);
@@ -353,7 +356,7 @@ class Index implements CorpusIndex {
       }
   }
 
-  /** What the folders hold of rows, in their order. Only shards that have one of them are read. */
+  /** Reads rows by index, in the given order. Only shards with one of them are read. */
   async #rowsAt(wanted: readonly number[]): Promise<Row[]> {
     const found = new Map<number, Row>();
     for (const { directory, embeddings, firstRow } of this.#parts) {
@@ -370,12 +373,14 @@ class Index implements CorpusIndex {
   }
 }
 
-/** A hit, and the first vector of its row among those of all folders. */
+/** A hit with the index of the first vector of its row. */
 interface DocumentHit extends SearchHit {
   readonly document: number;
 }
 
-/** For each vector of a batch the index of the first one of its row: itself, unless rows were embedded in pieces. */
+/**
+ * For each vector of a batch, the index of the first vector of its row: itself, unless rows were embedded in pieces.
+ */
 function documentsOf({ ids, pieces }: EmbeddingBatch, eachPiece: boolean): number[] {
   return ids.map((_, index) => index - (eachPiece ? 0 : (pieces?.[index]!.piece ?? 0)));
 }
@@ -408,13 +413,13 @@ function describe({ ids, pieces, texts, columns }: EmbeddingBatch, index: number
   return { id: ids[index]!, text: texts?.[index], ...(piece && { piece }), columns: Object.fromEntries(kept) };
 }
 
-/** An object without properties that refuses to be asked for any but these, and for those that every object has. */
+/** A prototype that throws for any column that is not in `known`, except for properties that every object has. */
 function refuseUnknownColumns(known: readonly string[]): object {
   return new Proxy(Object.prototype, {
     get: (target, name, receiver): unknown => {
       if (typeof name === 'symbol' || name in target || name === 'toJSON' || known.includes(name))
         return Reflect.get(target, name, receiver);
-      const message = `The filter asks for the column ${JSON.stringify(name)}, which was not kept. Kept were: ${[...new Set(known)].join(', ') || 'none'}. Embed the corpus again with it in \`columns\`.`;
+      const message = `The filter accesses the column ${JSON.stringify(name)}, which was not kept. Kept columns: ${[...new Set(known)].join(', ') || 'none'}. To use it, embed the corpus again with this column in \`columns\`.`;
       throw new SentvecError('invalid-argument', message, { column: name });
     },
   });
@@ -423,7 +428,7 @@ function refuseUnknownColumns(known: readonly string[]): object {
 function refuseWithoutTexts(directory: string): never {
   throw new SentvecError(
     'invalid-output',
-    `${directory} does not hold the texts of its rows, which a search by words and a reranker need. ` +
+    `${directory} does not contain the texts of its rows, which a search by words and a reranker need. ` +
       'Embed the corpus again and keep the column of texts.',
     { file: directory },
   );

@@ -1,4 +1,4 @@
-/** Shards in the file format of Arrow IPC. */
+/** Writes and reads shards in the Arrow IPC file format. */
 import {
   DataType,
   Field,
@@ -38,8 +38,8 @@ import {
 } from './sink.ts';
 
 /**
- * The file format of Arrow IPC: `id`, `embedding` (fixed-size list), kept columns as strings. One record batch, not
- * compressed. Sparse vectors are two columns of lists, `embedding_indices` and `embedding_values`.
+ * Arrow IPC files with the columns `id`, `embedding` (fixed-size list), and kept columns as strings. One uncompressed
+ * record batch. Sparse vectors have two list columns, `embedding_indices` and `embedding_values`.
  */
 export const arrowSink: Sink = {
   format: 'arrow',
@@ -99,7 +99,7 @@ function listData({ data, rows, cols }: ShardVectors, precision: Precision): Dat
   return makeData({ type: list, length: rows, nullCount: 0, child });
 }
 
-/** Lists of different lengths: the indices and the values. */
+/** List columns of indices and values. */
 function sparseData({ indices, values, offsets, rows }: SparseShardVectors): Data[] {
   const entries = [
     [new Int32(), indices],
@@ -137,7 +137,7 @@ function denseOf(table: Table, { precision, cols }: ShardLayout): ShardVectors {
   const data = allocateEntries(precision, rows * cols);
   let filled = 0;
   for (const { children, length } of table.getChild('embedding')?.data ?? []) {
-    // The buffer is padded to whole words.
+    // The buffer may be longer, because Arrow pads it.
     const values = (children[0]!.values as ShardVectors['data']).subarray(0, length * cols);
     data.set(values, filled);
     filled += values.length;
@@ -146,7 +146,7 @@ function denseOf(table: Table, { precision, cols }: ShardLayout): ShardVectors {
   return { data, rows, cols };
 }
 
-/** The library takes a leading U+FEFF of a text for a byte order mark. */
+/** Decodes texts here, because the library would remove a leading U+FEFF as a byte order mark. */
 function valuesOf(data: Data): unknown[] {
   if (!DataType.isUtf8(data.type)) return Array.from(new Vector([data]));
   const { valueOffsets, values } = data as Data<Utf8>;

@@ -1,8 +1,8 @@
 const powersOfTen = Array.from({ length: 23 }, (_, exponent) => 10 ** exponent);
 
 /**
- * The shortest decimal number that is nearest to this float32, as JSON: the digits that NumPy prints. A float32 widened
- * to a double prints up to 17 digits, of which at most 9 mean something.
+ * Formats a float32 as the shortest decimal that converts back to it, with the same digits as NumPy. JavaScript would
+ * print a float32 as a double, with up to 17 digits, of which at most 9 are significant.
  *
  * @param value a finite float32
  */
@@ -14,7 +14,8 @@ export function float32Text(value: number): string {
 }
 
 /**
- * A fraction with seven to nine digits, as nearly all entries of vectors are. Six times as fast as printing a double.
+ * The fast path for fractions with seven to nine digits, as nearly all vector entries are. Six times as fast as
+ * formatting a double.
  */
 function fractionText(magnitude: number): string | undefined {
   if (magnitude < 1e-6 || magnitude >= 1) return undefined;
@@ -24,20 +25,20 @@ function fractionText(magnitude: number): string | undefined {
     const scale = powersOfTen[digits + zeros]!;
     const whole = Math.round(magnitude * scale);
     if (Math.fround(whole / scale) !== magnitude) continue;
-    // With six digits there may be a shorter one still.
+    // A number with six digits may have a shorter form.
     return digits === 6 ? undefined : `0.${String(whole).padStart(digits + zeros, '0')}`;
   }
   return undefined;
 }
 
-/** Any number, by trying one digit more at a time. */
+/** The general case: tries 1, 2, 3 … digits until the number converts back. */
 function shortestText(magnitude: number): string {
   const leading = Math.floor(Math.log10(magnitude));
-  // A power of ten may have its logarithm off by one, hence ten instead of nine.
+  // Ten and not nine, because the logarithm of a power of ten may be off by one.
   for (let digits = 1; digits <= 10; digits += 1) {
     const scale = powersOfTen[digits - 1 - leading];
-    // A whole number below 10^10 divided by an exact power of ten is the double nearest to that decimal, which prints
-    // as just its digits.
+    // An integer below 10^10 divided by an exact power of ten gives the double that is nearest to this decimal, so it
+    // prints with just these digits.
     const rounded = scale === undefined ? Number(magnitude.toPrecision(digits)) : Math.round(magnitude * scale) / scale;
     if (Math.fround(rounded) === magnitude) return String(rounded);
   }

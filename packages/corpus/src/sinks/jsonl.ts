@@ -1,4 +1,4 @@
-// Shards in JSON lines.
+// Writes and reads shards as JSON lines.
 import type { SparseVector } from '@sentvec/core';
 import { yieldToEventLoop } from '@sentvec/platform';
 import type { RowId } from '../rows/row.ts';
@@ -17,12 +17,12 @@ import {
 
 type Embedding = number[] | { readonly indices: number[]; readonly values: number[] };
 
-/** Rows that are formatted in one step. */
+/** How many rows are formatted before yielding to the event loop. */
 const sliceRows = 64;
 
 /**
- * JSON lines: `{"id": …, "embedding": […]}` and the kept columns. Kept values keep their types. About five times the
- * size of the others. A sparse embedding is `{"indices": […], "values": […]}`, as Qdrant and Pinecone take it.
+ * JSON lines of `{"id": …, "embedding": […]}` and the kept columns, which keep their types. About five times as large
+ * as the other formats. A sparse embedding is `{"indices": […], "values": […]}`, the form that Qdrant and Pinecone use.
  */
 export const jsonlSink: Sink = {
   format: 'jsonl',

@@ -1,12 +1,12 @@
-// Shards in NumPy's format, with ids beside them.
+// Writes and reads shards as NumPy arrays, with ids in a second file.
 import { SentvecError } from '@sentvec/core';
 import type { Precision } from '../request.ts';
 import type { RowId } from '../rows/row.ts';
 import { allocateEntries, isSparse, type Shard, type ShardLayout, type Sink } from './sink.ts';
 
 /**
- * NumPy's format for the vectors (version 1.0 of `numpy/lib/format.py`: little endian, rows first), and JSON lines for
- * ids and kept columns: line i belongs to vector i.
+ * Vectors in NumPy's format (version 1.0 of `numpy/lib/format.py`: little endian, row-major), and ids and kept columns
+ * as JSON lines: line i belongs to vector i.
  */
 export const npySink: Sink = {
   format: 'npy',
@@ -15,7 +15,7 @@ export const npySink: Sink = {
     if (isSparse(vectors))
       throw new SentvecError(
         'invalid-argument',
-        'The format npy has no form for sparse vectors. Choose parquet, arrow or jsonl.',
+        'The format npy cannot store sparse vectors. Choose parquet, arrow or jsonl.',
       );
     const { data, rows, cols } = vectors;
     const entries = Buffer.from(data.buffer, data.byteOffset, data.byteLength);
@@ -37,7 +37,7 @@ const types: Readonly<Record<Precision, string>> = {
   ubinary: '|u1',
 };
 
-/** Padded so that the entries begin at a multiple of 64 bytes. */
+/** The header, padded so that the data begins at a multiple of 64 bytes. */
 function header(precision: Precision, rows: number, cols: number): Buffer {
   const prefix = Buffer.from('\u0093NUMPY\u0001\u0000', 'latin1');
   const text = `{'descr': '${types[precision]}', 'fortran_order': False, 'shape': (${rows}, ${cols}), }`;

@@ -103,8 +103,8 @@ function codeLevels(levels: Uint8Array): Uint8Array {
 }
 
 /**
- * The entries of a column of lists, one after the other, from a file that the Parquet sink has written. Reading it as
- * rows would make an array of each list first, which takes some fifty times as long.
+ * Reads all entries of a list column into one array, from a file that the Parquet sink has written. The library's row
+ * reader would create an array for each list, which takes about fifty times as long.
  */
 export function readListColumn(
   file: ArrayBuffer,

@@ -1,4 +1,4 @@
-/** Shards in Parquet. */
+/** Writes and reads shards in Parquet. */
 import { parquetReadObjects, type FileMetaData, type SchemaElement } from 'hyparquet';
 import { ByteWriter, ParquetWriter } from 'hyparquet-writer';
 import { writeColumn } from 'hyparquet-writer/src/column.js';
@@ -27,9 +27,10 @@ type EncodedColumn = Parameters<typeof writeColumn>[0];
 type Compressors = NonNullable<EncodedColumn['column']['compressors']>;
 
 /**
- * Parquet: `id`, `embedding` (list of float, or of 8-bit integers), kept columns as strings. One row group. Vectors are
- * not compressed (their bits are noise: docs/adr has the numbers), 8-bit entries are coded by a dictionary to a byte
- * each, texts by Snappy. Sparse vectors are two columns, `embedding_indices` and `embedding_values`.
+ * Parquet files with the columns `id`, `embedding` (list of float or of 8-bit integers), and kept columns as strings,
+ * in one row group. Float vectors are not compressed, because compression hardly makes them smaller (measured in
+ * docs/adr); 8-bit entries are dictionary-encoded to one byte each; texts are compressed with Snappy. Sparse vectors
+ * have two list columns, `embedding_indices` and `embedding_values`.
  */
 export const parquetSink: Sink = {
   format: 'parquet',
@@ -151,7 +152,7 @@ function writeRowGroup(
 
 const plainEntries = { codec: 'UNCOMPRESSED', stats: false, encoding: 'PLAIN' } as const;
 
-/** The lists of indices, and those of values, of sparse vectors. */
+/** The index lists and the value lists of sparse vectors. */
 function splitColumns(vectors: SparseShardVectors): [number[][], number[][]] {
   const rows = splitSparse(vectors);
   return [rows.map(({ indices }) => [...indices]), rows.map(({ values }) => [...values])];
@@ -203,5 +204,5 @@ function readFooter(file: Buffer): FileMetaData {
 
 function toArrayBuffer(bytes: Uint8Array): ArrayBuffer {
   if (bytes.buffer instanceof ArrayBuffer && bytes.byteLength === bytes.buffer.byteLength) return bytes.buffer;
-  return new Uint8Array(bytes).buffer; // A Buffer's own slice would be a view, too.
+  return new Uint8Array(bytes).buffer; // A copy: Buffer.slice() would return a view.
 }

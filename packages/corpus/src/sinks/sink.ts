@@ -1,66 +1,70 @@
-/** The interface of a file format for shards, and what its implementations have in common. */
+/** The interface of a file format for shards, and functions that its implementations share. */
 import type { SparseVector } from '@sentvec/core';
 import { hasPieceRows, pieceColumns, type CorpusOptions, type OutputFormat, type Precision } from '../request.ts';
 import type { IdType, RowId } from '../rows/row.ts';
 
-/** Vectors of a shard, row-major: float32, or quantized. `cols` counts stored entries: of packed bits, bytes. */
+/**
+ * Dense vectors of a shard, row-major, float32 or quantized. `cols` is the number of stored entries: bytes for packed
+ * bits.
+ */
 export interface ShardVectors {
   readonly data: Float32Array | Int8Array | Uint8Array;
   readonly rows: number;
   readonly cols: number;
 }
 
-/** Sparse vectors of a shard: row i has the entries from `offsets[i]` up to, not including, `offsets[i + 1]`. */
+/** Sparse vectors of a shard. Row i has the entries from `offsets[i]` up to `offsets[i + 1]`, excluded. */
 export interface SparseShardVectors {
   readonly indices: Int32Array;
   readonly values: Float32Array;
-  /** One more than there are rows. */
+  /** Length: rows + 1. */
   readonly offsets: Int32Array;
   readonly rows: number;
 }
 
-/** The contents of a shard. Row i of each part belongs together. */
+/** The contents of a shard. Entry i of each list belongs to vector i. */
 export interface Shard<Vectors = ShardVectors | SparseShardVectors> {
   readonly ids: readonly RowId[];
   readonly vectors: Vectors;
-  /** Kept columns, in the order of the layout. JSON values. */
+  /** Kept columns in the order of the layout, as JSON values. */
   readonly columns: readonly (readonly unknown[])[];
 }
 
-/** What all shards of an output folder have in common. */
+/** The properties that all shards of an output folder share. */
 export interface ShardLayout {
   readonly precision: Precision;
   readonly idType: IdType;
   /** @default false */
   readonly sparse?: boolean | undefined;
-  /** Stored entries of a vector: `ShardVectors.cols`. Of sparse vectors, entries that they could have. */
+  /** Number of stored entries of a vector (`ShardVectors.cols`); for sparse vectors, the size of the vocabulary. */
   readonly cols: number;
   readonly columnNames: readonly string[];
   /**
-   * Those of the columns that hold whole numbers of 32 bits.
+   * The columns with 32-bit integers.
    * @default none
    */
   readonly integerColumns?: readonly string[] | undefined;
-  /** Written into every shard, where the format can hold it. */
+  /** Written into every shard, if the format supports metadata. */
   readonly metadata: Readonly<Record<string, string>>;
 }
 
 /**
- * A file format for shards. Equal shards give equal bytes, on any machine and at any time. Every sink passes
- * `sinkContract` of `@sentvec/testing`.
+ * A file format for shards. It must be deterministic: equal shards give equal bytes on any machine. Every sink must
+ * pass `sinkContract` of `@sentvec/testing`.
  */
 export interface Sink {
   readonly format: OutputFormat;
   /**
-   * Endings of the files of a shard: the one with the vectors first, then, where the format needs it, one with ids and
-   * kept columns.
+   * File extensions of a shard: first that of the file with the vectors; second, if the format needs one, that of the
+   * file with ids and kept columns.
    */
   readonly endings: readonly [vectors: string, companion?: string];
-  /** The bytes of each file, in the order of `endings`. */
+  /** Encodes a shard. Returns the bytes of each file, in the order of `endings`. */
   encode(shard: Shard, layout: ShardLayout): Promise<readonly Uint8Array[]>;
   /**
-   * The inverse. Formats with typed columns store a kept value that is not a string as its JSON, and give that back.
-   * @throws an error of any kind for bytes that `encode` did not make
+   * Decodes the files of a shard. Formats with typed columns store a kept value that is not a string as JSON, and
+   * return this JSON string.
+   * @throws any error for bytes that `encode` did not write
    */
   decode(files: readonly Uint8Array[], layout: ShardLayout): Promise<Shard>;
 }
@@ -73,14 +77,14 @@ const loaders: Readonly<Record<OutputFormat, () => Promise<Sink>>> = {
 };
 
 /**
- * The sink of an output format; its library is loaded when it is needed. A further format is one file, and one line
- * above.
+ * Loads the sink of an output format. The library of a format is imported only when it is used. To add a format, add a
+ * file and a line to the loaders above.
  */
 export async function loadSink(format: OutputFormat): Promise<Sink> {
   return loaders[format]();
 }
 
-/** The columns beside ids and vectors: those that are kept, then those with the positions of pieces. */
+/** All columns except ids and vectors: kept columns, then the columns of pieces. */
 export function columnsOfOutput(
   options: Pick<CorpusOptions, 'columns' | 'pieces'>,
 ): Pick<ShardLayout, 'columnNames' | 'integerColumns'> {
@@ -88,13 +92,13 @@ export function columnsOfOutput(
   return { columnNames: [...options.columns, ...pieceColumns], integerColumns: pieceColumns };
 }
 
-/** An array for this many entries of a precision. */
+/** Allocates an array for `length` entries of a precision. */
 export function allocateEntries(precision: Precision, length: number): ShardVectors['data'] {
   if (precision === 'float32') return new Float32Array(length);
   return precision === 'int8' || precision === 'binary' ? new Int8Array(length) : new Uint8Array(length);
 }
 
-/** Some rows of vectors, in the order given. */
+/** Picks some rows of vectors, in the given order. */
 export function pickRows<Vectors extends ShardVectors>(vectors: Vectors, rows: readonly number[]): Vectors {
   const { cols } = vectors;
   const data = vectors.data.slice(0, rows.length * cols);
@@ -103,25 +107,25 @@ export function pickRows<Vectors extends ShardVectors>(vectors: Vectors, rows: r
   return { ...vectors, data, rows: rows.length };
 }
 
-/** Stored entries of a vector of a dimension. */
+/** Number of stored entries of a vector with this dimension. */
 export function storedCols(precision: Precision, dimension: number): number {
   return precision === 'binary' || precision === 'ubinary' ? Math.ceil(dimension / 8) : dimension;
 }
 
-/** A kept value as typed columns store it: texts as they are, everything else as JSON. */
+/** Converts a kept value to a string, for typed columns: texts do not change, other values become JSON. */
 export function columnText(value: unknown): string | null {
   if (value === null || value === undefined) return null;
   return typeof value === 'string' ? value : JSON.stringify(value);
 }
 
-/** What the columns of sparse vectors are called, in formats with typed columns. */
+/** The column names of sparse vectors, in formats with typed columns. */
 export const sparseColumns = ['embedding_indices', 'embedding_values'] as const;
 
 export function isSparse(vectors: Shard['vectors']): vectors is SparseShardVectors {
   return 'offsets' in vectors;
 }
 
-/** Sparse vectors one after the other. */
+/** Concatenates sparse vectors. */
 export function joinSparse(vectors: readonly SparseVector[]): SparseShardVectors {
   const offsets = new Int32Array(vectors.length + 1);
   for (const [row, { indices }] of vectors.entries()) offsets[row + 1] = offsets[row]! + indices.length;

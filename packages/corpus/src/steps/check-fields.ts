@@ -1,4 +1,4 @@
-/** Makes sure, before anything is embedded, that the fields of a request are in its inputs. */
+/** Checks, before anything is embedded, that the inputs have the fields of the request. */
 import { SentvecError, type ErrorDetails } from '@sentvec/core';
 import { chunkBytes } from '../chunk.ts';
 import type { InspectedInput } from '../inputs/inspect-input.ts';
@@ -7,14 +7,14 @@ import { readChunk, type ChunkRows } from '../rows/read-chunk.ts';
 import { listFields, type IdType } from '../rows/row.ts';
 import { fieldsOf, splitInput, toChunk } from '../rows/split-input.ts';
 
-/** Rows at the beginning of an input that are looked at. */
+/** How many rows at the beginning of an input are checked. */
 const sampleRows = 1000;
 
 /**
- * Refuses fields that are not in the inputs, so that a wrong name is one clear error and not a rejected row for every
- * row. Finds out how ids are stored: as whole numbers when the first ids of every input are.
+ * Throws if the inputs lack a field, so that a misspelt name gives one clear error and not a rejected row for every
+ * row. Also determines the id type: `int64` if the first ids of every input are integers.
  *
- * @throws SentvecError `invalid-corpus` that lists the fields that there are, `invalid-argument`
+ * @throws SentvecError `invalid-corpus`, with a list of the existing fields; `invalid-argument`
  */
 export async function checkFields(
   inputs: readonly InspectedInput[],
@@ -35,7 +35,7 @@ function checkColumns({ name, format, columns }: InspectedInput, options: Corpus
   if (format === 'text') {
     const other = fields.find((field) => field !== options.textField);
     if (other === undefined) return;
-    const message = `${name} is plain text: it has no field "${other}". Use JSON lines, CSV or Parquet for fields.`;
+    const message = `${name} is plain text, so it has no field "${other}". Use JSON lines, CSV or Parquet for fields.`;
     throw new SentvecError('invalid-argument', message, { file: name });
   }
   if (columns === undefined) return;
@@ -58,24 +58,24 @@ async function sampleIds(
   const wrongField = rejectedRows.find(({ code }) => code === 'missing-field' || code === 'not-text');
   if (rows.length === 0 && wrongField) {
     const { file, row, line, reason } = wrongField;
-    const problem = `No row at the beginning of ${file} has a text. Row ${row}: ${reason}`;
+    const problem = `None of the first rows of ${file} has a text. Row ${row}: ${reason}`;
     throw wrongFieldError(problem, { file, row, line }, textField, options);
   }
   if (idField === null) return [];
   const ids = rows.map(({ values }) => values[0]).filter((id) => id !== null && !isMissingNumber(id, input));
   if (rows.length > 0 && ids.length === 0) {
-    const problem = `No row at the beginning of ${input.name} has an id in "${idField}".`;
+    const problem = `None of the first rows of ${input.name} has an id in "${idField}".`;
     throw wrongFieldError(problem, { file: input.name }, idField, options);
   }
   return ids;
 }
 
-/** Whether an id is NaN or infinite, in a column of numbers or in one of texts: see `textOf` of the Parquet reader. */
+/** Whether an id is NaN or infinite, as a number or as a text: see `textOf` of the Parquet reader. */
 function isMissingNumber(id: unknown, { format }: InspectedInput): boolean {
   return format === 'parquet' && (id === 'NaN' || id === 'Infinity' || id === '-Infinity');
 }
 
-/** The first rows, with the id field as their only kept column. */
+/** Reads the first rows, with the id field as the only kept column. */
 async function readSample(
   input: InspectedInput,
   options: CorpusOptions,
@@ -102,7 +102,7 @@ function wrongFieldError(
       ? ['textField', 'the text']
       : field === idField
         ? ['idField', 'the ids']
-        : ['columns', 'what to keep'];
-  const message = `${problem} Name the one that holds ${holds} with \`${option}\`.`;
+        : ['columns', 'the values to keep'];
+  const message = `${problem} Set \`${option}\` to the field with ${holds}.`;
   return new SentvecError('invalid-corpus', message, details);
 }

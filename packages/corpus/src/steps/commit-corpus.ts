@@ -1,4 +1,4 @@
-/** Finishes a run. */
+/** Commits a run: the last step, which makes its output visible to readers. */
 import { createHash } from 'node:crypto';
 import { readdir } from 'node:fs/promises';
 import { join } from 'node:path';
@@ -31,11 +31,10 @@ import { corpusSizeSchema, planChunks } from './plan-corpus.ts';
 import { commitStored } from '../run/stored-output.ts';
 
 /**
- * Finishes a run: writes the list of rejected rows and then, in one step, the complete manifest in place of the one that
- * is there. Last of all it removes what the manifest does not list, and what the run needed. May be called again.
+ * Commits a run: writes the list of rejected rows, atomically replaces the manifest by the complete one, and then
+ * removes all files that the manifest does not list and the temporary files of the run. It is idempotent.
  *
- * @throws SentvecError `invalid-output` when a chunk is missing, or the run was replaced by another; `io-failed`,
- * `aborted`
+ * @throws SentvecError `invalid-output` when a chunk is missing or the run was replaced; `io-failed`; `aborted`
  */
 export async function commitCorpus(
   run: CorpusRun,
@@ -77,13 +76,16 @@ function rejectedLines(rows: readonly RejectedRow[]): Buffer {
   return Buffer.from(rows.map((row) => `${JSON.stringify(row)}\n`).join(''));
 }
 
-/** The chunks are read again: rejected rows need not fit into memory. */
+/**
+ * Writes the list of rejected rows. It reads the chunk records again, because all rejected rows may not fit into
+ * memory.
+ */
 async function writeRejectedRows(run: CorpusRun, { file }: ShardFile, shards: readonly ShardEntry[]): Promise<void> {
   async function* lines(): AsyncGenerator<Buffer, void> {
     for (const [index, { rejected }] of shards.entries()) {
       if (rejected === 0) continue;
       const { rejectedRows = [] } = (await readFinishedChunk(run, index)) ?? {};
-      // Another process has committed or replaced this run meanwhile, and removed what it was made of.
+      // The record has changed: another process has committed or replaced this run, and removed its files.
       if (rejectedRows.length !== rejected) throw runNotOpenError(run.output);
       yield rejectedLines(rejectedRows);
     }
@@ -103,7 +105,7 @@ async function writeRejectedRows(run: CorpusRun, { file }: ShardFile, shards: re
   }
 }
 
-/** Until the manifest is replaced, readers have the earlier output. */
+/** Commits in a local folder. Until the manifest is replaced, readers see the earlier output. */
 async function commitLocally(run: CorpusRun, manifest: Manifest): Promise<void> {
   const folder = runFolder(run);
   const replaced = await readManifest(run.output);
@@ -113,8 +115,8 @@ async function commitLocally(run: CorpusRun, manifest: Manifest): Promise<void> 
 }
 
 /**
- * Makes sure that the inputs are what the chunks were made of. Where the file system cannot tell, every chunk is read
- * again.
+ * Checks that the inputs have not changed since the chunks were read. If the metadata of a file is not conclusive, its
+ * chunks are read again.
  */
 async function checkInputs(
   run: CorpusRun,
@@ -139,8 +141,8 @@ async function checkInputs(
 }
 
 /**
- * Removes what the replaced manifest listed, and what dead attempts have left under names of their own: it moves into
- * the folder of the run, and is removed with it.
+ * Removes the files of the replaced manifest and those of dead attempts: moves them into the folder of the run, which
+ * is removed later.
  */
 async function removeReplacedFiles(
   { output, temporary }: RunFolder,
@@ -155,7 +157,7 @@ async function removeReplacedFiles(
     );
     for (const name of others) {
       await moveIntoPlace(join(output, name), join(temporary, name)).catch((error: unknown) => {
-        if (!isSystemError(error, 'ENOENT')) throw error; // Another process commits this run, too, or has done so.
+        if (!isSystemError(error, 'ENOENT')) throw error; // Another process commits the same run.
       });
     }
   });
@@ -176,14 +178,14 @@ function missingChunkError({ output }: CorpusRun, index: number): SentvecError {
   return incompleteRunError(`${problem} \`resume\` embeds what is missing.`, { file: output, chunk: index });
 }
 
-/** The manifest, when this very run was committed already: its folder is removed then. */
+/** The manifest, if this run was committed already, so that its folder is gone. */
 async function committedBefore(run: CorpusRun): Promise<Manifest> {
   if ((await findRun(run.output, run.key)) === undefined) {
     const manifest = await readCommitted(run.output);
     if (manifest && isOfRun(manifest, run)) return manifest;
     throw runNotOpenError(run.output);
   }
-  const problem = `The plan of the run in ${run.output} has not reached its end.`;
+  const problem = `The plan of the run in ${run.output} is not complete.`;
   throw incompleteRunError(`${problem} \`resume\` continues it.`, { file: run.output });
 }
 

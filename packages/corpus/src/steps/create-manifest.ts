@@ -5,9 +5,9 @@ import { readCalibration } from '../run/calibration.ts';
 import { readRunInputs, type CorpusRun, type RunInputs } from '../run/corpus-run.ts';
 
 /**
- * The manifest of a run: complete with all its shards, or not complete without any.
+ * Creates the manifest of a run: complete with all shards, or incomplete without shards.
  *
- * @param rejectedRows the file that lists the rejected rows, for a complete manifest
+ * @param rejectedRows the file with the rejected rows, for a complete manifest
  * @throws SentvecError `invalid-output`, `io-failed`
  */
 export async function createManifest(
@@ -44,7 +44,7 @@ export async function createManifest(
   };
 }
 
-/** What the manifest says about the inputs of a run. */
+/** The entries of a manifest for the inputs of a run. */
 export function describeInputs({ found, inspected }: RunInputs): Manifest['inputs'] {
   return inspected.map(({ name, format, bytes }, index) => {
     const { kind, bytes: size } = found[index]!;

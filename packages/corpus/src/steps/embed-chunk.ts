@@ -27,27 +27,27 @@ export interface ChunkResult {
   readonly tokens: number;
   /** The chunk's share of the input's size. */
   readonly bytes: number;
-  /** The chunk was finished already: nothing was computed. */
+  /** Whether the chunk was finished before, so nothing was computed. */
   readonly reused: boolean;
-  /** The rows without a vector; `rejected` is their number. */
+  /** The rejected rows; `rejected` is their number. */
   readonly rejectedRows: readonly RejectedRow[];
 }
 
 /** Options of {@link embedChunk}. */
 export interface EmbedChunkOptions {
   readonly signal?: AbortSignal | undefined;
-  /** Called from time to time with how much of this chunk is embedded. */
+  /** Called from time to time with the progress of this chunk. */
   readonly onProgress?: ((progress: { readonly rows: number; readonly tokens: number }) => void) | undefined;
 }
 
 /**
- * Embeds one chunk and writes its shard: whole, or not at all. The bytes depend on the chunk, the run and the model
- * alone, so any process may call it again at any time. A chunk that is finished already is not computed again. A
- * text that the model cannot embed is left out and recorded.
+ * Embeds one chunk and writes its shard atomically. The bytes depend only on the chunk, the run and the model, so any
+ * process may repeat it at any time. A finished chunk is not computed again. A text that the model cannot embed becomes
+ * a rejected row.
  *
- * @throws SentvecError `invalid-corpus` for an input that has changed and, when the run is strict, for the first row
- * without a vector; `space-mismatch` for another model than that of the run; `invalid-output` when the run is no longer
- * open; `backend-failed`, `io-failed`, `aborted`
+ * @throws SentvecError `invalid-corpus` for a changed input and, if the run is strict, for the first rejected row;
+ * `space-mismatch` for another model than that of the run; `invalid-output` when the run was committed or replaced;
+ * `backend-failed`; `io-failed`; `aborted`
  */
 export async function embedChunk(
   chunk: CorpusChunk,
@@ -56,7 +56,7 @@ export async function embedChunk(
   options: EmbedChunkOptions = {},
 ): Promise<ChunkResult> {
   throwIfAborted(options.signal);
-  // Of Parquet files the plan knows only the footer.
+  // For Parquet, the plan has only a hash of the footer.
   const isPlanned = chunk.format !== 'parquet';
   const planned = isPlanned ? await findSameContent(run, chunk, chunk.content) : undefined;
   if (planned) return resultOf(planned, chunk, true);
@@ -82,7 +82,7 @@ export async function embedChunk(
   return resultOf(done, chunk, false);
 }
 
-/** The finished chunk that was made of the same rows, by this run or an earlier one. */
+/** Finds a finished chunk with the same content, of this run or of an earlier one. */
 async function findSameContent(
   run: CorpusRun,
   chunk: CorpusChunk,
@@ -101,7 +101,7 @@ async function embedSome(
   try {
     return await embedTextsOf(embedder, texts, run.options, options);
   } catch (error) {
-    // What a backend throws after an abort is not the fault of a text.
+    // After an abort, the backend's error must not be attributed to a text.
     throwIfAborted(options.signal);
     throw error;
   }
@@ -111,7 +111,7 @@ function throwIfRejected({ strict }: CorpusRun, [first]: readonly RejectedRow[])
   if (!strict || !first) return;
   const { file, row, line, code, reason } = first;
   const position = line === undefined ? `row ${row}` : `row ${row} (line ${line})`;
-  const remedy = 'Correct it, or leave out `strict` to have such rows listed in the output folder.';
+  const remedy = 'Correct the row, or remove `strict` so that such rows are only listed in the output folder.';
   const details = { file, row, line, rejectedRow: code };
   throw new SentvecError('invalid-corpus', `${file}, ${position} has no vector. ${reason} ${remedy}`, details);
 }
@@ -131,7 +131,7 @@ async function shardOf(run: CorpusRun, rows: readonly Row[], { vectors, pieces }
   return { ids: pieces.map(({ row }) => rows[row]!.id), vectors: stored, columns: [...values, ...positions] };
 }
 
-/** What all shards of a run have in common. */
+/** The layout of all shards of a run. */
 function layoutOf({ options, idType, space }: CorpusRun): ShardLayout {
   const metadata = {
     'sentvec.model': space.model,

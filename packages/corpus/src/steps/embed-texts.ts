@@ -1,13 +1,13 @@
-/** Embeds texts of which some may make the model fail: finds those, and leaves them out. */
+/** Embeds texts, and isolates poison texts: texts that make the model fail. */
 import { SentvecError } from '@sentvec/core';
 
-/** A text that the model cannot embed: its index in the list, and why. */
+/** A text that the model cannot embed: its index in the list, and the error. */
 export interface EmbeddingFailure {
   readonly index: number;
   readonly error: unknown;
 }
 
-/** The vectors of the texts that can be embedded, in order, and the texts that cannot. */
+/** The vectors of the texts that could be embedded, in order, and the texts that could not. */
 export interface EmbeddedTexts<Embedded> {
   readonly embedded: Embedded;
   /** Indices of the embedded texts in the list. */
@@ -17,18 +17,18 @@ export interface EmbeddedTexts<Embedded> {
 
 type Embed<Embedded> = (texts: readonly string[]) => Promise<Embedded>;
 
-/** The probe text: it shows whether the model works at all, when a text fails alone. */
+/** The probe text. When a single text fails, embedding this text shows whether the model works at all. */
 const probeText = 'a';
 
-/** How often all texts are tried together when none of them fails alone. */
+/** How often all texts are tried together if they fail together but none fails alone. */
 const maxAttempts = 2;
 
 /**
- * Embeds texts of which some may be poison texts: finds those by bisection and leaves them out. The others are embedded
- * together, so that their vectors do not depend on how the poison texts were found.
+ * Embeds texts, finds poison texts by bisection, and leaves them out. All other texts are then embedded together, so
+ * that their vectors do not depend on the bisection.
  *
- * @throws whatever `embed` throws when the fault is not that of a text: an abort, a wrong argument, a backend that
- * fails on the probe text too
+ * @throws the error of `embed` if no text is the cause: an abort, an invalid argument, or a backend that fails on the
+ * probe text too
  */
 export async function embedTexts<Embedded>(
   texts: readonly string[],
@@ -52,12 +52,12 @@ export async function embedTexts<Embedded>(
   }
 }
 
-/** Whether leaving out a text may avoid the error. */
+/** Whether a text may be the cause of the error. */
 function isFaultOfText(error: unknown): boolean {
   return SentvecError.is(error) ? error.code === 'invalid-text' || error.code === 'backend-failed' : true;
 }
 
-/** The texts that an `invalid-text` error names. */
+/** The texts that an `invalid-text` error refers to. */
 function namedRows(error: unknown, indices: readonly number[]): EmbeddingFailure[] | undefined {
   if (!SentvecError.is(error, 'invalid-text')) return undefined;
   const { row, rows = [row] } = error.details;
@@ -68,7 +68,7 @@ function namedRows(error: unknown, indices: readonly number[]): EmbeddingFailure
   return named.length === 0 ? undefined : named.map((index) => ({ index, error }));
 }
 
-/** Bisects down to the texts that fail alone. */
+/** Finds the texts that fail alone, by bisection. */
 async function findFailures(
   indices: readonly number[],
   texts: readonly string[],

@@ -9,25 +9,25 @@ import { readRunInputs, type CorpusRun } from '../run/corpus-run.ts';
 import { runFolder, writeRunFile } from '../run/run-folder.ts';
 import { splitInput, toChunk } from '../rows/split-input.ts';
 
-/** How many chunks and rows a corpus has: known when its plan has reached the end. JSON. */
+/** The number of chunks and rows of a corpus, which is known when its plan is complete. JSON. */
 export interface CorpusSize {
   readonly chunks: number;
   readonly rows: number;
 }
 
-/** The form of {@link CorpusSize}. */
+/** The schema of {@link CorpusSize}. */
 export const corpusSizeSchema: v.GenericSchema<CorpusSize> = v.object({
   chunks: jsonSchemas.count,
   rows: jsonSchemas.count,
 });
 
 /**
- * Splits the corpus of a run into chunks, lazily and in constant memory. The chunks depend on the inputs and the options
- * alone: planning again gives the same ones. After the last chunk, the size of the corpus is written
- * for {@link commitCorpus}.
+ * Splits the corpus of a run into chunks, lazily and in constant memory. The chunks depend only on the inputs and the
+ * options, so planning again gives the same chunks. After the last chunk, the size of the corpus is written, which
+ * {@link commitCorpus} needs.
  *
- * @throws SentvecError `invalid-corpus` for an input that cannot be split, `invalid-output` when the run is no longer
- * open, `io-failed`, `aborted`
+ * @throws SentvecError `invalid-corpus` for an input that cannot be split; `invalid-output` when the run was committed
+ * or replaced; `io-failed`; `aborted`
  */
 export async function* planCorpus(
   run: CorpusRun,

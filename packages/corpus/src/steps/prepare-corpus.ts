@@ -1,6 +1,4 @@
-/**
- * Makes everything ready for the chunks of a corpus: checks the request and its inputs, and claims the output folder.
- */
+/** Prepares a run: checks the request and its inputs, and claims the output folder. */
 import { basename, dirname, join, resolve, sep } from 'node:path';
 import type { Readable } from 'node:stream';
 import { SentvecError, throwIfAborted } from '@sentvec/core';
@@ -32,38 +30,37 @@ import { createManifest } from './create-manifest.ts';
 /** Options of {@link prepareCorpus}. */
 export interface PrepareCorpusOptions {
   readonly signal?: AbortSignal | undefined;
-  /** Called with the bytes copied so far, of inputs that are copied. */
+  /** Called with the number of bytes unpacked so far, for inputs that are copied. */
   readonly onProgress?: ((unpackedBytes: number) => void) | undefined;
   /**
-   * What the input `-` reads.
+   * The stream that the input `-` reads.
    * @default the standard input of this process
    */
   readonly standardInput?: Readable | undefined;
   /**
-   * What {@link findInputs} found for the inputs of this request, for a caller that has looked already.
-   * @default they are found
+   * The result of {@link findInputs} for the inputs of this request, if the caller has it already.
+   * @default the inputs are searched for
    */
   readonly found?: readonly FoundInput[] | undefined;
   /**
-   * A finished folder that the shards will join: ids are stored, and vectors quantized, as there.
+   * The manifest of a finished folder that the shards will be added to: they get its id type and its calibration.
    * @default none
    */
   readonly joins?: Pick<Manifest, 'idType' | 'calibration'> | undefined;
 }
 
-/** A run that is ready for its chunks, or the manifest of one that is finished already. */
+/** A prepared run, or the manifest of a run that is already finished. */
 export type PreparedCorpus =
   | { readonly finished: false; readonly run: CorpusRun }
   | { readonly finished: true; readonly manifest: Manifest };
 
 /**
- * Checks a request and makes everything ready for its chunks: copies inputs that cannot be read from any position,
- * checks that they have the fields, takes the ranges for int8 and uint8, and claims the output folder. When it fails,
- * the output folder is as it was.
+ * Prepares a run: validates the request, copies inputs without random access, checks their fields, computes the
+ * calibration for int8 and uint8, and claims the output folder. If it fails, the output folder does not change.
  *
- * @throws SentvecError `invalid-argument`; `invalid-corpus` for inputs that are not there or not what they seem;
- * `space-mismatch` and `invalid-output` for an output folder that holds something else, or that another run has claimed
- * meanwhile, with what to do; `io-failed`, `aborted`
+ * @throws SentvecError `invalid-argument`; `invalid-corpus` for missing or invalid inputs; `space-mismatch` and
+ * `invalid-output` for an output folder with conflicting contents, or that another run has claimed meanwhile;
+ * `io-failed`; `aborted`
  */
 export async function prepareCorpus(
   request: CorpusRequest,
@@ -88,18 +85,20 @@ export async function prepareCorpus(
   }
 }
 
-/** A glob may match the files that an earlier run wrote, or links to them, which this run would replace. */
+/**
+ * Throws if an input is in the output folder: a glob may match files of an earlier run, which this run would replace.
+ */
 async function refuseInputsOfOutput(inputs: readonly FoundInput[], output: string): Promise<void> {
   const folder = await realPath({ path: output, kind: 'file' });
   for (const input of inputs) {
     const path = await realPath(input);
     if (!path.startsWith(`${folder}/`) && !path.startsWith(`${folder}${sep}`)) continue;
-    const message = `The input ${input.name} is in the output folder ${output}, whose files the run would replace. Choose an output folder elsewhere, or name the inputs without it.`;
+    const message = `The input ${input.name} is in the output folder ${output}, whose files the run would replace. Choose another output folder, or exclude the file from the inputs.`;
     throw new SentvecError('invalid-argument', message, { file: input.name });
   }
 }
 
-/** The preparation of a run. What it writes before it claims the output folder is in a folder of its own. */
+/** The preparation of a run. Until it claims the output folder, it writes only into its own temporary folder. */
 class Preparation {
   readonly key: string = newRunKey();
   readonly #request: CorpusRequest;
@@ -127,19 +126,20 @@ class Preparation {
       if (prepared.finished) return prepared;
       const makeManifest = (): Promise<Manifest> => createManifest(prepared.run);
       if (await claimOutput(output, this.key, state, makeManifest)) return this.#continue(prepared.run);
-      // Another run was first. How this request starts is decided again, but a run that has just begun is not replaced.
+      // Another run has claimed the folder first: decide again. With `overwrite` fail, so that a run that has just
+      // begun is not replaced.
       if (this.#request.overwrite || attempt === maxAttempts) throw unfinishedError(output);
     }
   }
 
-  /** Marks the folder as that of a run. A process may have been killed at any point after its preparation. */
+  /** Continues an unfinished run. Writes its manifest again, because its process may have been killed before it did. */
   async #continue({ output, key }: CorpusRun): Promise<PreparedCorpus> {
     const run = { ...(await openRun(output, key)), strict: this.#request.strict ?? false };
     await markUnfinished(output, key, await createManifest(run));
     return { finished: false, run };
   }
 
-  /** Writes the folder of the run, unless a finished run turns out to be what is wanted. */
+  /** Begins a new run, unless a finished run turns out to be up to date. */
   async #begin(earlier: EarlierRun | undefined): Promise<PreparedCorpus> {
     const { output, options, space, inputs } = this.#wanted;
     const inspected = (this.#inspected ??= await this.#readyInputs());
@@ -178,7 +178,7 @@ class Preparation {
     return inspected;
   }
 
-  /** The ranges of the run, for a precision that needs them. */
+  /** Computes the calibration, if the precision needs one. */
   async #calibrate(inspected: readonly InspectedInput[]): Promise<Calibration | undefined> {
     const { joins, signal } = this.#options;
     const { options } = this.#wanted;
@@ -190,7 +190,7 @@ class Preparation {
     const folder = this.#folder;
     const write = (path: string, value: unknown): Promise<void> => writeRunFile(folder, path, JSON.stringify(value));
     if (calibration) await write(folder.calibration, calibration);
-    // Copies move with the folder of the run.
+    // Unpacked copies are moved together with the folder of the run.
     const { unpacked } = runFolder(run);
     const moved = inspected.map((input) =>
       dirname(input.path) === folder.unpacked && folder.unpacked !== unpacked
@@ -203,10 +203,10 @@ class Preparation {
   }
 }
 
-/** How often it is decided again how a request starts, when another run was first. */
+/** Maximum number of decisions when other runs claim the folder first. */
 const maxAttempts = 3;
 
-/** The chunks of an earlier run whose shards are written as those of the run that begins. */
+/** The chunks of an earlier run whose shards the new run can reuse. */
 async function* earlierChunks(
   earlier: EarlierRun,
   begun: { readonly run: CorpusRun; readonly calibration: Calibration | undefined },
