@@ -48,7 +48,7 @@ it('a run retries while the disk is full, and writes the same bytes as an undist
   await writeFile(`${disk}/ballast`, Buffer.alloc(4 * 2 ** 20)).catch(() => {});
   // Longer than the seven seconds that four attempts took.
   const notice = async () => (await run.status()).notice ?? '';
-  await expect.poll(notice, { timeout: 50_000 }).toMatch(/one step at a time is tried.*disk is full/);
+  await expect.poll(notice, { timeout: 50_000 }).toMatch(/one step at a time is executed.*disk is full/);
   await sleep(8000);
   expect((await run.status()).state).toBe('running');
   await rm(`${disk}/ballast`);

@@ -1,4 +1,4 @@
-// Embeds Moby Dick by paragraph and searches it by meaning, with the same commands that a user types.
+// Embeds the paragraphs of Moby Dick and searches them by meaning, with the commands of the CLI.
 import { spawnSync } from 'node:child_process';
 import { mkdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';

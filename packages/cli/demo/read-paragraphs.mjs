@@ -10,7 +10,7 @@ export function readParagraphs() {
   return files.filter((file) => /^chapter_\d+\.txt$|^epilogue\.txt$/.test(file)).flatMap(readChapter);
 }
 
-/** Each file begins with the chapter's title; lines are wrapped, and an empty one ends a paragraph. */
+/** Each file begins with the chapter's title. Lines are wrapped; an empty line ends a paragraph. */
 function readChapter(file) {
   const [title, ...paragraphs] = readFileSync(join(folder, file), 'utf8')
     .split(/\n\s*\n/)

@@ -1,4 +1,5 @@
-// The process that `sentvec doctor` tries a backend in. Its argument is the name of the backend; it sends a report.
+// The child process in which `sentvec doctor` tests a backend. Its argument is the name of the backend; it sends a
+// report.
 import type { Embedder } from '@sentvec/core';
 import { SentvecError } from '@sentvec/platform';
 import { createBackend } from './backends.ts';
@@ -10,8 +11,8 @@ const sentences: readonly string[] = Array.from(
   (_, index) => `The train to platform ${index} leaves in a quarter of an hour.`,
 );
 
-/** Milliseconds after which the measurement ends. */
-const longEnough = 500;
+/** Duration of the measurement in milliseconds. */
+const measuredMilliseconds = 500;
 
 async function measureSpeed(embedder: Embedder): Promise<number> {
   await embedder.embed(sentences);
@@ -20,7 +21,7 @@ async function measureSpeed(embedder: Embedder): Promise<number> {
   do {
     await embedder.embed(sentences);
     count += sentences.length;
-  } while (performance.now() - started < longEnough);
+  } while (performance.now() - started < measuredMilliseconds);
   return (count / (performance.now() - started)) * 1000;
 }
 

@@ -1,15 +1,15 @@
 import type { Backend } from '@sentvec/core';
 import { UsageError } from './usage-error.ts';
 
-/** What the command line says about backends. */
+/** The backend options of the command line. */
 export interface BackendOptions {
-  /** CPU threads. `undefined`: one for each core. */
+  /** Number of CPU threads. `undefined`: one for each core. */
   readonly threads: number | undefined;
-  /** An ONNX file of the model, without its ending. `undefined`: the default weights. */
+  /** The name of an ONNX file of the model, without extension. `undefined`: the default weights. */
   readonly variant?: string | undefined;
 }
 
-/** Every backend that `--backend` can name, in the order in which `auto` tries them. A further one is one line. */
+/** All backends, in the order in which `auto` tries them. To add a backend, add a line. */
 const backends: Readonly<Record<string, (options: BackendOptions) => Promise<Backend>>> = {
   onnx: async ({ threads, variant }) =>
     (await import('@sentvec/backend-onnx')).onnx({
@@ -25,30 +25,31 @@ export const backendNames: readonly string[] = Object.keys(backends);
 /** What `--backend` accepts. */
 export const backendChoices: string[] = ['auto', ...backendNames];
 
-/** A backend by its name, whether or not it can work here. */
+/** Creates a backend by name. It may not work on this machine; loading a model reports that. */
 export async function createBackend(name: string, options: BackendOptions): Promise<Backend> {
   const create = Object.hasOwn(backends, name) ? backends[name] : undefined;
   if (create === undefined)
-    throw new UsageError(`There is no backend ${name}. There are: ${backendChoices.join(', ')}.`);
+    throw new UsageError(`There is no backend ${name}. Choose one of ${backendChoices.join(', ')}.`);
   if (options.threads !== undefined && name !== 'onnx')
-    throw new UsageError(`The backend ${name} has no threads to choose: leave out --threads.`);
+    throw new UsageError(`The backend ${name} has no option for threads. Remove --threads.`);
   if (options.variant !== undefined && name !== 'onnx')
     throw new UsageError(
-      `The backend ${name} computes from the default weights: leave out --variant, or take --backend onnx.`,
+      `The backend ${name} supports only the default weights. Remove --variant, or use --backend onnx.`,
     );
   return create(options);
 }
 
 /**
- * The backend for `--backend`: the one that is named, or with `auto` the first that can work here.
- * @throws UsageError for an unknown name; `backend-unavailable` is left to the backend, which reports the reason
+ * Creates the backend for `--backend`: the named one or, for `auto`, the first one that works on this machine.
+ * @throws UsageError for an unknown name. A named backend that does not work throws `backend-unavailable` when it loads
+ * a model
  */
 export async function chooseBackend(name: string, options: BackendOptions): Promise<Backend> {
   if (name !== 'auto') return createBackend(name, options);
   const first = await createBackend(backendNames[0]!, options);
   if ((await first.isAvailable()).available) return first;
   for (const candidate of backendNames.slice(1)) {
-    if (options.variant !== undefined) break; // The first backend reports why it cannot work.
+    if (options.variant !== undefined) break; // Only the first backend supports variants. If it does not work, it reports why.
     const backend = await createBackend(candidate, { threads: undefined });
     if ((await backend.isAvailable()).available) return backend;
   }

@@ -1,16 +1,16 @@
 // The definition of a command, and the context that its `run` gets.
 import type { ArgsDef, ParsedArgs } from 'citty';
 
-/** What a command gets to work with. `Flags` are the values of its flags, by name. */
+/** The context of a running command. `Flags` are the values of its flags, by name. */
 export interface CommandContext<Flags> {
   readonly args: Flags;
-  /** Everything that is not a flag, in order. */
+  /** All arguments that are not flags, in order. */
   readonly positionals: readonly string[];
-  /** Fires at Ctrl-C. */
+  /** Aborted at Ctrl-C. */
   readonly signal: AbortSignal;
-  /** Writes the result to standard output, where nothing else is written: as JSON with `--json`, else as text. */
+  /** Writes the result to standard output: as JSON with `--json`, else as text. Nothing else is written there. */
   readonly print: (result: { readonly text: string; readonly json: unknown }) => Promise<void>;
-  /** Writes a remark for a person to standard error. */
+  /** Writes a note for the user to standard error. */
   readonly note: (text: string) => void;
   /** Writes an error to standard error, for a command that chooses its own exit code. */
   readonly report: (error: unknown) => Promise<void>;
@@ -18,18 +18,18 @@ export interface CommandContext<Flags> {
 
 /** One subcommand of `sentvec`. */
 export interface Command {
-  /** As it is typed, without `sentvec`: `embed`, `evaluate sts`. */
+  /** The name without `sentvec`, such as `embed` or `evaluate sts`. */
   readonly name: string;
-  /** One line for the list of commands. */
+  /** One sentence for the list of commands. */
   readonly summary: string;
   readonly args: ArgsDef;
-  /** Lines that can be pasted into a shell, each with what it does. */
+  /** Example command lines for a shell, with explanations. */
   readonly examples: readonly { readonly line: string; readonly does: string }[];
-  /** What else a person needs to know, a paragraph each. */
+  /** Further paragraphs of the help page. */
   readonly notes?: readonly string[] | undefined;
   /**
-   * Gets the flags as `args` describes them.
-   * @returns the exit code; nothing for 0
+   * Executes the command.
+   * @returns the exit code; `undefined` means 0
    */
   run(context: CommandContext<unknown>): Promise<number | void>;
 }
@@ -40,21 +40,22 @@ export interface TypedCommand<Args extends ArgsDef> extends Command {
   run(context: CommandContext<ParsedArgs<Args>>): Promise<number | void>;
 }
 
-/** Declares a command: its `run` gets flags of the types that `args` says. */
+/** Declares a command. The types of the flags in `run` are inferred from `args`. */
 export function defineCommand<const Args extends ArgsDef>(command: TypedCommand<Args>): Command {
   return command;
 }
 
 /**
- * Declares flags on their own, for a command whose parts need their types: `CommandContext<ParsedArgs<typeof flags>>`.
+ * Declares flags separately from a command, for functions that need their types: `CommandContext<ParsedArgs<typeof
+ * flags>>`.
  */
 export function defineArguments<const Args extends ArgsDef>(args: Args): Args {
   return args;
 }
 
-/** Flags that every command has. */
+/** Flags of every command. */
 export const commonArguments = {
   json: { type: 'boolean', description: 'Print the result as JSON, and errors as JSON on standard error.' },
-  debug: { type: 'boolean', description: 'Show the stack of an error.' },
-  help: { type: 'boolean', alias: 'h', description: 'Explain this command.' },
+  debug: { type: 'boolean', description: 'Show the stack trace of an error.' },
+  help: { type: 'boolean', alias: 'h', description: 'Show the help of this command.' },
 } as const;

@@ -1,8 +1,8 @@
-// All commands by name, and how one is found on a command line.
+// The registry of all commands, and finding a command on a command line.
 import type { Command } from './command.ts';
 import { commandSummaries } from './command-summaries.ts';
 
-/** All commands by name. Each is loaded when it is needed: starting up costs what the one command costs. */
+/** All commands by name. A command is imported only when it is used, so that others do not slow down its start. */
 const commands: Readonly<Record<string, () => Promise<Command>>> = {
   embed: async () => (await import('./commands/embed.ts')).embed,
   update: async () => (await import('./commands/update.ts')).update,
@@ -44,14 +44,14 @@ const commands: Readonly<Record<string, () => Promise<Command>>> = {
 
 export const commandNames: readonly string[] = Object.keys(commands);
 
-/** What a command does, in a line. */
+/** The summary of a command. */
 export async function summaryOf(name: string): Promise<string> {
   return commandSummaries[name] ?? (await commands[name]!()).summary;
 }
 
 /**
- * The command that a command line begins with, and the words after its name. `undefined` when there is none of that
- * name.
+ * Finds the command at the beginning of a command line. Returns it with the arguments after its name, or `undefined` if
+ * there is no such command.
  */
 export async function findCommand(
   words: readonly string[],

@@ -1,4 +1,4 @@
-// Completes a command line of `sentvec`: commands, flags, and the values that a flag may have.
+// Shell completion of `sentvec`: commands, flags and values of flags.
 import type { ArgDef } from 'citty';
 import { commonArguments } from './command.ts';
 import { commandNames, findCommand } from './commands.ts';
@@ -11,9 +11,9 @@ export interface Candidate {
 }
 
 /**
- * The words that could complete the last one, which may be empty.
- * @param words what follows `sentvec` on the command line
- * @returns none where a file, a text or a number belongs
+ * Returns the candidates for the last word, which may be empty.
+ * @param words the command line after `sentvec`
+ * @returns no candidates if a file, a text or a number is expected
  */
 export async function candidates(words: readonly string[]): Promise<readonly Candidate[]> {
   const current = words.at(-1) ?? '';
@@ -55,7 +55,7 @@ function shortForm(definition: ArgDef): string | undefined {
   return 'alias' in definition && typeof definition.alias === 'string' ? `-${definition.alias}` : undefined;
 }
 
-/** Scripts that make a shell ask `sentvec --complete`. Where there are no candidates, the shell offers files. */
+/** Completion scripts, which call `sentvec --complete`. Without candidates, the shell completes file names. */
 export const completionScripts = {
   bash: `_sentvec() {
   local IFS=$'\\n'

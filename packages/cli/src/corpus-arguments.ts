@@ -1,4 +1,4 @@
-// The flags that describe a corpus, for the commands that embed one.
+// The flags of all commands that embed a corpus.
 import type { ArgsDef, ParsedArgs } from 'citty';
 import type { CorpusRequest } from '@sentvec/corpus';
 import { type Command, type CommandContext, defineArguments, type TypedCommand } from './command.ts';
@@ -13,101 +13,107 @@ const corpusArguments = defineArguments({
   id: {
     type: 'string',
     valueHint: 'FIELD',
-    description: "The field or column with a row's id. Default: the row's number.",
+    description: 'The field or column with the id of a row. Default: the row number, from 0.',
   },
   columns: {
     type: 'string',
     valueHint: 'A,B',
-    description: 'Fields to keep beside the vectors. Default: the text; with jsonl none.',
+    description: 'Fields to store with the vectors. Default: the text; none for jsonl.',
   },
   'input-format': {
     type: 'enum',
     options: ['auto', 'jsonl', 'text', 'csv', 'tsv', 'parquet'],
-    description: 'Default: by the name of the file, else by its first bytes.',
+    description: 'The input format. Default: detected from the file name or the first bytes.',
   },
-  split: { type: 'enum', options: ['line', 'paragraph'], description: 'What is a row of plain text. Default: line.' },
+  split: { type: 'enum', options: ['line', 'paragraph'], description: 'The rows of plain text. Default: line.' },
   format: {
     type: 'enum',
     options: ['parquet', 'npy', 'arrow', 'jsonl'],
-    description: 'Of the vectors. Default: parquet.',
+    description: 'The output format. Default: parquet.',
   },
   as: {
     ...roleArgument,
     description:
-      'What the texts are in a search; the model may have a prompt, a route or a task for it. Default: document.',
+      'The role of the texts in a search; it selects the prompt, the route and the task of the model. Default: document.',
   },
   prompt: {
     type: 'string',
     valueHint: 'NAME',
-    description: "Name of one of the model's prompts. Default: the one for --as.",
+    description: "Name of one of the model's prompts. Default: the prompt for --as.",
   },
-  'without-prompt': { type: 'boolean', description: 'Without any prompt.' },
+  'without-prompt': { type: 'boolean', description: 'Use no prompt.' },
   route: { ...modelArguments.route, description: `${modelArguments.route.description} Default: the one for --as.` },
   task: { ...modelArguments.task, description: `${modelArguments.task.description} Default: the one for --as.` },
   'truncate-dim': {
     type: 'string',
     valueHint: 'N',
-    description: 'Keep the first N entries of each vector, as they are.',
+    description: 'Truncate each vector to its first N entries, without normalizing.',
   },
   'max-active-dims': {
     type: 'string',
     valueHint: 'N',
-    description: 'Of a sparse model (SPLADE): keep the N largest entries of each vector.',
+    description: 'For a sparse model (SPLADE): keep the N largest entries of each vector.',
   },
-  normalize: { type: 'boolean', description: 'Divide each vector by its length, whatever the model does.' },
+  normalize: { type: 'boolean', description: 'Normalize each vector to length 1.' },
   chunk: {
     type: 'string',
     valueHint: 'TOKENS',
     description:
-      'Embed each row in pieces of at most this many tokens, a vector for each. Default: longer rows are cut.',
+      'Embed each row in pieces of at most N tokens, with one vector per piece. Default: longer rows are truncated.',
   },
   overlap: {
     type: 'string',
     valueHint: 'N',
-    description: 'Tokens from the end of a piece with which the next one begins. Default: 0.',
+    description: 'How many tokens of a piece are repeated in the next one. Default: 0.',
   },
   'chunk-by': {
     type: 'enum',
     options: ['sentences', 'tokens'],
-    description: 'Whether pieces end after sentences and before headings, or after any word. Default: sentences.',
+    description:
+      'sentences: pieces end after sentences and before headings. tokens: after any word. Default: sentences.',
   },
-  'chunk-mean': { type: 'boolean', description: 'One vector for each row: the mean of its pieces.' },
-  'late-chunking': { type: 'boolean', description: 'The model reads the whole row before its pieces are pooled.' },
+  'chunk-mean': { type: 'boolean', description: 'One vector per row: the mean of its pieces.' },
+  'late-chunking': {
+    type: 'boolean',
+    description: 'Late chunking: encode the whole row, then pool the tokens of each piece.',
+  },
   precision: {
     type: 'enum',
     options: ['float32', 'int8', 'uint8', 'binary', 'ubinary'],
-    description: 'How an entry of a vector is stored. Default: float32.',
+    description: 'The type of stored vector entries. Default: float32.',
   },
   'batch-tokens': {
     type: 'string',
     valueHint: 'N',
-    description: 'Tokens (rows × longest) of a batch. Default: what suits the backend.',
+    description: 'Maximum tokens of a batch: rows × longest row. Default: depends on the backend.',
   },
-  'shard-rows': { type: 'string', valueHint: 'N', description: 'The most rows of a shard. Default: 2048.' },
-  resume: { type: 'boolean', description: 'Continue an interrupted run; make lost shards of a finished one again.' },
+  'shard-rows': { type: 'string', valueHint: 'N', description: 'Maximum rows of a shard. Default: 2048.' },
+  resume: { type: 'boolean', description: 'Continue an interrupted run; rewrite missing shards of a finished one.' },
   update: {
     type: 'boolean',
-    description: 'Embed what has changed since an earlier run, remove what is gone, and keep the rest.',
+    description: 'Update an earlier output: embed changed rows, remove missing ones, keep the rest.',
   },
-  overwrite: { type: 'boolean', description: 'Replace what an earlier run left in the folder.' },
+  overwrite: { type: 'boolean', description: 'Replace an earlier output in the folder.' },
   'retry-rejected': {
     type: 'boolean',
-    description: 'Embed rejected and changed rows of a finished run again, with their shards.',
+    description: 'Embed the chunks with rejected or changed rows of a finished run again.',
   },
-  verify: { type: 'boolean', description: 'Compare the shards that are kept with their hashes, not only sizes.' },
+  verify: { type: 'boolean', description: 'Check the hashes of existing shards, not only their sizes.' },
   strict: { type: 'boolean', description: 'A row that cannot be embedded ends the run (exit code 3).' },
 });
 
 type CorpusFlags = ParsedArgs<typeof corpusArguments>;
 
-/** A command whose flags describe a corpus. Its `run` gets what they ask for; `Args` are its other flags. */
+/**
+ * A command that embeds a corpus. Its `run` gets the request that was made from the flags; `Args` are its other flags.
+ */
 export interface CorpusCommand<Args extends ArgsDef> extends Omit<TypedCommand<Args>, 'run'> {
   run(request: CorpusRequest, context: CommandContext<ParsedArgs<Args>>): Promise<number | void>;
 }
 
 /**
- * Declares a command that embeds a corpus, wherever it is computed. @throws UsageError, in its `run`, for flags that
- * exclude each other
+ * Declares a command that embeds a corpus, here or on workers. Its `run` throws a UsageError for flags that cannot be
+ * combined.
  */
 export function defineCorpusCommand<const Args extends ArgsDef>(command: CorpusCommand<Args>): Command {
   return {
@@ -122,9 +128,9 @@ export function defineCorpusCommand<const Args extends ArgsDef>(command: CorpusC
 
 function readRequest(args: CorpusFlags, positionals: readonly string[]): CorpusRequest {
   if (args.prompt !== undefined && args['without-prompt'])
-    throw new UsageError('--prompt and --without-prompt exclude each other.');
+    throw new UsageError('--prompt and --without-prompt cannot be combined. Remove one of them.');
   const exclusive = (['resume', 'update', 'overwrite', 'retry-rejected'] as const).filter((flag) => args[flag]);
-  if (exclusive.length > 1) throw new UsageError(`--${exclusive.join(' and --')} exclude each other.`);
+  if (exclusive.length > 1) throw new UsageError(`--${exclusive.join(' and --')} cannot be combined. Choose one.`);
   return {
     inputs: positionals,
     output: args.output,
@@ -166,6 +172,6 @@ function readPieces(args: CorpusFlags): CorpusRequest['pieces'] {
     };
   }
   const stray = (['overlap', 'chunk-by', 'chunk-mean', 'late-chunking'] as const).find((flag) => args[flag]);
-  if (stray !== undefined) throw new UsageError(`--${stray} needs --chunk TOKENS, the most tokens of a piece.`);
+  if (stray !== undefined) throw new UsageError(`--${stray} needs --chunk TOKENS, the maximum tokens of a piece.`);
   return undefined;
 }

@@ -1,7 +1,7 @@
 // Describes for `sentvec info` how a model treats queries and documents, and its routes and tasks.
 import type { ModelFiles, RoleDescription } from '@sentvec/core';
 
-/** One way of a text through a model with routes. */
+/** A route of a model with a Router. */
 export interface RouteDescription {
   readonly route: string;
   readonly encoder: string | null;
@@ -10,16 +10,16 @@ export interface RouteDescription {
   readonly projections: readonly string[];
 }
 
-/** What a model has for queries and documents, and its routes. JSON. */
+/** The prompts, routes and tasks of a model for queries and documents. JSON. */
 export interface RoleFacts {
   readonly queries: RoleDescription;
   readonly documents: RoleDescription;
   readonly routes: readonly RouteDescription[];
-  /** How many entries of a vector the model keeps, where not all. */
+  /** The dimension that the model truncates vectors to; `null` if it does not truncate. */
   readonly truncateDim: number | null;
 }
 
-/** @param route that the other facts describe, where the model has several */
+/** @param route the route that the other facts describe, for a model with a Router */
 export async function describeRoles(model: ModelFiles, route: string | undefined): Promise<RoleFacts> {
   const { describeRole, readModelFolder } = await import('@sentvec/core');
   const [queries, documents] = await Promise.all([describeRole(model, 'query'), describeRole(model, 'document')]);
@@ -46,7 +46,7 @@ async function describeRoute(model: ModelFiles, route: string): Promise<RouteDes
   };
 }
 
-/** The rows of the page. */
+/** The rows of the printed table. */
 export function roleRows({
   queries,
   documents,

@@ -3,9 +3,9 @@ import type { EmbedTexts } from '@sentvec/training';
 import { embeddingProgress } from './progress.ts';
 
 /**
- * The function by which evaluators embed texts, with a bar.
+ * Makes an embed function for evaluators that shows a progress bar.
  *
- * @param chosen what every text gets, whatever it is: a prompt of the model, a route, a task
+ * @param chosen the prompt, route and task of all texts; they override those of a text's role
  */
 export function embedWithProgress(
   embedder: Embedder,

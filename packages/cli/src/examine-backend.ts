@@ -1,26 +1,25 @@
-// Tries a backend on this machine in a process of its own, so that the output or a crash of a native library stays
-// there.
+// Tests a backend in a child process, so that a crash or the output of a native library does not affect the command.
 import { fork } from 'node:child_process';
 import { fileURLToPath } from 'node:url';
 
-/** What a backend does on this machine, tried with the default model. */
+/** The result of testing a backend with the default model. */
 export type BackendReport =
   | {
       readonly backend: string;
       readonly state: 'ok';
-      /** What it runs on, with versions. */
+      /** Description of the device and its versions. */
       readonly device: string;
-      /** Short sentences of the default model. */
+      /** Short sentences per second with the default model. */
       readonly sentencesPerSecond: number;
-      /** The largest difference from the model's own values, in lengths of a vector. */
+      /** The largest difference from the self-check values of the model, relative to the length of a vector. */
       readonly difference: number | null;
     }
   | { readonly backend: string; readonly state: 'missing' | 'broken'; readonly reason: string };
 
 /**
- * Tries a backend. One that cannot work here is `missing`; one that fails, crashes or computes something else is
- * `broken`.
- * @throws the reason of `signal` when it fires
+ * Tests a backend. `missing`: it is not available on this machine. `broken`: it fails, crashes or computes wrong
+ * values.
+ * @throws the reason of `signal` when it is aborted
  */
 export async function examineBackend(name: string, signal: AbortSignal): Promise<BackendReport> {
   const program = fileURLToPath(new URL('./backend-examiner.js', import.meta.url));
@@ -37,5 +36,5 @@ export async function examineBackend(name: string, signal: AbortSignal): Promise
     throw error;
   });
   const lastWords = printed.trim().split('\n').at(-1);
-  return report ?? { backend: name, state: 'broken', reason: `It ends the process (${end}): ${lastWords}` };
+  return report ?? { backend: name, state: 'broken', reason: `It crashes the process (${end}): ${lastWords}` };
 }

@@ -1,12 +1,12 @@
-/** What the exit code of `sentvec` means. Scripts may rely on it. */
+/** The exit codes of `sentvec`. They are stable, so scripts may rely on them. */
 export const exitCode = {
-  /** Done. */
+  /** Success. */
   ok: 0,
-  /** It could not be done; the message says why and what to do. */
+  /** Failure; the error message says why and what to do. */
   failure: 1,
-  /** The command line makes no sense: an unknown command or flag, a value that cannot be used. */
+  /** Invalid command line: an unknown command or flag, or an invalid value. */
   usage: 2,
-  /** `--strict`, and a row of the corpus was rejected. */
+  /** A row was rejected with `--strict`. */
   rejectedRows: 3,
   /** Ctrl-C. */
   interrupted: 130,

@@ -1,4 +1,4 @@
-// The pages that `sentvec --help` and `sentvec COMMAND --help` print, as wide as the terminal.
+// Renders the help pages `sentvec --help` and `sentvec COMMAND --help`, in the width of the terminal.
 import { styleText } from 'node:util';
 import type { ArgDef } from 'citty';
 import { type Command, commonArguments } from './command.ts';
@@ -58,7 +58,7 @@ function description(definition: ArgDef): string {
   return [definition.description ?? '', ...preset, ...required].join(' ');
 }
 
-/** A flag that is on by default is useful only as `--no-NAME`. */
+/** Whether a flag is on by default. The help then shows it as `--no-NAME`. */
 function isOnByDefault(definition: ArgDef): definition is Extract<ArgDef, { type?: 'boolean' }> {
   return definition.type === 'boolean' && definition.default === true;
 }
@@ -67,7 +67,7 @@ function isOnByDefault(definition: ArgDef): definition is Extract<ArgDef, { type
 export async function overview(): Promise<string> {
   const width = pageWidth();
   const summaries = await Promise.all(commandNames.map(async (name) => [name, await summaryOf(name)] as const));
-  return `Texts in, vectors that can be compared by meaning out.
+  return `Embeds texts as vectors, which can be compared by meaning.
 
 ${heading('USAGE')} sentvec COMMAND [OPTIONS] …
 
@@ -84,16 +84,16 @@ ${heading('EXAMPLES')}
   # How alike are these?
   sentvec similarity "A cat sleeps." "A kitten naps." "Rates rose."
 
-${wrapText('sentvec COMMAND --help explains a command, sentvec --version says which version this is.', width)}
+${wrapText('sentvec COMMAND --help shows the help of a command, sentvec --version the version.', width)}
 
-${wrapText('Exit codes: 0 done; 1 failed; 2 the command line makes no sense; 3 --strict and a row was rejected; 130 interrupted.', width)}`;
+${wrapText('Exit codes: 0 success; 1 failure; 2 invalid command line; 3 a row was rejected with --strict; 130 interrupted.', width)}`;
 }
 
 function heading(text: string): string {
   return process.stdout.isTTY && process.env['NO_COLOR'] === undefined ? styleText('bold', text) : text;
 }
 
-/** Longer lines are hard to read. */
+/** The width of the terminal, limited because long lines are hard to read. */
 function pageWidth(): number {
   return Math.min(outputWidth(), 100);
 }

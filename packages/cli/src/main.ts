@@ -1,4 +1,4 @@
-// Runs the command that a command line names.
+// Parses the command line and runs the command.
 import { createRequire } from 'node:module';
 import { escapeControlCharacters } from '@sentvec/platform';
 import { type Command, commonArguments } from './command.ts';
@@ -11,8 +11,8 @@ import { abortOnInterrupt, handleOutputErrors, writeResult } from './process.ts'
 import { suggestion, UsageError } from './usage-error.ts';
 
 /**
- * Runs `sentvec` with these words of a command line.
- * @returns the exit code, when everything that was asked for is done or has failed
+ * Runs `sentvec` with the arguments of a command line.
+ * @returns the exit code
  */
 export async function main(words: readonly string[]): Promise<number> {
   handleOutputErrors();
@@ -40,8 +40,8 @@ async function runCommand(command: Command, words: readonly string[]): Promise<n
   const flags = end < 0 ? words : words.slice(0, end);
   if (flags.includes('--help') || flags.includes('-h')) return await show(commandHelp(command));
   const { args, positionals } = parseArguments(words, { ...command.args, ...commonArguments });
-  // Node opens all modules of an entry that are not loaded yet at once. In this order there are few enough at a time
-  // for a process that may have 64 files open.
+  // Node opens all unloaded modules of an entry at once. Importing this entry first keeps the number of open files
+  // below a limit of 64 per process.
   await import('@sentvec/core/node');
   await import('@sentvec/core');
   const code = await command.run({
@@ -64,7 +64,7 @@ async function show(text: string): Promise<number> {
   return exitCode.ok;
 }
 
-/** What the scripts of `sentvec completion` call: prints a candidate on each line, then a tab and its description. */
+/** Called by the scripts of `sentvec completion`. Prints one candidate per line, with a tab and its description. */
 async function complete(words: readonly string[]): Promise<number> {
   const { candidates } = await import('./completion.ts');
   const found = await candidates(words);
@@ -81,6 +81,6 @@ function unknownCommand(words: readonly string[]): UsageError {
   const [first = ''] = words;
   if (first.startsWith('-')) return new UsageError(`The command comes first: sentvec COMMAND ${words.join(' ')}`);
   const inGroup = commandNames.filter((name) => name.startsWith(`${first} `));
-  if (inGroup.length > 0) return new UsageError(`sentvec ${first} needs to know what: ${inGroup.join(', ')}.`);
+  if (inGroup.length > 0) return new UsageError(`sentvec ${first} needs a subcommand: ${inGroup.join(', ')}.`);
   return new UsageError(`There is no command ${first}.${suggestion(first, commandNames)}`);
 }

@@ -1,4 +1,4 @@
-// The flags that choose a model and a backend, and how a command loads them.
+// The flags for the model and the backend, and loading them for a command.
 import type {
   Embedder,
   ModelFiles,
@@ -14,34 +14,34 @@ import { wholeNumber } from './parse-arguments.ts';
 import { downloadProgress, type DownloadState } from './progress.ts';
 import { UsageError } from './usage-error.ts';
 
-/** Name of the default model: no network and no account needed. */
+/** The default model. It needs no network and no account. */
 export const defaultModel = 'use-lite';
 
-/** Flags that say how a model is computed. */
+/** The flags for the backend. */
 export const backendArguments = {
   backend: {
     type: 'enum',
     // oxlint-disable-next-line typescript/no-unnecessary-type-assertion -- isolatedDeclarations wants the type written down
     options: backendChoices as string[],
     default: 'auto',
-    description: 'The library that computes.',
+    description: 'The backend.',
   },
-  threads: { type: 'string', valueHint: 'N', description: 'CPU threads. Default: one for each core.' },
+  threads: { type: 'string', valueHint: 'N', description: 'Number of CPU threads. Default: one for each core.' },
   variant: {
     type: 'string',
     valueHint: 'NAME',
     description:
-      'An ONNX file of the model, such as model_int8, which sentvec quantize makes. Default: the default weights.',
+      'The name of an ONNX file of the model, such as model_int8 of sentvec quantize. Default: the default weights.',
   },
   'self-check': {
     type: 'boolean',
     default: true,
-    description: 'Check the results of the backend when the model is loaded.',
-    negativeDescription: 'Use the backend even when its results do not match the self-check of the model.',
+    description: 'Check the results of the backend when a model is loaded.',
+    negativeDescription: 'Use the backend even if its results do not match the self-check of the model.',
   },
 } as const;
 
-/** Flags that say which model. */
+/** The flags for the model. */
 export const modelArguments = {
   model: {
     type: 'string',
@@ -55,16 +55,16 @@ export const modelArguments = {
   task: {
     type: 'string',
     valueHint: 'TASK',
-    description: 'For a model with adapters for tasks, such as jina-embeddings-v3: whose adapter to use.',
+    description: 'For a model with task adapters, such as jina-embeddings-v3: the task whose adapter is used.',
   },
   route: {
     type: 'string',
     valueHint: 'ROUTE',
-    description: 'For a model with several routes (a Router): which way texts go, such as query or document.',
+    description: 'For a model with a Router: the route of the texts, such as query or document.',
   },
 } as const;
 
-/** The model of a command that is about one. */
+/** The model as a positional argument. */
 export const modelPositional: {
   readonly type: 'positional';
   readonly required: false;
@@ -77,7 +77,7 @@ export const modelPositional: {
   description: modelArguments.model.description,
 };
 
-/** The flag that says what texts are. */
+/** The flag for the role of texts. */
 export const roleArgument = { type: 'enum', options: ['query', 'document'] as TextRole[] } as const;
 
 /** The values of {@link modelArguments} and {@link backendArguments}. */
@@ -86,7 +86,7 @@ export interface ModelChoice {
   readonly revision?: string | undefined;
   readonly task?: string | undefined;
   readonly route?: string | undefined;
-  /** The role of most texts: the parts of the model for it are loaded first. */
+  /** The role of most texts. The parts of the model for it are loaded first. */
   readonly as?: TextRole | undefined;
   readonly backend: string;
   readonly threads?: string | undefined;
@@ -94,15 +94,15 @@ export interface ModelChoice {
   readonly selfCheck?: boolean | undefined;
 }
 
-/** What loading a model needs of a command's context. */
+/** The part of a command's context that loading a model needs. */
 export interface LoadContext {
   readonly signal: AbortSignal;
   readonly note: (text: string) => void;
 }
 
 /**
- * The files of a model by its name on the command line. Those of the hub are downloaded when they are first read, which
- * may be later: `onProgress` is called then.
+ * Finds the files of a model by its name on the command line. Files of the hub are downloaded when they are first read,
+ * and `onProgress` is called during each download.
  */
 export async function findModel(
   { model, revision }: Pick<ModelChoice, 'model' | 'revision'>,
@@ -113,7 +113,7 @@ export async function findModel(
   return (await import('@sentvec/core/node')).openModel(model, { revision, signal, onProgress });
 }
 
-/** The models of the four kinds. */
+/** The type of the loaded model, for each kind. */
 interface ModelsByKind {
   readonly embedder: Embedder;
   readonly sparse: SparseEmbedder;
@@ -122,8 +122,8 @@ interface ModelsByKind {
 }
 
 /**
- * The model of a command, of one of the kinds that it takes. A model of another kind is refused by the loader of the
- * first.
+ * Loads the model of a command, which may be of one of several kinds. For a model of another kind, the loader of the
+ * first kind reports the error.
  */
 async function loadModel<Kind extends ModelKind>(
   choice: ModelChoice,
@@ -154,12 +154,12 @@ async function loadModel<Kind extends ModelKind>(
   }
 }
 
-/** The reranker of a command, ready to rank. */
+/** Loads the reranker of a command. */
 export function loadRerankerOf(choice: ModelChoice, context: LoadContext): Promise<Reranker> {
   return loadModel(choice, context, ['reranker']);
 }
 
-/** The model of `--rerank`, ready to rank. Where it is not found, the flag to look at is that one. */
+/** Loads the model of `--rerank`. If it is not found, the error mentions this flag. */
 export async function loadRanker(
   choice: Omit<ModelChoice, 'revision' | 'variant'>,
   context: LoadContext,
@@ -173,7 +173,7 @@ export async function loadRanker(
   }
 }
 
-/** Loads the model, works with it, and disposes it whatever happens. */
+/** Loads an embedder, calls `work` with it, and always disposes it. */
 export async function withModel<T>(
   choice: ModelChoice,
   context: LoadContext,
@@ -182,7 +182,7 @@ export async function withModel<T>(
   return withDisposal(await loadModel(choice, context, ['embedder']), work);
 }
 
-/** The same for a command whose model is a teacher: what it gives are labels for another. */
+/** Like {@link withModel}, for a teacher: an embedder or a reranker. */
 export async function withTeacher<T>(
   choice: ModelChoice,
   context: LoadContext,
@@ -191,7 +191,7 @@ export async function withTeacher<T>(
   return withDisposal(await loadModel(choice, context, ['embedder', 'reranker']), work);
 }
 
-/** The same for a command that embeds with sparse models as well. */
+/** Like {@link withModel}, for dense or sparse embedders. */
 export async function withAnyEmbedder<T>(
   choice: ModelChoice,
   context: LoadContext,
@@ -200,7 +200,7 @@ export async function withAnyEmbedder<T>(
   return withDisposal(await loadModel(choice, context, ['embedder', 'sparse']), work);
 }
 
-/** The same for a command that searches with models of all kinds that find documents. */
+/** Like {@link withModel}, for all kinds of models that can search: dense, sparse and late-interaction. */
 export async function withSearchModel<T>(
   choice: ModelChoice,
   context: LoadContext,
@@ -209,7 +209,7 @@ export async function withSearchModel<T>(
   return withDisposal(await loadModel(choice, context, ['embedder', 'sparse', 'multi-vector']), work);
 }
 
-/** Works with a model, and disposes it whatever happens. */
+/** Calls `work` with a model, and always disposes it. */
 export async function withDisposal<Model extends { dispose(): Promise<void> }, T>(
   model: Model,
   work: (model: Model) => Promise<T>,

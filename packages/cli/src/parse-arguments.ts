@@ -1,12 +1,11 @@
-// Reads the words of a command line.
+// Parses the arguments of a command.
 import { parseArgs as tokenize, stripVTControlCharacters } from 'node:util';
 import { type ArgDef, type ArgsDef, parseArgs, type ParsedArgs } from 'citty';
 import { suggestion, UsageError } from './usage-error.ts';
 
 /**
- * The flags and positionals of a command line. Stricter than citty alone, which takes any flag for a known one.
- * @throws UsageError for an unknown flag, one without its value, one given twice, or a value that is not among its
- * options
+ * Parses the flags and positionals of a command. Stricter than citty alone, which accepts unknown flags.
+ * @throws UsageError for an unknown or repeated flag, or for a missing or invalid value
  */
 export function parseArguments<Args extends ArgsDef>(
   words: readonly string[],
@@ -17,7 +16,7 @@ export function parseArguments<Args extends ArgsDef>(
     const parsed = parseArgs<Args>([...words], args);
     return { args: parsed, positionals: parsed._ };
   } catch (error) {
-    // citty's messages are colored, even without a terminal, and some have no full stop.
+    // citty's messages have colour codes even without a terminal, and some have no full stop.
     const message = stripVTControlCharacters((error as Error).message);
     throw new UsageError(message.endsWith('.') ? message : `${message}.`);
   }
@@ -55,7 +54,7 @@ function checkFlags(words: readonly string[], args: ArgsDef): void {
   }
 }
 
-/** A flag that is on by default is turned off by `--no-NAME`. */
+/** The spellings of a flag. A flag that is on by default is turned off by `--no-NAME`. */
 export function flagSpellings(name: string, definition: ArgDef): readonly string[] {
   return definition.type === 'boolean' && definition.default === true ? [name, `no-${name}`] : [name];
 }
@@ -65,12 +64,12 @@ function tokenizerOption(definition: ArgDef): { type: 'string' | 'boolean'; shor
   return { type: definition.type === 'boolean' ? 'boolean' : 'string', ...alias };
 }
 
-/** What a person writes for the value of a flag: `DIR`, `parquet|npy`. */
+/** The placeholder for the value of a flag in the help, such as `DIR` or `parquet|npy`. */
 export function valueHint(name: string, definition: ArgDef): string {
   return valuesOf(definition).join('|') || (definition.valueHint ?? name.toUpperCase());
 }
 
-/** The values that a flag may have, when there are only so many. */
+/** The allowed values of a flag, if they are limited. */
 export function valuesOf(definition: ArgDef): readonly string[] {
   return definition.type === 'enum' ? (definition.options ?? []) : [];
 }
@@ -81,8 +80,8 @@ function unknownFlag(typed: string, flags: readonly (readonly [string, ArgDef])[
 }
 
 /**
- * A flag's value as a whole number, `undefined` when it is not given.
- * @throws UsageError when it is not a whole number, or less than `least` (default 1)
+ * Parses the value of a flag as a whole number. `undefined` if the flag is not given.
+ * @throws UsageError when it is not a whole number, or below `least` (default 1)
  */
 export function wholeNumber(value: string | undefined, flag: string, least = 1): number | undefined {
   if (value === undefined) return undefined;
@@ -91,7 +90,7 @@ export function wholeNumber(value: string | undefined, flag: string, least = 1):
   throw new UsageError(`${flag} must be a whole number, at least ${least}; it is ${JSON.stringify(value)}.`);
 }
 
-/** Words as they are typed into a shell: quoted where they must be. */
+/** Joins words to a shell command line, and quotes them if necessary. */
 export function shellWords(words: readonly string[]): string {
   return words.map((word) => (/^[\w./:=@%+,-]+$/.test(word) ? word : `'${word.replaceAll("'", `'\\''`)}'`)).join(' ');
 }

@@ -1,11 +1,11 @@
-// Handles Ctrl-C, and the end of the program that reads the output of the command.
+// Handles Ctrl-C and closed output pipes.
 import { endProcess, ioError } from '@sentvec/platform/node';
 import { exitCode } from './exit-codes.ts';
 import { removeProgress } from './progress.ts';
 
 /**
- * Ctrl-C, once: the signal fires, so that work stops where it can go on later. Again: the process ends at once.
- * `SIGTERM` counts as Ctrl-C.
+ * Returns a signal that is aborted at the first Ctrl-C, so that work stops in a state from which it can be continued. A
+ * second Ctrl-C ends the process at once. SIGTERM is handled like Ctrl-C.
  */
 export function abortOnInterrupt(): AbortSignal {
   const controller = new AbortController();
@@ -15,7 +15,7 @@ export function abortOnInterrupt(): AbortSignal {
       return;
     }
     removeProgress();
-    process.stderr.write('Stopping … (again to stop at once)\n');
+    process.stderr.write('Stopping … (press Ctrl-C again to stop at once)\n');
     controller.abort();
   };
   process.on('SIGINT', interrupt);
@@ -24,8 +24,8 @@ export function abortOnInterrupt(): AbortSignal {
 }
 
 /**
- * Writes to standard output, waiting while the reader is slow. When the reader has gone (`| head`) the rest is not
- * needed: the process ends, successfully.
+ * Writes to standard output, and waits for a slow reader. If the reader has closed the pipe (`| head`), the process
+ * ends successfully.
  */
 export function writeResult(text: string): Promise<void> {
   return new Promise((resolve, reject) => {
@@ -38,9 +38,9 @@ export function writeResult(text: string): Promise<void> {
 }
 
 /**
- * Ends the process quietly when the reader of standard output has gone. What else fails there, such as a full disk, is
- * the error of the {@link writeResult} that it happens to. Where standard error cannot be written, the work goes on, and
- * its exit code is the only thing that tells how it ended.
+ * Ends the process quietly if the reader of standard output has closed the pipe. Other errors there, such as a full
+ * disk, are thrown by {@link writeResult}. Errors of standard error are ignored: the command continues, and only its
+ * exit code reports the result.
  */
 export function handleOutputErrors(): void {
   process.stdout.on('error', (error) => {

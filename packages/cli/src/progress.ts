@@ -1,10 +1,10 @@
-// The bar on standard error: what is done, how fast, and the time left, on one line of the terminal.
+// Progress bars on standard error, on one line of the terminal: progress, speed and the time left.
 import type { CorpusProgressEvent } from '@sentvec/corpus';
 
-/** A bar on standard error, when that is a terminal; nothing otherwise. */
+/** A progress bar on standard error, if that is a terminal; otherwise it does nothing. */
 export interface Progress<State> {
   readonly update: (state: State) => void;
-  /** Removes the bar. May be called twice. */
+  /** Removes the bar. May be called several times. */
   readonly stop: () => void;
 }
 
@@ -12,7 +12,7 @@ export interface Progress<State> {
 export interface EmbeddingState {
   readonly rows: number;
   readonly tokens: number;
-  /** Share of the work that is done, 0 to 1; `undefined` when the end is not known. */
+  /** The completed share of the work, 0 to 1; `undefined` if the total is unknown. */
   readonly fraction?: number | undefined;
 }
 
@@ -24,9 +24,7 @@ export interface DownloadState {
   readonly totalBytes?: number | undefined;
 }
 
-/**
- * The same for a corpus, whose end is known in bytes; rows that an earlier run had embedded do not count for the speed.
- */
+/** A bar for a corpus. Its total is known in bytes. Rows of an earlier run do not count for the speed. */
 export async function corpusProgress(): Promise<Progress<CorpusProgressEvent>> {
   const progress = await embeddingProgress();
   return {
@@ -44,9 +42,9 @@ export async function corpusProgress(): Promise<Progress<CorpusProgressEvent>> {
 }
 
 /**
- * A bar with rows and tokens a second, and the time left.
+ * A bar with rows and tokens per second, and the time left.
  *
- * @param begun what was done when the bar was not there yet: it does not count for the speed @default nothing
+ * @param begun the progress before the bar was shown, which does not count for the speed. Default: none
  */
 export function embeddingProgress(begun: EmbeddingState = { rows: 0, tokens: 0 }): Promise<Progress<EmbeddingState>> {
   return createProgress<EmbeddingState>((state, seconds) =>
@@ -54,7 +52,7 @@ export function embeddingProgress(begun: EmbeddingState = { rows: 0, tokens: 0 }
   );
 }
 
-/** Rows, the speed and the time left, by what was done since `begun`, `seconds` ago. */
+/** Formats rows, speed and time left, from the progress since `begun`, `seconds` ago. */
 export function embeddingFacts(begun: EmbeddingState, state: EmbeddingState, seconds: number): string[] {
   const { rows, tokens, fraction = 0 } = state;
   const rate = (count: number): string =>
@@ -78,7 +76,7 @@ export function downloadProgress(model: string): Promise<Progress<DownloadState>
   });
 }
 
-/** A bar with the queries that were reranked. */
+/** A bar with the number of reranked queries. */
 export function queryProgress(): Promise<Progress<{ readonly queries: number; readonly total: number }>> {
   return createProgress<{ readonly queries: number; readonly total: number }>(({ queries, total }, seconds) =>
     renderLine(queries / total, [
@@ -88,7 +86,7 @@ export function queryProgress(): Promise<Progress<{ readonly queries: number; re
   );
 }
 
-/** One line that says what is being done. */
+/** A status line without a bar. */
 export function statusProgress(): Promise<Progress<string>> {
   return createProgress<string>((text) => text);
 }
@@ -102,8 +100,8 @@ export interface TrainingState {
 }
 
 /**
- * A bar with the loss, the latest score, examples a second, and the time left. Steps that an earlier run had done do
- * not count for the speed.
+ * A bar with the loss, the latest score, examples per second and the time left. Steps of an earlier run do not count
+ * for the speed.
  */
 export async function trainingProgress(): Promise<
   Progress<TrainingState> & { readonly score: (score: number) => void }
@@ -132,11 +130,11 @@ export async function trainingProgress(): Promise<
   };
 }
 
-/** The bars that are visible now. */
+/** The visible bars. */
 const shown = new Set<{ stop(): void }>();
 let removed = false;
 
-/** Removes every bar, and lets none come back. For Ctrl-C, whose message has the line to itself. */
+/** Removes all bars for good, so that the message at Ctrl-C has its own line. */
 export function removeProgress(): void {
   removed = true;
   for (const bar of shown) bar.stop();
@@ -153,7 +151,7 @@ async function createProgress<State>(render: (state: State, seconds: number) => 
     fps: 8,
     clearOnComplete: true,
     hideCursor: true,
-    gracefulExit: false, // Ctrl-C belongs to the command.
+    gracefulExit: false, // The command handles Ctrl-C.
     format: () => (state === undefined ? '' : render(state, (performance.now() - started) / 1000)),
   });
   const progress: Progress<State> = {
@@ -178,8 +176,8 @@ const longestBar = 24;
 const shortestBar = 8;
 
 /**
- * The bar and the text beside it, on one line of the terminal. Where that is narrow, the bar gets shorter, then the
- * last but one of `parts` is left out, and so on: the last, the time left, stays.
+ * Renders the bar and its text on one line. In a narrow terminal the bar gets shorter first; then parts are left out,
+ * beginning with the last but one. The last part, the time left, always stays.
  */
 function renderLine(fraction: number | undefined, parts: readonly string[]): string {
   const width = (process.stderr.columns || 80) - 1;

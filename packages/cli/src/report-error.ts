@@ -1,4 +1,4 @@
-/** Reports errors in terms of the command line: flags instead of options. */
+/** Prints errors for the command line, with flags instead of the options of libraries. */
 import { inspect } from 'node:util';
 import { escapeControlCharacters } from '@sentvec/platform';
 import type { SentvecError } from '@sentvec/core';
@@ -7,15 +7,15 @@ import { UsageError } from './usage-error.ts';
 
 /** How to show an error. */
 export interface ReportOptions {
-  /** The command that failed, for a hint at its help. */
+  /** The failed command, for a hint to its help. */
   readonly command: string | undefined;
   readonly json: boolean;
   readonly debug: boolean;
 }
 
-/** Reports an error on standard error, for a person, or with `json` for a program. @returns the exit code */
+/** Prints an error on standard error, as text or with `json` as JSON. @returns the exit code */
 export async function reportError(error: unknown, { command, json, debug }: ReportOptions): Promise<number> {
-  // Loaded only now: most commands end well, and some need no more than help.
+  // Imported only here, because most commands do not fail.
   const { SentvecError } = await import('@sentvec/platform');
   const ours = SentvecError.is(error) ? error : undefined;
   const message = ours ? withFlags(ours.message) : error instanceof Error ? error.message : String(error);
@@ -27,7 +27,7 @@ export async function reportError(error: unknown, { command, json, debug }: Repo
     return exitCode.usage;
   }
   if (ours) return codeOf(ours);
-  if (!debug && !json) process.stderr.write('This error was not expected. Add --debug to see where it happened.\n');
+  if (!debug && !json) process.stderr.write('This is an unexpected error. Add --debug to see its stack trace.\n');
   return exitCode.failure;
 }
 
@@ -43,8 +43,8 @@ function plainError(error: unknown, ours: SentvecError | undefined, message: str
 }
 
 /**
- * The flags of options. Libraries name options in backticks (`resume`), because they do not know who calls them; here a
- * person types flags.
+ * The flag for each option. Error messages of libraries contain options in backticks (`resume`); users of the CLI need
+ * flags.
  */
 const flags: Readonly<Record<string, string>> = {
   batchTokens: '--batch-tokens',
@@ -75,7 +75,7 @@ const flags: Readonly<Record<string, string>> = {
   verify: '--verify',
 };
 
-/** A message of a library, with flags in place of options. */
+/** Replaces options in a message by flags. */
 export function withFlags(message: string): string {
   return message.replaceAll(/`([^`]+)`/g, (quoted, option: string) => flags[option] ?? quoted);
 }

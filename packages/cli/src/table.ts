@@ -1,4 +1,4 @@
-/** How a column of a table is aligned. */
+/** A column of a table. */
 export interface Column {
   readonly title: string;
   /**
@@ -8,7 +8,7 @@ export interface Column {
   readonly align?: 'left' | 'right' | undefined;
 }
 
-/** Text in columns, two spaces apart, with a line of titles. Cells are single lines already. */
+/** Renders a table with a line of titles and two spaces between columns. Cells must be single lines. */
 export function renderTable(columns: readonly Column[], rows: readonly (readonly string[])[]): string {
   const lines = [columns.map(({ title }) => title), ...rows];
   const widths = columns.map((_, column) => Math.max(...lines.map((line) => Array.from(line[column]!).length)));
@@ -25,7 +25,7 @@ export function renderTable(columns: readonly Column[], rows: readonly (readonly
     .join('\n');
 }
 
-/** A text on one line of at most `length` characters, for a table; control characters become spaces. */
+/** Shortens a text to one line of at most `length` characters. Control characters become spaces. */
 export function excerpt(text: string, length: number): string {
   const line = text.replaceAll(/[\p{Cc}\s]+/gu, ' ').trim();
   const characters = Array.from(line.slice(0, length * 2));
@@ -37,7 +37,7 @@ export function excerpt(text: string, length: number): string {
         .trimEnd()}…`;
 }
 
-/** Characters of a terminal's line; 100 when standard output is not a terminal. */
+/** Width of the terminal in characters; 100 if standard output is not a terminal. */
 export function outputWidth(): number {
   return process.stdout.columns ?? 100;
 }

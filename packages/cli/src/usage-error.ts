@@ -1,9 +1,9 @@
-/** The command line cannot be understood. The message says what to type instead. */
+/** The error for an invalid command line. The message says what to type instead. */
 export class UsageError extends Error {
   override readonly name = 'UsageError';
 }
 
-/** ` Did you mean …?` when one of the known names is close enough for a typing error, else nothing. */
+/** ` Did you mean …?` if a known name is similar enough to be a typo, else an empty string. */
 export function suggestion(typed: string, known: readonly string[]): string {
   const nearest = known
     .map((name) => ({ name, distance: editDistance(typed, name) }))
@@ -12,7 +12,7 @@ export function suggestion(typed: string, known: readonly string[]): string {
   return nearest === undefined ? '' : ` Did you mean ${nearest.name}?`;
 }
 
-/** Levenshtein's distance: the fewest insertions, deletions and replacements. */
+/** Levenshtein distance: the minimum number of insertions, deletions and substitutions. */
 function editDistance(a: string, b: string): number {
   let previous = Array.from({ length: b.length + 1 }, (_, column) => column);
   for (let row = 1; row <= a.length; row++) {

@@ -2,8 +2,8 @@ import type { Backend } from '@sentvec/core';
 import { SentvecError } from '@sentvec/platform';
 
 /**
- * WebGPU in Node: the provider of onnxruntime-node, which is Dawn. Browsers have another backend for it,
- * `@sentvec/backend-webgpu`. That there is no adapter shows when a model is loaded.
+ * The WebGPU backend in Node: the execution provider of onnxruntime-node, which uses Dawn. Browsers use another
+ * backend, `@sentvec/backend-webgpu`. A missing adapter is reported when a model is loaded.
  */
 export async function webgpuInNode(): Promise<Backend> {
   const { onnx } = await import('@sentvec/backend-onnx');
@@ -25,7 +25,7 @@ export async function webgpuInNode(): Promise<Backend> {
 }
 
 const remedy =
-  'In Node it takes a driver for Vulkan, Metal or Direct3D 12. In a page, @sentvec/backend-webgpu uses the GPU of the browser. Here, --backend onnx needs none.';
+  'In Node it needs a driver for Vulkan, Metal or Direct3D 12. In a page, @sentvec/backend-webgpu uses the GPU of the browser. Without a GPU, use --backend onnx.';
 
 function explain(message: string): string {
   if (!message.includes('adapter')) return message;

@@ -1,8 +1,8 @@
-// Text for a terminal of some width: lines are broken between words.
+// Wraps text for a terminal.
 
 /**
- * Breaks a paragraph into lines of at most `width` characters, between words; a longer word gets a line of its own.
- * @param indent spaces before each line but the first; `width` includes them
+ * Wraps a paragraph to lines of at most `width` characters. A longer word gets its own line.
+ * @param indent number of spaces before each line except the first; `width` includes them
  */
 export function wrapText(text: string, width: number, indent = 0): string {
   const lines: string[] = [];
@@ -14,7 +14,7 @@ export function wrapText(text: string, width: number, indent = 0): string {
   return lines.join(`\n${' '.repeat(indent)}`);
 }
 
-/** Terms and their descriptions in two columns; a long term has a line of its own, above its description. */
+/** Renders terms and their descriptions in two columns. A long term has its own line above its description. */
 export function renderDefinitions(definitions: readonly (readonly [string, string])[], width: number): string {
   const longest = Math.max(...definitions.map(([term]) => term.length));
   const column = 2 + Math.min(longest, Math.max(16, Math.floor(width * 0.35))) + 2;

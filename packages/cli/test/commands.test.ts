@@ -288,7 +288,7 @@ it('doctor finds that everything needed works here, and how fast each backend is
     telemetry: 'ok',
   });
   const telemetry = findings.find(({ about }: { about: string }) => about === 'telemetry');
-  expect(telemetry.says).toContain('reports nothing to Microsoft');
+  expect(telemetry.says).toContain('sends no usage reports to Microsoft');
   expect(backends.map(({ backend }: { backend: string }) => backend)).toEqual(['onnx', 'tfjs', 'webgpu']);
   const [onnx, tfjs, webgpu] = backends;
   expect(onnx).toMatchObject({

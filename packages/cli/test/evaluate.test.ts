@@ -160,9 +160,9 @@ it('label: the scores of a reranker, and the similarities of an embedder', async
   const alike = await place.readLines<{ label: number }>('alike.jsonl');
   expect(alike.every(({ label }) => label >= -1 && label <= 1)).toBe(true);
   for (const [more, message] of [
-    [[...reranker, '--columns', 'query'], 'a score is that of the first text with another'],
+    [[...reranker, '--columns', 'query'], 'Scores need at least two columns'],
     [[...embedder, '--raw'], 'Leave out --raw'],
-    [[...embedder, '--label', 'query'], 'Give the label another name'],
+    [[...embedder, '--label', 'query'], 'Choose another name for the label'],
   ] as const) {
     const { code, stderr } = await place.run(['label', 'judged.jsonl', ...more, '-o', 'refused.jsonl']);
     expect(code).toBe(2);

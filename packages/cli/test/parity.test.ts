@@ -31,7 +31,7 @@ describe('parity', () => {
   it('ends with 1, and says so, when they differ by more than is allowed', async () => {
     const { code, stdout } = await place.run(['parity', goldenPath('models/tiny-roberta'), '--tolerance', '1e-12']);
     expect(code).toBe(1);
-    expect(stdout).toMatch(/onnx – tfjs +\d\.\de-\d+ +[01]\.\d+ +NOT the same: more than 1e-12/);
+    expect(stdout).toMatch(/onnx – tfjs +\d\.\de-\d+ +[01]\.\d+ +NOT EQUAL: more than 1e-12/);
   });
 
   it('refuses a tolerance that is not above 0', async () => {

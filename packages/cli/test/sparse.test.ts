@@ -86,7 +86,7 @@ it('adds, replaces and removes rows', async () => {
     'onnx',
   ]);
   expect(stdout).toBe('updated: 1 added, 1 replaced, 1 removed; 4 rows now.\n');
-  expect(stderr).toContain('1 of the ids to remove are not there');
+  expect(stderr).toContain('1 of the ids to remove do not exist');
   const found = new Map<unknown, SparseVector>();
   for await (const { ids, vectors } of (await openSparseEmbeddings(place.path('updated'))).batches())
     ids.forEach((id, index) => found.set(id, vectors[index]!));

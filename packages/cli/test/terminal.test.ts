@@ -77,7 +77,7 @@ describe.skipIf(notHere)('in a terminal of 60 columns (made by script of util-li
     expect(bars.every((bar) => bar.length < columns)).toBe(true);
     expect(bars.at(-1)).toMatch(/^[█░]{8,}  [\d,]+ rows .* left$/u);
     const screen = screenAfter(stdout).join('\n');
-    expect(screen).toMatch(/^Stopping … \(again to stop at once\)$/mu);
+    expect(screen).toMatch(/^Stopping … \(press Ctrl-C again to stop at once\)$/mu);
     expect(screen).not.toMatch(/[█░]/u);
   });
 });

@@ -64,7 +64,9 @@ it('Ctrl-C leaves a checkpoint and says how to go on; the resumed run ends as an
   child.kill('SIGINT');
   const { code, stderr } = await end;
   expect(code).toBe(130);
-  expect(stderr).toMatch(/Stopped\. The weights of step \d+ are in .*stopped\.checkpoint\.safetensors; go on with: /);
+  expect(stderr).toMatch(
+    /Stopped\. The weights of step \d+ are in .*stopped\.checkpoint\.safetensors\. Continue with: /,
+  );
   expect(stderr).toContain('go on with: sentvec train stopped.json --resume');
   expect(stderr).toContain('with: sentvec train stopped.json --finish');
   expect(existsSync(place.path('stopped'))).toBe(false);

@@ -73,7 +73,7 @@ it('doctor says whether they are on, in a few lines, and prints nothing else', a
   // Only there the install script of onnxruntime-node fetches the libraries for CUDA; a GPU that is used has them.
   const fetchesCuda = process.platform === 'linux' && process.arch === 'x64' && /backend onnx +cpu/u.test(stdout);
   expect(/cuda +not installed;[^✓]* npm rebuild [^✓]*ONNXRUNTIME_NODE_INSTALL=skip/u.test(stdout)).toBe(fetchesCuda);
-  expect(stdout).toMatch(/telemetry +onnxruntime reports usage to Microsoft, because ORT_DISABLE_TELEMETRY=0\n/u);
+  expect(stdout).toMatch(/telemetry +onnxruntime sends usage reports to Microsoft, because ORT_DISABLE_TELEMETRY=0\n/u);
   const lines = stdout.split('\n');
   expect(lines.length).toBeLessThan(20);
   expect(lines.filter(({ length }) => length > 100)).toEqual([]);

@@ -60,12 +60,12 @@ describe('a command line that makes no sense ends with 2, nothing on standard ou
       /--truncate-dim must be a whole number, at least 1; it is "many"/,
     ],
     [['similarity', 'one', 'two', '--threads', '0'], /--threads/],
-    [['embed', 'a.txt', '-o', 'x', '--resume', '--overwrite'], /exclude each other/],
+    [['embed', 'a.txt', '-o', 'x', '--resume', '--overwrite'], /cannot be combined/],
     [['embed', 'a.txt', '-o', 'x', '--backend', 'abacus'], /--backend.*auto, onnx/],
     [['similarity', 'one'], /two texts/],
     [['search', 'folder'], /QUERY/],
     [['search', 'folder', 'the', 'sea'], /sentvec search folder "the sea"/],
-    [['evaluate', 'sts', 'a.csv', '--columns', 'a,b'], /--columns names two texts and a score/],
+    [['evaluate', 'sts', 'a.csv', '--columns', 'a,b'], /--columns needs two text columns and a score/],
   ])('%j', async (words, hint) => {
     const { code, stdout, stderr } = await place.run(words);
     expect(stderr).toMatch(hint);

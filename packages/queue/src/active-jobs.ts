@@ -1,10 +1,12 @@
 import { once } from 'node:events';
 import { AbortScope } from '@sentvec/platform';
 
-/** The worker stops; it lost the job's lock; another coordinator owns the run. */
+/**
+ * Why a job is interrupted: the worker stops, the worker lost the lock of the job, or another coordinator owns the run.
+ */
 export type InterruptionReason = 'stopping' | 'lock lost' | 'superseded';
 
-/** Ends work that has not failed: its job goes back into the queue, or another worker has it already. */
+/** Aborts work that has not failed. Its job returns to the queue, or another worker has it already. */
 export class Interruption extends Error {
   override readonly name = 'Interruption';
   readonly reason: InterruptionReason;
@@ -27,9 +29,9 @@ export class ActiveJobs {
   /**
    * Runs the work of a job.
    *
-   * @param outer a signal that also ends the work
-   * @param work gets a signal that fires when the job is interrupted or `outer` fires; `run` then rejects with the
-   *   reason of that signal, whatever the work rejects with
+   * @param outer a signal that also aborts the work
+   * @param work gets a signal that is aborted when the job is interrupted or `outer` is aborted. `run` then rejects
+   * with the reason of that signal, even if the work rejects with another error
    */
   async run<T>(jobId: string, outer: AbortSignal, work: (signal: AbortSignal) => Promise<T>): Promise<T> {
     const scope = new AbortScope(outer);

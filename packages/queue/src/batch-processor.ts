@@ -6,7 +6,10 @@ import { queueNames } from './names.ts';
 import { checkJobSize, jobRefusedError } from './refused-jobs.ts';
 import { refuseJob, type WorkerParts } from './worker-parts.ts';
 
-/** Completes the parents of batches. The coordinator reads the results that BullMQ has stored in them. */
+/**
+ * Processes the parent jobs of batches. They only complete; the coordinator reads the results that BullMQ stores in
+ * them.
+ */
 export class BatchProcessor {
   readonly #parts: WorkerParts;
 
@@ -27,13 +30,14 @@ export class BatchProcessor {
   };
 
   /**
-   * Removes a completed batch that no coordinator will remove: the attempt is over, or the checkpoint has its results.
+   * Removes a completed batch that no coordinator will remove, because the attempt is over or the checkpoint already
+   * contains its results.
    */
   async completed(job: Job): Promise<void> {
     try {
       if (await this.#isLeftOver(job.data as BatchJob)) await job.remove();
     } catch (error) {
-      this.#parts.logger.debug({ job: job.id, error }, 'a batch could not be removed');
+      this.#parts.logger.debug({ job: job.id, error }, 'a completed batch could not be removed');
     }
   }
 

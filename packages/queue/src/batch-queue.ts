@@ -1,11 +1,11 @@
-// The BullMQ flows of a stage: adds its items in batches, reads their results, and removes them.
+// The items of a stage as BullMQ flows: adds them in batches, reads their results, and removes them.
 import { SentvecError } from '@sentvec/core';
 import { FlowProducer, Job, Queue, type Telemetry } from 'bullmq';
 import type { RedisConnection } from './connection.ts';
 import { indexOfJob, jobIds, type BatchJob, type StepJob } from './jobs.ts';
 import { queueNames } from './names.ts';
 
-/** Items of a stage that are added to the queue together: the children of one BullMQ flow. */
+/** Consecutive items of a stage that are added to the queue together, as the children of one BullMQ flow. */
 export interface JobBatch {
   /** Counted from 0 within the stage. */
   readonly number: number;
@@ -15,10 +15,10 @@ export interface JobBatch {
   readonly count: number;
 }
 
-/** The stage, of an attempt of a run, that a batch belongs to. */
+/** The run, attempt and stage that a batch belongs to. */
 export type BatchScope = Pick<BatchJob, 'run' | 'attempt' | 'stage'>;
 
-/** What the jobs of a batch have in common. */
+/** Options of all jobs of a batch. */
 export interface BatchOptions {
   readonly priority: number;
 }
@@ -27,13 +27,13 @@ const redisRetries = { attempts: 1_000_000, backoff: { type: 'fixed', delay: 100
 const keptFailures = { count: 1000, age: 7 * 24 * 3600 };
 
 /**
- * Batches of jobs as BullMQ flows. A flow is added whole or not at all, and its parent keeps the results of its
- * children until the batch is removed.
+ * Batches of jobs as BullMQ flows. A flow is added atomically, and its parent keeps the results of its children until
+ * the batch is removed.
  */
 export class BatchQueue {
   readonly #flows: FlowProducer;
   readonly #batches: Queue;
-  /** The queue of the items themselves. */
+  /** The queue of the items. */
   readonly steps: Queue;
 
   constructor(connection: RedisConnection, prefix: string, telemetry: Telemetry | undefined) {
@@ -45,7 +45,7 @@ export class BatchQueue {
     for (const queue of [this.#batches, this.steps]) queue.on('error', () => {});
   }
 
-  /** Adds a batch with its items; adding it twice adds it once. */
+  /** Adds a batch with its items. Idempotent. */
   async add(
     scope: BatchScope,
     { number, first }: JobBatch,
@@ -53,7 +53,7 @@ export class BatchQueue {
     { priority }: BatchOptions,
   ): Promise<void> {
     const options = {
-      // A step's own attempts are counted in the job. These are for the case that Redis fails meanwhile.
+      // Retries of steps are counted in the job data. These BullMQ attempts are only for failures of Redis.
       ...redisRetries,
       priority,
       failParentOnFailure: true,
@@ -78,10 +78,10 @@ export class BatchQueue {
   }
 
   /**
-   * The results so far: pairs of an item's index and its result.
+   * Reads the results so far, as pairs of item index and result.
    *
-   * @throws SentvecError `step-failed` when the batch has failed: one of its items ended the process of its worker too
-   *   often. Error when the batch is not in Redis: a Redis whose machine crashed may have lost its last second.
+   * @throws SentvecError `step-failed` when the batch has failed, because one of its items crashed its worker too
+   * often. Error when the batch is missing in Redis: after a crash of its machine, Redis may have lost its last second.
    */
   async results(scope: BatchScope, batch: JobBatch): Promise<readonly (readonly [number, unknown])[]> {
     const job = await this.#job(scope, batch);
@@ -92,7 +92,7 @@ export class BatchQueue {
     return Object.entries(await job.getChildrenValues()).map(([key, result]) => [indexOfJob(key), result]);
   }
 
-  /** Removes a batch with its remaining items. `false` while a worker holds the lock of one of them. */
+  /** Removes a batch with its remaining items. Returns `false` if a worker holds the lock of one of them. */
   async remove(scope: BatchScope, batch: Pick<JobBatch, 'number'>): Promise<boolean> {
     const job = await this.#job(scope, batch);
     if (!job) return true;
@@ -110,13 +110,13 @@ export class BatchQueue {
     await Promise.allSettled(closed);
   }
 
-  /** The error of a batch with an item that BullMQ has failed: `child KEY failed`. */
+  /** The error of a batch that failed with BullMQ's reason `child KEY failed`. */
   async #lostError({ run, stage }: BatchScope, reason: string): Promise<SentvecError> {
     const [, id = ''] = /^child .*:(\S+) failed$/.exec(reason) ?? [];
     const item = await Job.fromId(this.steps, id);
     const step = `${run}/${stage}${item ? `#${indexOfJob(id)}` : ''}`;
     const message = /stalled/.test(item?.failedReason ?? reason)
-      ? `Step "${step}" could not be finished: every worker that executed it ended or froze. Look for the cause in the log of the system: for example, that it ran out of memory.`
+      ? `Step "${step}" could not be finished: every worker that executed it crashed or froze. Look for the cause in the system log, for example running out of memory.`
       : `Step "${step}" could not be finished: ${item?.failedReason ?? reason}.`;
     return new SentvecError('step-failed', message, { step });
   }

@@ -1,4 +1,4 @@
-// Brings the items of one stage through the queue in batches, in constant memory. See docs/adr/0011.
+// Executes the items of one stage through the queue, in batches and in constant memory. See docs/adr/0011.
 import {
   addToTotal,
   initialTotal,
@@ -11,20 +11,22 @@ import type { BatchOptions, BatchQueue, BatchScope, JobBatch } from './batch-que
 import { ItemReader } from './item-reader.ts';
 import { Signal } from './signal.ts';
 
-/** The checkpoint of a stage: everything that another coordinator needs to continue. JSON, of bounded size. */
+/** The checkpoint of a stage: everything that another coordinator needs to continue it. JSON of bounded size. */
 export interface StageCheckpoint {
-  /** How many items, from the first, are folded into `total` and removed. */
+  /** How many of the first items are folded into `total` and removed from the queue. */
   readonly items: number;
-  /** The fold of them. */
+  /** The fold of these items. */
   readonly total: unknown;
-  /** The batches that follow, in order. The last one may not be in the queue yet. */
+  /** The following batches, in order. The last one may not be in the queue yet. */
   readonly batches: readonly JobBatch[];
   /** The number of the next batch. */
   readonly next: number;
   readonly complete: boolean;
 }
 
-/** What a stage needs of its coordinator. Each function rejects when the coordinator must stop working on the run. */
+/**
+ * The functions of the coordinator that a stage needs. Each rejects when the coordinator must stop working on the run.
+ */
 export interface StageHost {
   readonly queue: BatchQueue;
   readonly scope: BatchScope;
@@ -32,37 +34,37 @@ export interface StageHost {
   readonly save: (checkpoint: StageCheckpoint) => Promise<void>;
   readonly report: (items: RunItems, total: unknown) => Promise<void>;
   readonly isPaused: () => boolean;
-  /** Resolves when items may be added: at once, unless the run is paused. */
+  /** Resolves when items may be added. Waits while the run is paused. */
   readonly untilResumed: () => Promise<void>;
-  /** Releases parked items. Rejects with the reason when an item has failed or the attempt is over. */
+  /** Releases parked items. Rejects when an item has failed or the attempt is over. */
   readonly checkRun: () => Promise<void>;
 }
 
 /** Options of {@link BatchStage}. */
 export interface BatchStageOptions {
-  /** The most unfinished items in the queue at once. Asked before each batch. */
+  /** Returns the maximum number of unfinished items in the queue. Called before each batch. */
   readonly window: () => number;
   readonly fold: ForEachOptions['fold'];
-  /** Where an earlier coordinator stopped. */
+  /** The checkpoint of an earlier coordinator. */
   readonly checkpoint: StageCheckpoint | undefined;
 }
 
-/** Milliseconds between two polls of the results, when no event comes first. */
+/** Milliseconds between two polls of the results, if no event triggers one earlier. */
 const pollInterval = 500;
 
-/** The same while the run is paused: then only items that had begun can end. */
+/** The poll interval of a paused run, in which only items that have already begun can finish. */
 const pausedPollInterval = 5000;
 
-/** The most milliseconds that a batch waits for more items after its first. */
+/** Maximum milliseconds that a batch waits for more items after its first one. */
 const fillTimeout = 100;
 
-/** The most batches at once: those after a slow item wait for it. */
+/** Maximum number of batches in the queue. Finished batches after a slow item stay until the item is done. */
 const maxBatches = 32;
 
 /**
- * One stage in the queue. Never more than a window of its items is unfinished in Redis, whatever the size of the
- * corpus. A batch is written to the checkpoint before it is added to the queue, so that the next coordinator knows
- * after a crash which items may be in progress.
+ * Executes one stage through the queue. The number of unfinished items in Redis never exceeds the window, for corpora
+ * of any size. A batch is written to the checkpoint before it is added to the queue, so that after a crash the next
+ * coordinator knows which items may be in progress.
  */
 export class BatchStage {
   readonly #host: StageHost;
@@ -93,7 +95,7 @@ export class BatchStage {
     for (const batch of this.#checkpoint.batches) this.#plan(batch.count);
   }
 
-  /** Polls the results now, because a batch has changed. */
+  /** Triggers a poll of the results, because a batch has changed. */
   readonly wake = (): void => this.#changed.notify();
 
   async run(read: (options: ReadSourceOptions) => AsyncGenerator<unknown, void>): Promise<StageCheckpoint> {
@@ -130,7 +132,7 @@ export class BatchStage {
     this.#changed.notify();
   }
 
-  /** Four batches at once: while one waits for its last item, three keep the workers busy. */
+  /** A quarter of the window: while one batch waits for its last item, three others keep the workers busy. */
   get #batchSize(): number {
     return Math.max(1, Math.floor(this.#window() / 4));
   }
@@ -152,7 +154,7 @@ export class BatchStage {
     this.#added.add(batch.number);
   }
 
-  /** Adds a batch of the checkpoint, unless the coordinator that wrote the checkpoint has added it. */
+  /** Adds a batch of the checkpoint, unless the coordinator that wrote the checkpoint has added it already. */
   async #addMissing(batch: JobBatch, items: readonly unknown[]): Promise<void> {
     const { queue, scope, options } = this.#host;
     if (!(await queue.exists(scope, batch))) await queue.add(scope, batch, items, options);
@@ -199,7 +201,7 @@ export class BatchStage {
       this.#folded.push(batch);
     }
     if (items !== this.#checkpoint.items) await this.#advance({ items, total, batches });
-    // A batch may be removed only when the checkpoint holds its fold. One that a worker has locked is tried again.
+    // Remove a batch only after the checkpoint contains its fold. A locked batch is tried again later.
     const isLeft = await Promise.all(
       this.#folded.map(async (batch) => !(await this.#host.queue.remove(this.#host.scope, batch))),
     );

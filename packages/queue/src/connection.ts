@@ -1,4 +1,4 @@
-// Connections to Redis: URLs, deadlines, and the checks that a server must pass.
+// Connections to Redis: URLs, timeouts, and checks of the server.
 import { SentvecError } from '@sentvec/core';
 import { withDeadline } from '@sentvec/platform';
 import { Cluster, Redis, type RedisOptions } from 'ioredis';
@@ -6,40 +6,40 @@ import { Cluster, Redis, type RedisOptions } from 'ioredis';
 /** A connection to one Redis, or to a Redis Cluster. */
 export type RedisConnection = Redis | Cluster;
 
-/** How a connection behaves when Redis is away. */
+/** How a connection behaves while Redis is unreachable. */
 export type ConnectionRole =
   /** Fails within two seconds, because a caller waits for the answer. */
   | 'producer'
-  /** Waits for as long as it takes, and goes on when Redis is back. */
+  /** Waits without a limit, and continues when Redis is back. */
   | 'worker'
   /**
-   * Waits for Redis at the start like a worker. Later commands fail: at once when Redis is away, after ten seconds when
-   * it does not answer.
+   * Waits for Redis at the start, like a worker. Later commands fail: at once if Redis is unreachable, after ten
+   * seconds if it does not answer.
    */
   | 'watcher';
 
-/** The Redis of this machine. */
+/** The local Redis. */
 export const defaultRedisUrl = 'redis://127.0.0.1:6379';
 
-/** Milliseconds that a producer has, unless it says otherwise, for everything before its first action. */
+/** Default timeout in milliseconds for a producer to connect and check the server. */
 export const producerTimeout: number = 800;
 
-/** Milliseconds for which a watcher waits for an answer. */
+/** Milliseconds that a watcher waits for an answer. */
 const watcherTimeout = 10_000;
 
-/** Milliseconds for which a starting worker waits for Redis. */
+/** Milliseconds that a worker waits for Redis when it starts. */
 const workerTimeout = 15_000;
 
 const oldestVersion = [6, 2] as const;
 
 /**
- * Opens a connection and checks that the server does not lose jobs.
+ * Opens a connection, and checks that the server is configured so that it does not lose jobs.
  *
  * @param url `redis://[user:password@]host[:port][/database]`; `rediss://` for TLS; `redis+cluster://` or
  * `rediss+cluster://` for a Redis Cluster, with further hosts separated by commas
  * @param timeout milliseconds for the connection and the check of the server @default 800 for a producer, else 15,000
- * @param signal ends the attempt to connect
- * @throws SentvecError `invalid-argument` for a URL that cannot be used; `queue-unavailable` with what to do; `aborted`
+ * @param signal aborts the attempt to connect
+ * @throws SentvecError `invalid-argument` for an invalid URL; `queue-unavailable`, with a remedy; `aborted`
  */
 export async function connectRedis(
   url: string,
@@ -61,12 +61,12 @@ export async function connectRedis(
   return connection;
 }
 
-/** Hosts with their ports, and the number of the database. What follows may hold a password. */
+/** Matches hosts with ports and the database number. The rest of a URL may contain a password. */
 const hostsAndDatabase = /^(?:[\w.-]+|\[[\da-f:.]+\])(?::\d+)?(?:,[\w.-]+(?::\d+)?)*(?:\/\d*)?(?=[?#]|$)/i;
 
 /**
- * The URL for messages. It shows only parts that are known not to be secret: the scheme, the user (when there is a
- * password), the hosts and the database. Works for malformed URLs too: `***` replaces everything else.
+ * Redacts a URL for messages. It shows only parts that cannot be secret: the scheme, the user (if there is a password),
+ * the hosts and the database. `***` replaces everything else, also in malformed URLs.
  */
 export function redactUrl(url: string): string {
   const [scheme = ''] = /^[a-z+]{1,20}:\/\//i.exec(url) ?? [];
@@ -74,7 +74,7 @@ export function redactUrl(url: string): string {
   const at = rest.lastIndexOf('@');
   const credentials = rest.slice(0, Math.max(at, 0));
   const [hosts] = hostsAndDatabase.exec(rest.slice(at + 1)) ?? [];
-  // The @ of `?password=a@b` is not a separator.
+  // The @ in `?password=a@b` is not a separator.
   if (hosts === undefined || /\?.*=/s.test(credentials)) return `${scheme}***`;
   if (at === -1) return scheme + hosts;
   const [, user = ''] = /^([\w.%-]*):./s.exec(credentials) ?? [];
@@ -82,13 +82,13 @@ export function redactUrl(url: string): string {
   return `${scheme}${isToken ? '' : `${user}:`}***@${hosts}`;
 }
 
-/** Connects, and reads what the server says about itself. */
+/** Connects, and reads the INFO of the server. */
 async function serverInfo(connection: RedisConnection, role: ConnectionRole): Promise<string> {
   await (role === 'producer' ? connection.connect() : untilReady(connection));
   return connection.info();
 }
 
-/** Connects, with any number of attempts, unless the server denies access. */
+/** Connects, with an unlimited number of attempts, unless the server denies access. */
 async function untilReady(connection: RedisConnection): Promise<void> {
   await new Promise<void>((resolve, reject) => {
     connection.once('ready', resolve);
@@ -97,7 +97,7 @@ async function untilReady(connection: RedisConnection): Promise<void> {
   });
 }
 
-/** Whether an error says that the server does not let this user in, or not do this. */
+/** Whether an error means that the server denies access or a command to this user. */
 export function isDenial(reason: string): boolean {
   return /AUTH|WRONGPASS|NOPERM|certificate|can't run this command/.test(reason);
 }
@@ -106,18 +106,18 @@ function createConnection(url: string, role: ConnectionRole, timeout: number): R
   const options: RedisOptions = {
     lazyConnect: true,
     connectTimeout: role === 'producer' ? timeout : timeout / 3,
-    // A server that does not close the connection keeps the process alive for this long.
+    // How long a server that does not close the connection can keep the process alive.
     disconnectTimeout: role === 'producer' ? 0 : 200,
     maxRetriesPerRequest: null,
     enableOfflineQueue: role === 'worker',
     ...(role === 'watcher' && { commandTimeout: watcherTimeout }),
     retryStrategy: (times) => Math.min(times * 100, 1000),
-    // After a failover this connection may lead to a server that is now a replica, while the name leads to another.
+    // After a failover, this connection may still lead to the old primary, which is now a replica: reconnect.
     reconnectOnError: ({ message }) => (message.includes('READONLY') ? 2 : false),
   };
   const scheme = /^(rediss?)(\+cluster)?:\/\//.exec(url);
   if (!scheme) {
-    const message = `"${redactUrl(url)}" is not the URL of a Redis: it must begin with redis://, rediss://, redis+cluster:// or rediss+cluster://.`;
+    const message = `"${redactUrl(url)}" is not a Redis URL. It must begin with redis://, rediss://, redis+cluster:// or rediss+cluster://.`;
     throw new SentvecError('invalid-argument', message);
   }
   try {
@@ -125,10 +125,10 @@ function createConnection(url: string, role: ConnectionRole, timeout: number): R
       ? new Redis(url, options)
       : openCluster(url.slice(scheme[0].length), scheme[1] === 'rediss', role, options);
   } catch {
-    // Without the cause, which would show the password.
+    // No cause, because it would contain the password.
     throw new SentvecError(
       'invalid-argument',
-      `"${redactUrl(url)}" is not a URL. Write special characters of the password as %XX.`,
+      `"${redactUrl(url)}" is not a valid URL. Encode special characters of the password as %XX.`,
     );
   }
 }
@@ -154,7 +154,7 @@ function hostAndPort(text: string): { host: string; port: number } {
   return { host: hostname, port: Number(port || 6379) };
 }
 
-/** @throws SentvecError `queue-unavailable` for a server on which jobs are not safe */
+/** Checks the configuration of the server. @throws SentvecError `queue-unavailable` for a server that may lose jobs */
 export function checkServer(info: string, name: string): void {
   const field = (key: string) => new RegExp(`^${key}:(.*?)\\r?$`, 'm').exec(info)?.[1];
   const version = field('redis_version') ?? '0';
@@ -165,7 +165,7 @@ export function checkServer(info: string, name: string): void {
       `The Redis at ${name} is version ${version}; the queue needs ${oldestVersion.join('.')} or newer.`,
     );
   }
-  // In a cluster, commands that write are sent to a primary whichever node answers here.
+  // Not in a cluster, where write commands are always routed to a primary.
   if (field('role') === 'slave' && field('slave_read_only') !== '0' && field('cluster_enabled') !== '1') {
     throw new SentvecError(
       'queue-unavailable',
@@ -176,18 +176,18 @@ export function checkServer(info: string, name: string): void {
   if (policy !== undefined && policy !== 'noeviction') {
     throw new SentvecError(
       'queue-unavailable',
-      `The Redis at ${name} has maxmemory-policy ${policy}: it would delete jobs when its memory is full. ` +
+      `The Redis at ${name} has maxmemory-policy ${policy}: it deletes jobs when its memory is full. ` +
         'Set it to noeviction: redis-cli config set maxmemory-policy noeviction.',
     );
   }
 }
 
-/** Whether the server keeps its data over a restart. */
+/** Whether the server keeps its data across a restart. */
 export async function isDurable(connection: RedisConnection): Promise<boolean> {
   return /^aof_enabled:1/m.test(await connection.info('persistence'));
 }
 
-/** What an error of Redis says, without the name of the script in which it happened, and without a dot at the end. */
+/** The message of a Redis error, without the script name and without a full stop. */
 export function reasonOf(error: unknown): string {
   const reason =
     error instanceof Error ? error.message || String((error as NodeJS.ErrnoException).code) : String(error);
@@ -202,11 +202,11 @@ function unreachableError(url: string, cause: unknown): SentvecError {
       ? 'Put the user and password into the URL.'
       : /AUTH|WRONGPASS/.test(reason)
         ? 'Correct the user and password in the URL.'
-        : 'Is it running, and is the URL right?';
+        : 'Check that it is running and that the URL is right.';
   return new SentvecError('queue-unavailable', `No Redis at ${redactUrl(url)}: ${reason}. ${hint}`, {}, { cause });
 }
 
-/** The promise, or a rejection after this many milliseconds or when the signal fires. */
+/** Settles like the promise, but rejects after `milliseconds` or when the signal is aborted. */
 export function within<T>(promise: Promise<T>, milliseconds: number, signal?: AbortSignal): Promise<T> {
   const error = () => new DOMException(`no answer within ${milliseconds} ms`, 'TimeoutError');
   return withDeadline(() => promise, { milliseconds, error, signal });

@@ -1,4 +1,5 @@
-// Coordinates one attempt of a run: feeds its stages into the queue, and writes checkpoints as results come in.
+// Coordinates one attempt of a run: adds the items of its stages to the queue, folds their results, and writes
+// checkpoints.
 import { randomUUID } from 'node:crypto';
 import {
   readSource,
@@ -20,10 +21,10 @@ import type { RunProgress } from './run-fields.ts';
 import type { RunStore } from './run-store.ts';
 import type { RunAttempt } from './run-watcher.ts';
 
-/** Milliseconds between two probes; the delay doubles. */
+/** Milliseconds between two probes of an open circuit breaker. The delay doubles each time. */
 const probeDelay = { first: 1000, max: 30_000 };
 
-/** A step of the run has failed for good, in whatever worker. */
+/** The error for a step of the run that has failed permanently, on any worker. */
 export class FailedStep extends Error {
   readonly error: RunError;
 
@@ -33,19 +34,19 @@ export class FailedStep extends Error {
   }
 }
 
-/** What a {@link Coordinator} works with. */
+/** Dependencies of a {@link Coordinator}. */
 export interface CoordinatorParts {
   readonly store: RunStore;
   readonly queue: BatchQueue;
   readonly parked: ParkedJobs;
   readonly run: RunAttempt;
-  /** Fires when the attempt is over, and for an {@link Interruption}. */
+  /** Aborted when the attempt is over, or by an {@link Interruption}. */
   readonly signal: AbortSignal;
   readonly logger: Logger;
   readonly priority: number;
   /** The checkpoints of an earlier coordinator of the attempt. */
   readonly progress: Partial<RunProgress>;
-  /** The most unfinished items of a stage in the queue, for the fleet as it is. */
+  /** Returns the maximum number of unfinished items of a stage in the queue, for the current number of workers. */
   readonly window: () => number;
 }
 
@@ -55,12 +56,12 @@ interface StageItems extends Omit<BatchStageOptions, 'checkpoint'> {
 }
 
 /**
- * Executes one attempt of a run stage by stage. It executes no step: it adds items to the queue and folds their
- * results. When its worker dies, another coordinator goes on from the checkpoints. Of two, only the owner of the run
- * can write.
+ * Coordinates one attempt of a run, stage by stage. It adds items to the queue and folds their results; workers execute
+ * the steps. If its worker dies, another coordinator continues from the checkpoints. If there are two coordinators,
+ * only the owner of the run can write.
  */
 export class Coordinator implements StageRunner {
-  /** The name by which it owns the run. */
+  /** Identifies this coordinator as the owner of the run. */
   readonly owner: string = randomUUID();
   readonly #parts: CoordinatorParts;
   #progress: Partial<RunProgress>;
@@ -73,7 +74,7 @@ export class Coordinator implements StageRunner {
     this.#progress = parts.progress;
   }
 
-  /** Looks for results now, because a batch of the run has ended. */
+  /** Triggers a poll of the results, because a batch of the run has ended. */
   wake(): void {
     this.#wakeStage?.();
   }
@@ -141,7 +142,10 @@ export class Coordinator implements StageRunner {
     await this.#release();
   }
 
-  /** Releases the jobs that are due; while the circuit breaker of the run is open, only one at a time, as a probe. */
+  /**
+   * Releases parked jobs that are due. While the circuit breaker of the run is open, it releases one at a time, as a
+   * probe.
+   */
   async #release(): Promise<void> {
     const { parked, run } = this.#parts;
     if (!run.isCircuitOpen) {

@@ -1,11 +1,12 @@
-// Jobs that this worker cannot do, because it lacks the model, the mount or the version: leaves them to another worker.
+// Declines jobs that this worker cannot do, for example because it lacks the model, a mount or the version, and leaves
+// them to other workers.
 import { SentvecError, type ErrorCode } from '@sentvec/core';
 import type { Job } from 'bullmq';
 import type { Declined, RunJob } from './jobs.ts';
 import { refuseJob, type WorkerParts } from './worker-parts.ts';
 import { serves, type RequiredWorkflow } from './worker-registry.ts';
 
-/** Milliseconds after which a declined job is offered again. */
+/** Milliseconds after which a declined job is available again. */
 export const declineDelay = 1000;
 
 const maxReasonLength = 500;
@@ -29,9 +30,9 @@ export class DeclinedJobs {
   /**
    * Records that this worker declines a job. The caller then puts the job back into the queue.
    *
-   * @param error why; without it, the worker has declined the job before
-   * @throws SentvecError why no worker can do the job. It is thrown only after a worker that is starting would have had
-   * time to take the job.
+   * @param error the reason. Without it, the worker has declined the job before
+   * @throws SentvecError the reason why no worker can do the job. It is thrown only after `declineTimeout`, so that a
+   * worker that is just starting can take the job
    */
   async decline(
     job: Job,
@@ -46,7 +47,7 @@ export class DeclinedJobs {
       const reason = { code: error.code, message: error.message.slice(0, maxReasonLength) };
       declined = { ...declined, workers: { ...declined.workers, [id]: reason } };
       await job.updateData({ ...data, declined });
-      // First in line, so that the other workers soon take it or decline it.
+      // The highest priority, so that other workers take or decline it soon.
       await job.changePriority({ priority: 1 });
       await refuseJob(this.#parts, this.#queue, job.id ?? '', error);
     }

@@ -1,6 +1,6 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 
-/** Reads items in groups. A group that fills slowly is given early, so that a slow source does not idle the workers. */
+/** Reads items in groups. If the source is slow, it returns a smaller group, so that workers do not wait. */
 export class ItemReader {
   readonly #items: AsyncGenerator<unknown, void>;
   #pending: Promise<IteratorResult<unknown, void>> | undefined;
@@ -9,7 +9,7 @@ export class ItemReader {
     this.#items = items;
   }
 
-  /** The next `count` items, or fewer at the end. */
+  /** Reads the next `count` items, or fewer at the end. */
   async take(count: number): Promise<unknown[]> {
     const group: unknown[] = [];
     while (group.length < count) {
@@ -20,7 +20,7 @@ export class ItemReader {
     return group;
   }
 
-  /** The next items: at most `count`, those that come within `milliseconds` after the first. None only at the end. */
+  /** Reads at most `count` items: those that arrive within `milliseconds` after the first. Empty only at the end. */
   async takeWithin(count: number, milliseconds: number): Promise<unknown[]> {
     const group = await this.take(1);
     if (group.length === 0) return group;
@@ -41,7 +41,7 @@ export class ItemReader {
     return group;
   }
 
-  /** Ends the source. */
+  /** Closes the source. */
   async close(): Promise<void> {
     this.#pending?.catch(() => {});
     await this.#items.return().catch(() => {});

@@ -1,9 +1,11 @@
-// The jobs of the three queues: what they hold, the schemas that check them, and their ids.
+// The jobs of the three queues: their data, the schemas of the data, and their ids.
 import { maxInputBytes } from '@sentvec/workflow';
 import type { Queue } from 'bullmq';
 import * as v from 'valibot';
 
-/** The most bytes of JSON that a job may have. The first step of a run gets its input; all others are far smaller. */
+/**
+ * Maximum bytes of a job's JSON. The first step of a run contains the input of the run; all other jobs are far smaller.
+ */
 export const maxJobBytes: number = maxInputBytes + 64 * 1024;
 
 const runId = v.pipe(v.string(), v.regex(/^[A-Za-z][A-Za-z0-9_-]{0,63}$/));
@@ -11,21 +13,21 @@ const count = v.pipe(v.number(), v.safeInteger(), v.minValue(0));
 const attempt = v.pipe(v.number(), v.safeInteger(), v.minValue(1));
 const stage = v.pipe(v.string(), v.regex(/^[A-Za-z][A-Za-z0-9-]*(\/[A-Za-z][A-Za-z0-9-]*)*$/), v.maxLength(512));
 
-/** The workers that could not do a job, with their reasons. */
+/** The workers that declined a job, with their reasons. */
 export interface Declined {
   /** When the first of them declined, by the clock of Redis: milliseconds since 1970. */
   readonly since: number;
   readonly workers: Readonly<Record<string, { readonly code: string; readonly message: string }>>;
 }
 
-/** The attempts at a step that have failed. */
+/** The failed attempts of a step. */
 export interface FailedAttempts {
   readonly attempts: number;
   /** When the first of them failed, by the clock of Redis: milliseconds since 1970. */
   readonly since: number;
 }
 
-/** A job in the queue of runs: coordinates one attempt of a run. */
+/** A job in the queue of runs. Its worker coordinates one attempt of a run. */
 export interface RunJob {
   readonly run: string;
   /** The attempt of the run, from 1. */
@@ -33,27 +35,27 @@ export interface RunJob {
   readonly declined?: Declined | undefined;
 }
 
-/** A job in the queue of runs that BullMQ adds when it is time: starts a run of a schedule. */
+/** A job in the queue of runs that BullMQ adds at the scheduled time. Its worker starts a run of a schedule. */
 export interface ScheduleJob {
-  /** Its name. */
+  /** The name of the schedule. */
   readonly schedule: string;
   readonly workflow: string;
   readonly input: unknown;
   readonly priority: number;
   /** Identifies workflow and input; see `Request` of `@sentvec/workflow`. */
   readonly inputHash: string;
-  /** What only one live run may write. */
+  /** The outputs that only one live run may write at a time. */
   readonly writes: readonly string[];
 }
 
-/** A job in the queue of batches: the parent of some items. */
+/** A job in the queue of batches: the parent of its items. */
 export interface BatchJob extends Omit<RunJob, 'declined'> {
   readonly stage: string;
   /** Counted from 0 within the stage. */
   readonly batch: number;
 }
 
-/** A job in the queue of steps: one item of a stage. */
+/** A job in the queue of steps. Its worker executes one item of a stage. */
 export interface StepJob extends RunJob {
   readonly stage: string;
   readonly index: number;
@@ -66,7 +68,7 @@ const declined: v.GenericSchema<Declined> = v.strictObject({
   workers: v.record(v.string(), v.strictObject({ code: v.string(), message: v.string() })),
 });
 
-/** What jobs must look like. They come from Redis, where others may have written too. */
+/** Schemas of job data. Jobs are validated, because other programs may write to Redis too. */
 export const jobSchemas: {
   readonly run: v.GenericSchema<unknown, RunJob>;
   readonly schedule: v.GenericSchema<unknown, ScheduleJob>;
@@ -94,7 +96,7 @@ export const jobSchemas: {
   }),
 };
 
-/** Ids of jobs follow from what the jobs are, so that adding one twice adds it once. BullMQ forbids `:` in them. */
+/** Deterministic ids of jobs, so that adding a job is idempotent. BullMQ forbids `:` in ids. */
 export const jobIds = {
   run: (job: RunJob): string => `${job.run}.${job.attempt}`,
   batch: (job: BatchJob): string => `${job.run}.${job.attempt}.${job.stage.replaceAll('/', '.')}.b${job.batch}`,
@@ -102,20 +104,20 @@ export const jobIds = {
     `${job.run}.${job.attempt}.${job.stage.replaceAll('/', '.')}.${job.index}`,
 };
 
-/** Adds the job of an attempt of a run; adding it twice adds it once. */
+/** Adds the job of an attempt of a run. Idempotent. */
 export async function addRunJob(runs: Queue, job: RunJob, priority: number): Promise<void> {
-  // A job that has ended is not kept: its id would block a later run with the same id.
+  // Ended jobs are removed, because their id would block a later run with the same id.
   const options = { jobId: jobIds.run(job), priority, removeOnComplete: true, removeOnFail: true };
-  // A coordinator fails only when Redis does, so its job is tried again for a quarter of an hour.
+  // A coordinator fails only if Redis fails, so its job is retried for about 17 minutes.
   await runs.add('run', job, { ...options, attempts: 1000, backoff: { type: 'fixed', delay: 1000 } });
 }
 
-/** The run that a job belongs to, by the id of the job. */
+/** The run id in the id of a job. */
 export function runOfJob(jobId: string): string {
   return jobId.slice(0, jobId.indexOf('.'));
 }
 
-/** The index of an item, from the id of its job or BullMQ's key of that job, which ends with the id. */
+/** The item index in the id of a job, or in BullMQ's key of the job, which ends with the id. */
 export function indexOfJob(jobIdOrKey: string): number {
   return Number(jobIdOrKey.slice(jobIdOrKey.lastIndexOf('.') + 1));
 }

@@ -1,42 +1,42 @@
 // The names of the queues, keys and jobs of a queue of runs in Redis.
-/** The Redis keys of a queue. All of them lie in one hash slot of a cluster. */
+/** The Redis keys of a queue. In a cluster, all are in one hash slot. */
 export interface QueueNames {
-  /** What all keys begin with: `{name}`. */
+  /** The prefix of all keys: `{name}`. */
   readonly prefix: string;
-  /** Sorted set of run ids, by the time of their creation. */
+  /** Sorted set of run ids by creation time. */
   readonly runs: string;
-  /** Hash: the live run of each request, and the live run that writes each thing that only one may write. */
+  /** Hash: for each request, its live run; and for each exclusive output, the live run that writes it. */
   readonly claims: string;
   /**
-   * Sorted set: runs that have not begun, by the time from which a worker adds their job again. Their producer may have
-   * died, or lost Redis, before it added the job.
+   * Sorted set: runs that have not begun, by the time at which a worker adds their job again. The producer may have
+   * died or lost its connection before it added the job.
    */
   readonly pending: string;
-  /** Hash: what is known about each schedule, by name. */
+  /** Hash: a JSON record of each schedule, by name. */
   readonly schedules: string;
   /** List of refused jobs, newest first. */
   readonly refused: string;
-  /** Sorted set of worker ids, by the time of their last heartbeat. */
+  /** Sorted set of worker ids by the time of their last heartbeat. */
   readonly workers: string;
-  /** What a worker says about itself in its heartbeats. */
+  /** String: the {@link WorkerFacts} of a worker's last heartbeat. */
   worker(id: string): string;
   /** Hash: status and input of a run. */
   run(id: string): string;
-  /** Hash: a checkpoint for each stage of a run. A coordinator goes on from there. */
+  /** Hash: the checkpoint of each stage of a run. */
   checkpoints(id: string): string;
   /** Stream of a run's events. */
   events(id: string): string;
   /** Hash: the dead letters of a run. */
   deadLetters(id: string): string;
-  /** Sorted set: the steps of an attempt that wait outside the queue, by the time from which they may go on. */
+  /** Sorted set: the parked steps of an attempt, by the time at which they are due. */
   parked(run: string, attempt: number): string;
-  /** Hash: how many steps may begin in how many milliseconds. */
+  /** Hash: the rate limit, as a number of steps and a period in milliseconds. */
   readonly rateLimit: string;
-  /** How many steps have begun in the current period of the rate limit. */
+  /** String: the number of steps that have begun in the current period of the rate limit. */
   readonly rateCounter: string;
 }
 
-/** The names of the BullMQ queues: of runs, of batches of items, of the steps themselves. */
+/** The names of the three BullMQ queues. */
 export const queueNames = { runs: 'runs', batches: 'batches', steps: 'steps' } as const;
 
 /** The keys of a queue. Several queues can share a Redis. */

@@ -7,17 +7,17 @@ import { dueScript, parkScript, probeScript, unparkScript } from './run-scripts.
 import type { RunAttempt } from './run-watcher.ts';
 
 /**
- * The delay until this time (2039) keeps a job out of the queue, whatever the clocks of the workers say. BullMQ
- * multiplies it by 4096, and the product must be an exact double.
+ * A far future time (in 2039), as the delay of parked jobs. It keeps a job out of the queue independent of the clocks
+ * of the workers. BullMQ multiplies it by 4096, and the product must be an exact double.
  */
-const never = 2 ** 41 - 1;
+const farFuture = 2 ** 41 - 1;
 
-/** The most jobs that are released at once. */
+/** Maximum number of jobs that are released together. */
 const maxReleased = 100;
 
 /**
- * Steps that wait outside the queue, at no cost: for a paused run, or for their next attempt. The coordinator of their
- * run releases them, by the clock of Redis.
+ * Steps that wait as delayed jobs, because their run is paused or until their next attempt. Waiting costs nothing. The
+ * coordinator of their run releases them, by the clock of Redis.
  */
 export class ParkedJobs {
   readonly #redis: RedisConnection;
@@ -31,27 +31,27 @@ export class ParkedJobs {
   }
 
   /**
-   * Parks a job that this worker holds.
+   * Parks a job that this worker is processing.
    *
-   * @param milliseconds until it may be released
-   * @returns never: rejects with the error by which BullMQ learns that the job has left the worker
+   * @param milliseconds the time until it may be released
+   * @returns never: it rejects with BullMQ's DelayedError, which tells BullMQ that the job was moved
    */
   async park(job: Job, token: string | undefined, { run, attempt }: RunJob, milliseconds = 0): Promise<never> {
-    // Recorded first: a job that is recorded and not parked yet stays recorded when it is released.
+    // Recorded before it is moved. If it is released in between, the record stays, and it is released again.
     const keys = [this.#names.run(run), this.#names.parked(run, attempt)];
     await this.#redis.eval(parkScript, keys.length, ...keys, milliseconds, job.id ?? '');
-    await job.moveToDelayed(never, token);
+    await job.moveToDelayed(farFuture, token);
     throw new DelayedError();
   }
 
-  /** Puts the parked jobs of an attempt that have waited long enough back into the queue, unless the run is paused. */
+  /** Returns the due parked jobs of an attempt to the queue, unless the run is paused. */
   async release({ id, attempt }: RunAttempt): Promise<void> {
     const key = this.#names.parked(id, attempt);
     const due = (await this.#redis.eval(dueScript, 2, key, this.#names.run(id), maxReleased)) as string[];
     await this.#promote(key, due);
   }
 
-  /** Puts one parked job of an attempt whose circuit breaker is open back into the queue. `false` when none is due. */
+  /** For an open circuit breaker: returns one due parked job to the queue. Returns `false` if none is due. */
   async releaseProbe({ id, attempt }: RunAttempt): Promise<boolean> {
     const key = this.#names.parked(id, attempt);
     const due = (await this.#redis.eval(probeScript, 2, key, this.#names.run(id), attempt)) as string[];
@@ -59,7 +59,7 @@ export class ParkedJobs {
     return due.length > 0;
   }
 
-  /** @param due ids of jobs, each followed by the time for which it was parked */
+  /** @param due pairs of job id and due time */
   async #promote(key: string, due: readonly string[]): Promise<void> {
     const records = due.flatMap((id, index) => (index % 2 === 0 ? [[id, due[index + 1]!] as const] : []));
     await Promise.all(
@@ -69,16 +69,16 @@ export class ParkedJobs {
           await job?.promote();
         } catch (error) {
           if (!isNotParked(error)) throw error;
-          // A worker that is parking the job has recorded it, and has not moved it yet.
+          // The worker that is parking the job has recorded it but not moved it yet.
           if ((await job?.getState()) === 'active') return;
         }
-        // Another worker may have taken the job and parked it again by now.
+        // Another worker may have taken the job and parked it again meanwhile, so compare the time.
         await this.#redis.eval(unparkScript, 1, key, id, time);
       }),
     );
   }
 
-  /** Removes what is still parked when an attempt is over: jobs that no batch of it knows. */
+  /** Removes all parked jobs of an attempt that is over. */
   async clear({ id, attempt }: RunAttempt): Promise<void> {
     const key = this.#names.parked(id, attempt);
     for (const job of await this.#redis.zrange(key, 0, -1)) await this.#steps.remove(job);
@@ -86,7 +86,7 @@ export class ParkedJobs {
   }
 }
 
-/** Whether BullMQ refused to promote a job because it is not delayed, or is not there (any longer). */
+/** Whether BullMQ could not promote a job because it is not delayed or does not exist. */
 function isNotParked(error: unknown): boolean {
   const { code } = error as { readonly code?: unknown };
   return code === ErrorCode.JobNotInState || code === ErrorCode.JobNotExist;

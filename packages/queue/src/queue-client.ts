@@ -1,4 +1,4 @@
-// The connection of a program that starts and watches runs. Every action fails fast when Redis is away.
+// The connection of a program that starts and watches runs. Every action fails fast if Redis is unreachable.
 import { once } from 'node:events';
 import { SentvecError } from '@sentvec/core';
 import { hasEnded, type RunEvent, type RunStatus } from '@sentvec/workflow';
@@ -12,10 +12,10 @@ import { RunStore } from './run-store.ts';
 import { Schedules } from './schedules.ts';
 import { idleReason, WorkerRegistry, type WorkerFacts } from './worker-registry.ts';
 
-/** The most milliseconds that an action of a producer may take. */
+/** Timeout of a producer's action in milliseconds. */
 export const actionTimeout: number = 1500;
 
-/** How {@link QueueClient} connects. */
+/** Options of {@link QueueClient}. */
 export interface QueueClientOptions {
   readonly url: string;
   readonly queue: string;
@@ -23,7 +23,7 @@ export interface QueueClientOptions {
   readonly telemetry?: Telemetry | undefined;
 }
 
-/** The stored runs and the queue of runs, over one connection. */
+/** Access to the stored runs and to the queue of runs over one connection. */
 export class QueueClient {
   readonly names: QueueNames;
   readonly #redis: RedisConnection;
@@ -50,7 +50,7 @@ export class QueueClient {
     return this.#inTime(() => action(this.#store));
   }
 
-  /** Adds an attempt of a run to the queue; adding it twice adds it once. @throws SentvecError `queue-unavailable` */
+  /** Adds an attempt of a run to the queue. Idempotent. @throws SentvecError `queue-unavailable` */
   async enqueue(job: RunJob): Promise<void> {
     const priority = await this.withStore((store) => store.readPriority(job.run));
     await this.#inTime(() => addRunJob(this.#queue, job, priority));
@@ -66,7 +66,7 @@ export class QueueClient {
     return (await this.#inTime(() => this.#registry.read())).workers;
   }
 
-  /** The statuses, with the reasons why no worker works on them. @throws SentvecError `queue-unavailable` */
+  /** Adds notices to statuses: why no worker works on a run. @throws SentvecError `queue-unavailable` */
   async withNotices(statuses: readonly RunStatus[]): Promise<readonly RunStatus[]> {
     if (statuses.every(({ state }) => hasEnded(state))) return statuses;
     const workers = await this.workers();
@@ -86,13 +86,13 @@ export class QueueClient {
 
   async #inTime<T>(work: () => Promise<T>): Promise<T> {
     try {
-      // A lost connection comes back by itself, often within the timeout.
+      // A lost connection is restored automatically, often within the timeout.
       return await within(connected(this.#redis).then(work), actionTimeout);
     } catch (cause) {
       if (SentvecError.is(cause)) throw cause;
       const isLate = cause instanceof Error && cause.name === 'TimeoutError';
       const what = isLate
-        ? `did not answer within ${actionTimeout} ms. It may still do what it was asked`
+        ? `did not answer within ${actionTimeout} ms. The request may still be executed`
         : `failed: ${reasonOf(cause)}`;
       throw new SentvecError('queue-unavailable', `The Redis at ${redactUrl(this.#url)} ${what}.`, {}, { cause });
     }

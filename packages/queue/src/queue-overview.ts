@@ -1,4 +1,4 @@
-// An operator's view of a queue, and its limits: jobs, workers, refused jobs, concurrency, rate.
+// An operator's view of a queue: jobs, workers, refused jobs, and the limits of concurrency and rate.
 import { checkCount } from '@sentvec/platform';
 import { Queue } from 'bullmq';
 import type { RedisConnection } from './connection.ts';
@@ -7,19 +7,19 @@ import { RateLimit, type RateLimitSetting } from './rate-limit.ts';
 import { WorkerRegistry, type WorkerFacts } from './worker-registry.ts';
 import { RefusedJobs, type RefusedJob } from './refused-jobs.ts';
 
-/** How many jobs the queue of steps has, by their state. */
+/** Numbers of jobs in the queue of steps, by state. */
 export interface StepCounts {
   readonly waiting: number;
   readonly active: number;
-  /** Waiting for their next attempt, or for a paused run. */
+  /** Parked: waiting for their next attempt, or for a paused run. */
   readonly delayed: number;
   readonly failed: number;
 }
 
-/** A view of a whole queue: its jobs, its workers, and what they refused. */
+/** A view of a whole queue: its jobs, its workers and its refused jobs. */
 export class QueueOverview {
   readonly names: QueueNames;
-  /** The BullMQ queues, for tools that work with those. */
+  /** The BullMQ queues, for tools that use them directly. */
   readonly queues: { readonly runs: Queue; readonly batches: Queue; readonly steps: Queue };
   readonly #refusedJobs: RefusedJobs;
   readonly #rateLimit: RateLimit;
@@ -44,19 +44,19 @@ export class QueueOverview {
     return { waiting: of('wait', 'prioritized'), active: of('active'), delayed: of('delayed'), failed: of('failed') };
   }
 
-  /** Limits how many steps are active at once in all workers together; `undefined` lifts the limit. */
+  /** Limits the number of active steps of all workers together; `undefined` removes the limit. */
   async limitConcurrency(max: number | undefined): Promise<void> {
     if (max !== undefined) checkCount(max, 'max');
     if (max === undefined) await this.queues.steps.removeGlobalConcurrency();
     else await this.queues.steps.setGlobalConcurrency(max);
   }
 
-  /** Sets how many steps all workers together may begin; `undefined` lifts the limit. */
+  /** Limits how many steps all workers together may begin in a period; `undefined` removes the limit. */
   async limitRate(limit: RateLimitSetting | undefined): Promise<void> {
     await this.#rateLimit.set(limit);
   }
 
-  /** Newest first. */
+  /** The refused jobs, newest first. */
   async refusedJobs(limit = 100): Promise<readonly RefusedJob[]> {
     return this.#refusedJobs.list(limit);
   }

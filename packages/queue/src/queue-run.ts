@@ -1,4 +1,4 @@
-// The handle to one run: its status, events, result and dead letters, and its changes of state.
+// The handle of one run: its status, events, result and dead letters, and its state changes.
 import { SentvecError } from '@sentvec/core';
 import {
   hasEnded,
@@ -11,7 +11,7 @@ import {
 import type { QueueClient } from './queue-client.ts';
 import type { Rejected } from './run-store.ts';
 
-/** A run in Redis, seen from any process. */
+/** The handle of a run in Redis, which works in any process. */
 export class QueueRun implements RunHandle {
   readonly id: string;
   readonly #client: QueueClient;
@@ -43,7 +43,7 @@ export class QueueRun implements RunHandle {
 
   async result({ signal }: { signal?: AbortSignal | undefined } = {}): Promise<unknown> {
     let status: RunStatus | undefined;
-    // The status decides; the end of the events only says when to read it again.
+    // The end of the events only triggers another read of the status, which is decisive.
     while (!status || !hasEnded(status.state)) {
       if (status) for await (const event of this.events({ signal })) void event;
       if (signal?.aborted) throw new SentvecError('aborted', 'The wait for the run was aborted.');
@@ -76,7 +76,7 @@ export class QueueRun implements RunHandle {
     if (reply !== 'ok') {
       throw new SentvecError(
         'invalid-argument',
-        `Run ${this.id} is ${reply}: only a run that has ended can be replayed.`,
+        `Run ${this.id} is ${reply}. Only a run that has ended can be replayed.`,
       );
     }
     this.#attempt += 1;
@@ -94,12 +94,12 @@ export class QueueRun implements RunHandle {
     if (reply !== 'superseded') return;
     throw new SentvecError(
       'invalid-argument',
-      `Run ${this.id} was replayed, and this request was meant for attempt ${this.#attempt}. Find the run again.`,
+      `Run ${this.id} was replayed, but this handle is for attempt ${this.#attempt}. Find the run again to get a new handle.`,
       { run: this.id, attempt: this.#attempt },
     );
   }
 
-  /** `undefined` while Redis is away: waiting for the end of a run includes waiting for Redis. */
+  /** The status, or `undefined` if Redis is unreachable, because \`result\` waits for Redis too. */
   async #statusWhenConnected(): Promise<RunStatus | undefined> {
     try {
       return await this.status();
@@ -113,7 +113,7 @@ export class QueueRun implements RunHandle {
 function runNotFoundError(id: string): SentvecError {
   return new SentvecError(
     'run-not-found',
-    `There is no run ${id} in this queue. Runs that ended are forgotten after a while, and a Redis without appendonly yes forgets all runs when it restarts.`,
+    `There is no run ${id} in this queue. Ended runs are removed after their retention time, and a Redis without "appendonly yes" loses all runs when it restarts.`,
     { run: id },
   );
 }

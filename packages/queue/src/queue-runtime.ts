@@ -1,4 +1,4 @@
-// The client of a queue: starts, finds and lists runs, which its workers execute.
+// The client of a queue: starts, finds and lists runs. Workers execute them.
 import { SentvecError } from '@sentvec/core';
 import {
   busyError,
@@ -32,20 +32,20 @@ export interface QueueRuntimeOptions {
    */
   readonly url?: string | undefined;
   /**
-   * Name of the queue. A worker serves one queue; several queues can share a Redis.
+   * Name of the queue. Each worker serves one queue; several queues can share a Redis.
    *
    * @default 'sentvec'
    */
   readonly queue?: string | undefined;
   /**
-   * Seconds for which a run can be found after it has ended.
+   * Retention time in seconds: how long a run can be found after it has ended.
    *
    * @default 604800, 7 days
    */
   readonly retentionSeconds?: number | undefined;
   /**
-   * Milliseconds within which Redis must be reached. Short, for a person who waits for the answer; a service that
-   * starts together with Redis may give it longer.
+   * Timeout in milliseconds for connecting to Redis. The default is short, for interactive programs; a service that
+   * starts together with Redis may need more.
    *
    * @default 800
    */
@@ -67,34 +67,35 @@ export interface QueueRuntime extends Runtime {
   /** The workers that send heartbeats. @throws SentvecError `queue-unavailable` */
   workers(): Promise<readonly WorkerFacts[]>;
   /**
-   * Has the workers run a workflow again and again, each time as a run of its own, whose id is the name of the schedule
-   * with the time in UTC. While the run before has not ended, or another one writes the same, none is started.
+   * Runs a workflow on a schedule. Each time starts a new run, whose id is the name of the schedule with the time in
+   * UTC. The run is skipped if the previous one has not ended, or if another run writes the same output.
    *
-   * @throws SentvecError `invalid-argument` when the input does not fit the workflow's schema, or for a time that does
-   * not come; `queue-unavailable`
+   * @throws SentvecError `invalid-argument` when the input does not match the workflow's schema, or when the cron
+   * expression is invalid or never matches; `queue-unavailable`
    */
   schedule<Input, Output>(workflow: Workflow<Input, Output>, input: Input, options: ScheduleOptions): Promise<Schedule>;
   /** All schedules, by name. @throws SentvecError `queue-unavailable` */
   schedules(): Promise<readonly Schedule[]>;
   /**
-   * Ends a schedule. A run that it has started goes on.
+   * Removes a schedule. A run that it has started continues.
    *
-   * @returns whether there was one of that name
+   * @returns whether there was a schedule with this name
    * @throws SentvecError `queue-unavailable`
    */
   unschedule(name: string): Promise<boolean>;
 }
 
-/** Name of the queue where none is given. */
+/** The default name of the queue. */
 export const defaultQueue = 'sentvec';
 
-/** Seconds for which a run can be found after it has ended, by default: 7 days. */
+/** Default retention time in seconds: 7 days. */
 export const defaultRetentionSeconds: number = 7 * 24 * 3600;
 
 /**
- * Runs workflows on the workers of a queue. Nothing is executed in this process: see {@link startQueueWorker} for that.
+ * Creates a runtime that runs workflows on the workers of a queue. It executes nothing in this process; see
+ * {@link startQueueWorker}.
  *
- * @throws SentvecError `queue-unavailable` within `connectTimeout`, when there is no Redis that keeps jobs safe;
+ * @throws SentvecError `queue-unavailable` within `connectTimeout`, when Redis is unreachable or may lose jobs;
  * `invalid-argument`
  */
 export async function queueRuntime(options: QueueRuntimeOptions = {}): Promise<QueueRuntime> {
@@ -109,7 +110,7 @@ export async function queueRuntime(options: QueueRuntimeOptions = {}): Promise<Q
   checkQueueName(queue);
   checkCount(retentionSeconds, 'retentionSeconds');
   const redis = await connectRedis(url, 'producer', connectTimeout);
-  // BullMQ takes half a second to load. A missing Redis is reported before that.
+  // Importing BullMQ takes half a second, so a missing Redis is reported before.
   const { QueueClient } = await import('./queue-client.ts');
   return new BullMQRuntime(new QueueClient(redis, { url, queue, retentionSeconds, telemetry }));
 }
@@ -119,7 +120,7 @@ export function checkQueueName(queue: string): void {
   if (/^[A-Za-z0-9_-]{1,64}$/.test(queue)) return;
   throw new SentvecError(
     'invalid-argument',
-    `"${queue}" cannot be the name of a queue: use up to 64 letters, digits, "-" and "_".`,
+    `"${queue}" is not a valid name of a queue. Use up to 64 letters, digits, "-" and "_".`,
   );
 }
 
@@ -147,10 +148,11 @@ class BullMQRuntime implements QueueRuntime {
     return (await this.#obtain(created.reply === 'same' ? created.run : id, request)) as RunHandle<Output>;
   }
 
-  /** A run that was just created, or that was there. */
+  /** The handle of a run that was just created or existed before. */
   async #obtain(id: string, request: Request): Promise<RunHandle> {
     const run = await this.find(id);
-    if (!run) throw new SentvecError('run-not-found', `Run ${id} ended and was forgotten at this moment.`, { run: id });
+    if (!run)
+      throw new SentvecError('run-not-found', `Run ${id} has just ended and was removed. Start it again.`, { run: id });
     const [{ state }, earlier] = await Promise.all([
       run.status(),
       this.#client.withStore((store) => store.readRequest(id)),
@@ -158,7 +160,7 @@ class BullMQRuntime implements QueueRuntime {
     if (earlier.input !== request.input) throw otherRequestError(id, 'input');
     if (state === 'completed' && earlier.content !== request.content) throw otherRequestError(id, 'content');
     if (state === 'failed' || state === 'cancelled') await run.replay();
-    // Also when the run was there: its producer may have died before it added the run to the queue.
+    // Also for an existing run, because its producer may have died before it added the run to the queue.
     if (state === 'queued') await this.#client.enqueue({ run: id, attempt: run.attempt });
     return run;
   }
@@ -182,7 +184,7 @@ class BullMQRuntime implements QueueRuntime {
     input: Input,
     options: ScheduleOptions,
   ): Promise<Schedule> {
-    // BullMQ takes half a second to load, and knows cron expressions.
+    // Imported late, because it needs BullMQ's cron parser, and importing BullMQ takes half a second.
     const { checkSchedule } = await import('./schedules.ts');
     const times = checkSchedule(options);
     const priority = checkPriority(options.priority ?? 100);
@@ -193,7 +195,7 @@ class BullMQRuntime implements QueueRuntime {
       await schedules.set(job, times);
       const found = (await schedules.list()).find(({ name }) => name === options.name);
       if (found) return found;
-      const message = `The schedule ${options.name} was removed at this moment.`;
+      const message = `The schedule ${options.name} was removed while it was being created. Create it again.`;
       throw new SentvecError('invalid-argument', message, { schedule: options.name });
     });
   }

@@ -1,4 +1,4 @@
-// A worker: takes jobs from the three queues and hands them to their processors, until it is stopped.
+// A worker: takes jobs from the three queues and passes them to their processors, until it is stopped.
 import { randomUUID } from 'node:crypto';
 import { hostname } from 'node:os';
 import { SentvecError } from '@sentvec/core';
@@ -27,7 +27,7 @@ import { WorkerRegistry, type WorkerFacts } from './worker-registry.ts';
 
 /** Options of {@link startQueueWorker}. */
 export interface QueueWorkerOptions {
-  /** The workflows that the worker serves. It refuses jobs of others. */
+  /** The workflows that the worker executes. It refuses jobs of other workflows. */
   readonly workflows: readonly AnyWorkflow[];
   /**
    * See {@link connectRedis}.
@@ -38,22 +38,22 @@ export interface QueueWorkerOptions {
   /** @default 'sentvec' */
   readonly queue?: string | undefined;
   /**
-   * How many steps the worker executes at once.
+   * Maximum number of concurrent steps.
    *
    * @default 2
    */
   readonly concurrency?: number | undefined;
   /**
-   * The most unfinished items of a stage in Redis. It is raised to twice the concurrency of all workers together when
-   * that is more, so that they stay busy.
+   * Maximum number of unfinished items of a stage in Redis. If twice the total concurrency of all workers is more, that
+   * number is used, so that all workers have work.
    *
    * @default 512
    */
   readonly window?: number | undefined;
   /**
-   * Sets the rate limit of the queue, which holds for all its workers until another limit is set.
+   * Sets the rate limit of the queue. It applies to all workers until another limit is set.
    *
-   * @default leaves it as it is
+   * @default the limit does not change
    */
   readonly rateLimit?: RateLimitSetting | undefined;
   /**
@@ -63,10 +63,10 @@ export interface QueueWorkerOptions {
    */
   readonly retentionSeconds?: number | undefined;
   readonly recovery?: Partial<RecoverySettings> | undefined;
-  /** @default logs nothing */
+  /** @default no logging */
   readonly logger?: Logger | undefined;
   readonly observer?: WorkerObserver | undefined;
-  /** Counters of the application, for the heartbeats of the worker. */
+  /** Returns counters of the application, which the worker reports in its heartbeats. */
   readonly counts?: (() => Readonly<Record<string, number>>) | undefined;
   /** OpenTelemetry: `new BullMQOtel(…)` of `bullmq-otel`. */
   readonly telemetry?: Telemetry | undefined;
@@ -90,13 +90,13 @@ const optionNames: OptionNames<QueueWorkerOptions> = {
 /** Milliseconds between two heartbeats. */
 const heartbeatInterval = 2000;
 
-/** A worker that could not do this many steps in a row takes none for a while. */
+/** After declining this many steps in a row, a worker is set aside for a while. */
 const maxDeclines = 3;
 
-/** The shortest and the longest of these whiles, in milliseconds. */
+/** Minimum and maximum time for which a worker is set aside, in milliseconds. */
 const setAsideTime = { min: 5000, max: 60_000 };
 
-/** How many runs a worker coordinates at once. A coordinator waits most of the time. */
+/** How many runs a worker coordinates concurrently. Coordinators mostly wait. */
 const runConcurrency = 32;
 
 /**
@@ -113,7 +113,7 @@ export async function startQueueWorker(options: QueueWorkerOptions): Promise<Que
   try {
     await worker.ready();
   } catch (error) {
-    // It would take jobs, and nobody could stop it.
+    // Otherwise it would process jobs, but the caller has no handle to stop it.
     await worker.stop(1000);
     if (SentvecError.is(error)) throw error;
     const message = `This worker cannot use its Redis: ${reasonOf(error)}.`;
@@ -122,7 +122,7 @@ export async function startQueueWorker(options: QueueWorkerOptions): Promise<Que
   return worker;
 }
 
-/** @throws SentvecError `invalid-argument` for numbers that make no sense, and for two workflows of one id */
+/** @throws SentvecError `invalid-argument` for numbers out of range, and for two workflows with the same id */
 function checkWorkerOptions({ workflows, concurrency, window, retentionSeconds, rateLimit }: QueueWorkerOptions): void {
   for (const [name, value] of Object.entries({ concurrency, window, retentionSeconds }))
     if (value !== undefined) checkCount(value, name);
@@ -137,7 +137,7 @@ function checkWorkerOptions({ workflows, concurrency, window, retentionSeconds, 
 
 /** A worker of a queue. Made by {@link startQueueWorker}. */
 export class QueueWorker {
-  /** Unique: host, process and a few random digits. */
+  /** Unique id: host, process id and a few random digits. */
   readonly id: string = `${hostname()}-${process.pid}-${randomUUID().slice(0, 4)}`;
   readonly names: QueueNames;
   readonly redis: RedisConnection;
@@ -195,7 +195,8 @@ export class QueueWorker {
     this.#steps = new StepProcessor(this.#parts, () => this.#pauseFor(this.#stepsWorker, 2 * declineDelay));
     const batches = new BatchProcessor(this.#parts);
     const base = { ...settings, telemetry: options.telemetry };
-    // A coordinator may be lost with its worker any number of times: it executes nothing that could be the cause.
+    // The job of a coordinator may stall any number of times, because a coordinator executes no steps and so is not the
+    // cause.
     const neverStalled = { ...base, maxStalledCount: 1_000_000 };
     const runsWorker = this.#worker(queueNames.runs, this.#runs.process, {
       ...neverStalled,
@@ -212,12 +213,12 @@ export class QueueWorker {
     this.#workers = [this.#stepsWorker, runsWorker, batchesWorker];
   }
 
-  /** How many steps are active. */
+  /** Number of active steps. */
   get active(): number {
     return this.#steps.active.size;
   }
 
-  /** Whether the worker takes jobs, and Redis can be reached and written. */
+  /** Whether the worker accepts jobs, and Redis is reachable and writable. */
   get isServing(): boolean {
     return (
       this.#stopping === undefined &&
@@ -238,11 +239,11 @@ export class QueueWorker {
   }
 
   /**
-   * Takes no more jobs, waits for the active steps until shortly before the deadline, then puts the remaining ones back
-   * into the queue.
+   * Stops the worker: it accepts no more jobs, waits for active steps until shortly before the deadline, and then
+   * returns the remaining steps to the queue.
    *
-   * @param deadline milliseconds for everything. The steps get half of them, or all but 3.5 seconds when that is more.
-   *   @default 30_000
+   * @param deadline total time in milliseconds. Active steps get half of it, or all but 3.5 seconds if that is more.
+   * @default 30_000
    */
   async stop(deadline = 30_000): Promise<void> {
     this.#stopping ??= this.#stop(deadline);
@@ -268,7 +269,7 @@ export class QueueWorker {
       for (const { job, priority } of await store.pending()) await addRunJob(this.#runQueue, job, priority);
       this.#isListed = true;
     } catch (error) {
-      // A heartbeat is lost; the next one has everything.
+      // Not serious: the next heartbeat has the complete state.
       this.#parts.logger[this.#isListed ? 'warn' : 'debug']({ error }, 'a heartbeat was lost');
       this.#isListed = false;
     }
@@ -293,27 +294,28 @@ export class QueueWorker {
     return events;
   }
 
-  /** Takes no steps for a while after a few in a row that another worker must do. */
+  /** Sets this worker aside after it has declined a few steps in a row. */
   #declined(reason: string): void {
     this.#declines += 1;
     if (this.#declines < maxDeclines || this.#stepsWorker.isPaused() || this.#stopping) return;
     const time = Math.min(setAsideTime.max, setAsideTime.min * 2 ** (this.#declines - maxDeclines));
-    this.#parts.logger.error({ reason, milliseconds: time }, 'this worker cannot do its steps and is set aside');
+    this.#parts.logger.error({ reason, milliseconds: time }, 'this worker cannot execute its steps and is set aside');
     this.#setAside = reason;
     this.#pauseFor(this.#stepsWorker, time, () => (this.#setAside = undefined));
     void this.#heartbeat();
   }
 
   /**
-   * Whether Redis denies this worker what it needs to take jobs. Then it takes none for a while, says why, and tries
-   * again: somebody may change the permissions, or the password back.
+   * Handles an error by which Redis denies a command that the worker needs: pauses the worker for a while and logs the
+   * reason. It tries again later, because somebody may correct the permissions or the password. Returns whether the
+   * error was one of these.
    */
   #denied(worker: Worker, error: Error): boolean {
-    // One that waits for its next try has said so. It may have asked several times at once.
+    // A paused worker has logged the reason already. Several requests may have failed at the same time.
     if (!isDenial(error.message)) return false;
     if (worker.isPaused() || this.#stopping) return true;
-    const reason = `Redis denies this worker what it needs: ${reasonOf(error)}.`;
-    this.#parts.logger.error({ reason, milliseconds: setAsideTime.min }, 'this worker cannot take jobs');
+    const reason = `Redis denies a command that this worker needs: ${reasonOf(error)}.`;
+    this.#parts.logger.error({ reason, milliseconds: setAsideTime.min }, 'this worker cannot process jobs');
     this.#setAside = reason;
     this.#deniedAt = performance.now();
     this.#pauseFor(worker, setAsideTime.min, () => (this.#setAside = undefined));
@@ -335,18 +337,18 @@ export class QueueWorker {
   async #stop(deadline: number): Promise<void> {
     clearInterval(this.#heartbeats);
     const { registry } = this.#parts;
-    // One that cannot be deregistered is no longer listed after its last heartbeat.
+    // If it cannot be deregistered, it is removed from the list when its heartbeats stop.
     const deregistered = this.redis.status === 'ready' && registry.deregister(this.id).catch(() => {});
     await Promise.all(this.#workers.map((worker) => worker.pause(true)));
-    // A coordinator has nothing to finish: another worker goes on from its checkpoints at once.
+    // Coordinators are interrupted at once, because another worker can continue from their checkpoints.
     this.#runs.active.interrupt('stopping');
     const stepTimeout = Math.max(deadline / 2, deadline - 3500);
     const closeTimeout = Math.min(deadline / 2, 3500);
-    // BullMQ closes gracefully only with Redis. Without it, only the active steps are waited for.
+    // BullMQ can close gracefully only if Redis is reachable. Otherwise only wait for active steps.
     const isGraceful = this.redis.status === 'ready';
     const ended = isGraceful ? this.#close(false) : this.#steps.active.idle();
     await within(ended, stepTimeout).catch(() => this.#steps.active.interrupt('stopping'));
-    // A step that is still active ignores its signal. Its lock will expire.
+    // A step that is still active ignores its signal. Another worker gets it after its lock expires.
     await within(ended, closeTimeout * 0.4).catch((error: unknown) =>
       this.#parts.logger.warn({ error }, 'steps did not end before the deadline'),
     );
@@ -378,7 +380,7 @@ export class QueueWorker {
       runRetryDelay: 1000,
     });
     worker.on('error', (error) => {
-      if (!this.#denied(worker, error)) logger.warn({ queue: name, error: error.message }, 'BullMQ reports an error');
+      if (!this.#denied(worker, error)) logger.warn({ queue: name, error: error.message }, 'error in BullMQ');
     });
     worker.on('stalled', (job) => {
       logger.warn({ queue: name, job }, 'recovered a job of a dead or frozen worker');

@@ -3,10 +3,10 @@ import type { RedisConnection } from './connection.ts';
 import type { QueueNames } from './names.ts';
 import { rateLimitScript } from './run-scripts.ts';
 
-/** How many steps all workers of a queue together may begin. */
+/** The rate limit of a queue: all workers together may begin `max` steps per `duration`. */
 export interface RateLimitSetting {
   readonly max: number;
-  /** Milliseconds. */
+  /** The period in milliseconds. */
   readonly duration: number;
 }
 
@@ -17,8 +17,9 @@ export function checkRateLimit({ max, duration }: RateLimitSetting): void {
 }
 
 /**
- * The rate limit of a queue. It is stored in Redis and holds for all workers. Only steps that begin count, so a job
- * that is parked or given back does not use up the limit: BullMQ's own limiter counts every job that it hands out.
+ * The rate limit of a queue. It is stored in Redis and applies to all workers. It counts only steps that begin.
+ * BullMQ's own limiter is not used, because it counts every job that a worker takes, even if the job is then parked or
+ * returned.
  */
 export class RateLimit {
   readonly #redis: RedisConnection;
@@ -29,7 +30,7 @@ export class RateLimit {
     this.#names = names;
   }
 
-  /** Sets the limit for all workers; `undefined` lifts it. @throws SentvecError `invalid-argument` */
+  /** Sets the limit for all workers; `undefined` removes it. @throws SentvecError `invalid-argument` */
   async set(limit: RateLimitSetting | undefined): Promise<void> {
     if (limit) checkRateLimit(limit);
     const { rateLimit, rateCounter } = this.#names;
@@ -37,7 +38,9 @@ export class RateLimit {
     else await this.#redis.del(rateLimit, rateCounter);
   }
 
-  /** Counts a step that begins. Gives 0, or the milliseconds after which the caller may ask again. */
+  /**
+   * Counts a step that is about to begin. Returns 0 if it may begin, or the milliseconds to wait before the next try.
+   */
   async tryBegin(): Promise<number> {
     const { rateLimit, rateCounter } = this.#names;
     return (await this.#redis.eval(rateLimitScript, 2, rateLimit, rateCounter)) as number;

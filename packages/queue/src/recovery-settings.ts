@@ -1,8 +1,8 @@
-/** How quickly another worker takes over the jobs of a dead one. See docs/adr/0012. */
+/** How fast another worker takes over the jobs of a dead worker. See docs/adr/0012. */
 export interface RecoverySettings {
   /**
-   * Milliseconds for which a worker keeps the lock of a job without renewing it. It renews a lock when a quarter of
-   * that time has passed, so its event loop may be blocked for three quarters.
+   * Milliseconds after which the lock of a job expires if its worker does not renew it. Locks are renewed after a
+   * quarter of this time, so the event loop may be blocked for three quarters of it.
    *
    * @default 10_000
    */
@@ -14,21 +14,24 @@ export interface RecoverySettings {
    */
   readonly stalledInterval: number;
   /**
-   * How often a step may be lost with its worker before it counts as failed.
+   * How often a step may stall (be lost with its worker) before it counts as failed.
    *
    * @default 20
    */
   readonly maxStalledCount: number;
   /**
-   * Milliseconds that a job which no worker can do waits for one that can, before its run fails: from the start of the
-   * newest worker, or from the first worker that declined it, whichever is longer ago.
+   * If all workers decline a job, how many milliseconds it waits for another worker before its run fails. The time is
+   * measured from the start of the newest worker, or from the first worker that declined it, whichever is longer ago.
    *
    * @default 10_000
    */
   readonly declineTimeout: number;
 }
 
-/** With these a worker may be blocked for 7.5 s, and a dead worker's jobs are back in the queue after at most 14 s. */
+/**
+ * The default settings. The event loop of a worker may be blocked for 7.5 s, and a dead worker's jobs are back in the
+ * queue after at most 14 s.
+ */
 export const defaultRecovery: RecoverySettings = {
   lockDuration: 10_000,
   stalledInterval: 2000,
@@ -36,18 +39,18 @@ export const defaultRecovery: RecoverySettings = {
   declineTimeout: 10_000,
 };
 
-/** The age in milliseconds at which a worker renews a lock. BullMQ checks twice as often, so no lock gets older. */
+/** BullMQ's `lockRenewTime` in milliseconds: locks are renewed before they reach this age. */
 export function lockRenewTime({ lockDuration }: Pick<RecoverySettings, 'lockDuration'>): number {
   return lockDuration / 4;
 }
 
 /**
- * The most milliseconds from the death of a worker until its jobs are back in the queue, while another worker lives.
- * They are first in line there, without a backoff.
+ * Maximum milliseconds from the death of a worker until its jobs are back in the queue, if another worker is running.
+ * The jobs are at the head of the queue, without a backoff.
  *
- * A lock that was renewed just before the death expires `lockDuration` later. The next check after that finds the job,
- * provided that an earlier check has marked it. All workers check every `stalledInterval`, but for that long after a
- * check Redis ignores any other: one that comes a millisecond early is lost, so two effective checks may be two
+ * A lock that was renewed just before the death expires `lockDuration` later. The next check then finds the job, if an
+ * earlier check has marked it. All workers check every `stalledInterval`, but Redis ignores further checks within one
+ * interval after a check. A check that comes a millisecond too early is ignored, so two effective checks may be two
  * intervals apart.
  */
 export function longestRecovery({ lockDuration, stalledInterval }: RecoverySettings): number {

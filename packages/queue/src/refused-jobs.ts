@@ -1,4 +1,4 @@
-// Jobs that a worker refuses to execute, because they are not of the expected form: their list in Redis, and their
+// Refused jobs: jobs that a worker does not execute because their data is invalid. Their list in Redis, and their
 // errors.
 import { SentvecError } from '@sentvec/core';
 import type { RedisConnection } from './connection.ts';
@@ -43,21 +43,21 @@ export class RefusedJobs {
       .exec();
   }
 
-  /** Newest first. */
+  /** The refused jobs, newest first. */
   async list(limit: number): Promise<readonly RefusedJob[]> {
     const entries = await this.#redis.lrange(this.#names.refused, 0, limit - 1);
     return entries.map((entry) => JSON.parse(entry) as RefusedJob);
   }
 }
 
-/** @throws SentvecError `job-refused` when the job is larger than any of ours */
+/** @throws SentvecError `job-refused` when the job is larger than any valid job */
 export function checkJobSize(data: unknown): void {
   const bytes = Buffer.byteLength(JSON.stringify(data) ?? '');
   if (bytes <= maxJobBytes) return;
-  throw new SentvecError('job-refused', `The job has ${bytes} bytes; at most ${maxJobBytes} are allowed.`, { bytes });
+  throw new SentvecError('job-refused', `The job has ${bytes} bytes; the maximum is ${maxJobBytes}.`, { bytes });
 }
 
-/** The error as one with the code `job-refused`. */
+/** Converts an error to one with the code `job-refused`. */
 export function jobRefusedError(error: unknown): SentvecError {
   const message = error instanceof Error ? error.message : String(error);
   return SentvecError.is(error, 'job-refused') ? error : new SentvecError('job-refused', message, {}, { cause: error });

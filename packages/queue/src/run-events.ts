@@ -1,4 +1,4 @@
-// Follows the event stream of a run in Redis, also over lost connections.
+// Reads the event stream of a run in Redis, and reconnects after lost connections.
 import { setTimeout as sleep } from 'node:timers/promises';
 import { onAbort } from '@sentvec/platform';
 import { SentvecError } from '@sentvec/core';
@@ -7,17 +7,17 @@ import { reasonOf, type RedisConnection } from './connection.ts';
 import type { QueueNames } from './names.ts';
 import type { RunStore } from './run-store.ts';
 
-/** Milliseconds for which one read waits for new events. */
+/** Milliseconds that one read waits for new events. */
 const blockTimeout = 2000;
 
-/** Which events to read, and until when. */
+/** Options of {@link readEvents}. */
 export interface ReadEventsOptions {
   readonly id: string;
   readonly after?: string | undefined;
   readonly signal?: AbortSignal | undefined;
 }
 
-/** The events of a run until it has ended. Reconnects by itself. */
+/** Yields the events of a run until it has ended. Reconnects automatically. */
 export async function* readEvents(
   redis: RedisConnection,
   store: RunStore,
@@ -25,7 +25,7 @@ export async function* readEvents(
   { id, after = '0-0', signal }: ReadEventsOptions,
 ): AsyncGenerator<RunEvent, void> {
   if (!/^\d+-\d+$/.test(after)) throw eventIdError(after);
-  // A blocking read occupies its connection.
+  // A separate connection, because a blocking read occupies it.
   const connection = redis.duplicate();
   connection.on('error', () => {});
   const disconnect = () => connection.disconnect();
@@ -40,7 +40,7 @@ export async function* readEvents(
         last = event.id;
         yield event;
       }
-      // The run had ended before this read, so no event can follow.
+      // The run ended before this read, so no further events can follow.
       if (ended && events?.length === 0) return;
     }
   } finally {
@@ -53,7 +53,7 @@ function isAborted(signal: AbortSignal | undefined): boolean {
   return signal?.aborted ?? false;
 }
 
-/** `undefined` when Redis does not answer. */
+/** Whether the run has ended; `undefined` if Redis does not answer. */
 async function hasRunEnded(store: RunStore, id: string): Promise<boolean | undefined> {
   try {
     const run = await store.readPosition(id);
@@ -63,7 +63,10 @@ async function hasRunEnded(store: RunStore, id: string): Promise<boolean | undef
   }
 }
 
-/** `undefined` when Redis does not answer. @throws SentvecError `queue-unavailable` when the user may not read streams */
+/**
+ * Reads events; `undefined` if Redis does not answer.
+ * @throws SentvecError `queue-unavailable` when the user may not read streams
+ */
 async function nextEvents(
   connection: RedisConnection,
   key: string,
@@ -79,7 +82,12 @@ async function nextEvents(
   } catch (cause) {
     const reason = reasonOf(cause);
     if (reason.includes('NOPERM'))
-      throw new SentvecError('queue-unavailable', `The events of a run cannot be read: ${reason}.`, {}, { cause });
+      throw new SentvecError(
+        'queue-unavailable',
+        `The events of a run cannot be read: ${reason}. Allow the user the commands on streams.`,
+        {},
+        { cause },
+      );
     await sleep(300);
     return undefined;
   }

@@ -1,20 +1,20 @@
-// The fields of a run in Redis that are read together, and their parsing.
+// Parses groups of fields of a run in Redis.
 import type { RunError, RunItems, RunState, RunStatus } from '@sentvec/workflow';
 
 /** The fields of a run that workers poll. */
 export interface RunPosition extends Pick<RunStatus, 'state' | 'attempt' | 'workflow'> {
-  /** The version of the workflow that the attempt began with; `undefined` before it has begun. */
+  /** The workflow version of the attempt; `undefined` before it has begun. */
   readonly version: string | undefined;
-  /** How many attempts at steps have failed since the last step that was done. */
+  /** Number of failed step attempts since the last completed step. */
   readonly faults: number;
-  /** Id of the one job that may be executed while the circuit breaker of the run is open. */
+  /** Id of the only job that may be executed while the circuit breaker of the run is open. */
   readonly probe: string | undefined;
 }
 
 /** The fields of a {@link RunPosition}. */
 export const positionFields: readonly string[] = ['state', 'attempt', 'workflow', 'version', 'faults', 'probe'];
 
-/** The position of a run by the values of {@link positionFields}. `undefined` when there is no such run. */
+/** Parses the values of {@link positionFields}. `undefined` if there is no such run. */
 export function parsePosition(values: readonly (string | null)[]): RunPosition | undefined {
   const [state, attempt, workflow, version, faults, probe] = values;
   if (!state) return undefined;
@@ -23,7 +23,8 @@ export function parsePosition(values: readonly (string | null)[]): RunPosition |
 }
 
 /**
- * After this many failed attempts in a row the circuit breaker opens: one step at a time is tried, until one is done.
+ * After this many consecutive failed attempts, the circuit breaker opens: only one step at a time is executed, until
+ * one completes.
  */
 const maxFaults = 5;
 
@@ -39,11 +40,11 @@ export interface RunProgress {
   readonly total?: unknown;
 }
 
-/** The fields of a run that make its status: all but its input and output, which may be large. */
+/** The fields for the status of a run: all except input and output, which may be large. */
 export const statusFields: readonly string[] =
   'id workflow version state attempt createdAt startedAt finishedAt progress error faults fault'.split(' ');
 
-/** The status of a run by the values of {@link statusFields}. `undefined` when there is no such run. */
+/** Parses the values of {@link statusFields}. `undefined` if there is no such run. */
 export function parseStatus(values: readonly (string | null)[]): RunStatus | undefined {
   const fields = Object.fromEntries(statusFields.map((name, index) => [name, values[index] ?? undefined]));
   if (fields['state'] === undefined) return undefined;
@@ -64,7 +65,7 @@ export function parseStatus(values: readonly (string | null)[]): RunStatus | und
     total: progress?.total ?? null,
     error: json('error') as RunError | undefined,
     notice: isCircuitOpen(Number(fields['faults'] ?? 0))
-      ? `The last ${fields['faults']} attempts at steps failed, so one step at a time is tried. ${fields['fault']}`
+      ? `The last ${fields['faults']} attempts of steps failed, so only one step at a time is executed. ${fields['fault']}`
       : undefined,
   };
 }

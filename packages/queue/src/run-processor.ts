@@ -1,4 +1,5 @@
-// Takes jobs from the queue of runs: gives each run a coordinator, and completes it, fails it, or leaves it to others.
+// Processes the jobs in the queue of runs: coordinates each run, and then completes it, fails it, or leaves it to
+// another worker.
 import { setTimeout as sleep } from 'node:timers/promises';
 import { SentvecError } from '@sentvec/core';
 import { checkSchema, dependsOnWorker, hasEnded, runStages, toRunError, type RunError } from '@sentvec/workflow';
@@ -16,7 +17,7 @@ import { isScheduleJob } from './schedules.ts';
 import type { GenericSchema } from 'valibot';
 import { changedError, refuseJob, workflowOf, type WorkerParts } from './worker-parts.ts';
 
-/** The coordinator cannot do its part in this worker. */
+/** The error for a run that this worker cannot coordinate. */
 class UnfitWorker extends Error {
   readonly error: SentvecError;
 
@@ -34,7 +35,7 @@ export interface RunHost {
   readonly coordinates: () => Promise<void>;
 }
 
-/** Coordinates the runs whose jobs this worker has taken. */
+/** Coordinates the runs whose jobs this worker processes. */
 export class RunProcessor {
   readonly active: ActiveJobs = new ActiveJobs();
   readonly #parts: WorkerParts;
@@ -48,7 +49,7 @@ export class RunProcessor {
     this.#declined = new DeclinedJobs(parts, queueNames.runs);
   }
 
-  /** Wakes the coordinator of the run that a batch belongs to, when it is in this process. */
+  /** Wakes the coordinator of a batch's run, if it is in this process. */
   wake(batchJobId: string): void {
     this.#coordinators.get(runOfJob(batchJobId))?.wake();
   }
@@ -118,7 +119,7 @@ export class RunProcessor {
     const begun = await store.begin(id, attempt, owner, this.#parts.versions[workflow.id]!);
     if (begun === 'changed') throw changedError(workflow.id);
     if (begun !== 'ok') {
-      logger.info({ run: id, attempt, reason: begun }, 'a run is over before it is coordinated');
+      logger.info({ run: id, attempt, reason: begun }, 'a run has ended before it could be coordinated');
       return;
     }
     logger.info({ run: id, attempt, workflow: workflow.id }, 'coordinating a run');
@@ -128,7 +129,9 @@ export class RunProcessor {
     logger.info({ run: id, attempt, reply }, 'a run has ended');
   }
 
-  /** The run's own failures are SentvecErrors. Anything else is Redis, and the job is tried again. */
+  /**
+   * Handles the error of a run. SentvecErrors fail the run. All other errors come from Redis, and the job is retried.
+   */
   async #fail(run: RunAttempt, error: unknown): Promise<void> {
     if (error instanceof FailedStep) return this.#end(run, error.error);
     if (!SentvecError.is(error)) throw error;
@@ -136,7 +139,9 @@ export class RunProcessor {
     await this.#end(run, toRunError(error, run.id));
   }
 
-  /** Fails the run when its job is not tried again: nobody would coordinate it, and it would never end. */
+  /**
+   * Fails the run if its job has no attempts left, because otherwise nobody would coordinate it and it would never end.
+   */
   async #endIfLast(job: Job, run: RunAttempt, error: unknown): Promise<void> {
     const isLast = job.attemptsMade + 1 >= (job.opts.attempts ?? 1);
     this.#parts.logger.warn({ run: run.id, attempt: run.attempt, error, isLast }, 'a run could not be coordinated');
@@ -149,7 +154,7 @@ export class RunProcessor {
     await this.#parts.store.transition(id, change);
   }
 
-  /** Leaves the run to another worker, or fails it when no worker can coordinate it. */
+  /** Leaves the run to another worker, or fails it if no worker can coordinate it. */
   async #decline(
     job: Job,
     token: string | undefined,
@@ -164,13 +169,13 @@ export class RunProcessor {
       await this.#end(run, toRunError(failure, run.id));
       return this.#removeBatches(run);
     }
-    // Not for a time: the clocks of the worker that sets it and of the one that waits for it may differ.
+    // The worker pauses itself. A delay of the job would depend on the clocks of two workers.
     if (!error) this.#host.holdBack();
     await job.moveToWait(token);
     throw new WaitingError();
   }
 
-  /** Removes the batches of an attempt that is over. Steps that workers still hold end within a moment. */
+  /** Removes the batches of an attempt that is over. Steps that are still active end soon. */
   async #removeBatches(over: RunAttempt): Promise<void> {
     const { store, queue, parked } = this.#parts;
     const { id: run, attempt } = over;

@@ -1,5 +1,5 @@
-// Lua scripts: the changes of a run that must be atomic. KEYS[1] is the run, KEYS[2] its events, unless a script says
-// otherwise. Times are those of Redis, so that a wrong clock in one machine changes nothing.
+// Lua scripts for atomic changes of a run. KEYS[1] is the run and KEYS[2] its events, unless the comment of a script
+// says otherwise. All times are those of Redis, so a wrong clock of a machine does no harm.
 
 const clock = `
 local time = redis.call('TIME')
@@ -15,7 +15,7 @@ local function hasEnded(state)
   return state == 'completed' or state == 'failed' or state == 'cancelled'
 end`;
 
-/** A key that is written after its run KEYS[1] has ended expires with the run. */
+/** Makes a key that is written after its run KEYS[1] has ended expire together with the run. */
 const expiring = `
 local function expireWithRun(key)
   local left = redis.call('PTTL', KEYS[1])
@@ -23,8 +23,8 @@ local function expireWithRun(key)
 end`;
 
 /**
- * The first of some claims that a live run other than `id` holds, with that run. `keys` is what keys of runs begin
- * with.
+ * Finds the first of some claims that a live run other than `id` holds, with this run. `keys` is the key prefix of
+ * runs.
  */
 const claims = `${ending}
 local function holderOf(claim, keys, id)
@@ -43,14 +43,14 @@ local function claim(names, keys, id)
 end`;
 
 /**
- * Milliseconds after which a worker adds the job of a run that has not begun: its producer may have failed to. And those
- * after which a worker adds it again, which changes nothing while the job is there.
+ * `first`: milliseconds after which a worker adds the job of a run that has not begun, because its producer may have
+ * died. `next`: milliseconds until it is added again, which changes nothing if the job exists.
  */
 const pendingTime = { first: 10_000, next: 60_000 };
 
 /**
- * Gives the runs of KEYS[1] whose jobs are due to be added, each followed by its attempt and priority. ARGV: how many,
- * what keys of runs begin with.
+ * Returns the pending runs in KEYS[1] whose jobs should be added, each followed by its attempt and priority. ARGV:
+ * maximum number, key prefix of runs.
  */
 export const pendingScript: string = `${clock}${ending}
 local due = {}
@@ -66,10 +66,10 @@ end
 return due`;
 
 /**
- * Creates a run. KEYS[3] is the index of runs, KEYS[4] the claims, KEYS[5] the pending runs. ARGV: the id, the event,
- * the claim of the request or nothing, the other claims as JSON, what keys of runs begin with, the run's fields. Gives
- * `created`, `same` with the live run of the same request, `busy` with the live run that holds a claim and the claim,
- * or `exists`. Removes some runs from the index that have expired, so that it does not grow when nobody lists the runs.
+ * Creates a run. KEYS[3] is the index of runs, KEYS[4] the claims, KEYS[5] the pending runs. ARGV: id, event, claim of
+ * the request or '', other claims as JSON, key prefix of runs, fields of the run. Returns `created`; `same` with the
+ * live run of the same request; `busy` with the live run that holds a claim and the claim; or `exists`. It also removes
+ * some expired runs from the index, so that the index stays small even if nobody lists the runs.
  */
 export const createScript: string = `${publishing}
 local CLAIMS = KEYS[4]${claims}
@@ -92,9 +92,9 @@ publish(ARGV[2])
 return { 'created' }`;
 
 /**
- * Makes a coordinator the owner of an attempt, whoever owned it before. KEYS[3]: the pending runs. ARGV: owner,
- * attempt, event, version of the workflow. Gives `ok`, `missing`, `superseded` by another attempt, `changed` when the
- * attempt began with another version, or the state of a run that has ended.
+ * Makes a coordinator the owner of an attempt, in place of any previous owner. KEYS[3]: the pending runs. ARGV: owner,
+ * attempt, event, version of the workflow. Returns `ok`; `missing`; `superseded` by another attempt; `changed` if the
+ * attempt began with another version; or the state of a run that has ended.
  */
 export const beginScript: string = `${publishing}${ending}
 local state, attempt, version = unpack(redis.call('HMGET', KEYS[1], 'state', 'attempt', 'version'))
@@ -112,10 +112,10 @@ end
 return 'ok'`;
 
 /**
- * Moves an attempt from one of some states to another, when the caller owns it (an empty owner matches any). When
- * the run ends, it loses its claims in KEYS[3] and its place in KEYS[4], and all other KEYS expire. ARGV: owner,
- * attempt, states, state, event, seconds until it expires, further fields. Gives `ok`, `superseded`, `missing`, or the
- * run's state when it is none of those.
+ * Changes the state of an attempt from one of `states` to `state`, if the caller owns it (an empty owner matches any).
+ * If the run ends, its claims in KEYS[3] and its entry in KEYS[4] are removed, and all other KEYS expire. ARGV: owner,
+ * attempt, states, state, event, retention in seconds, further fields. Returns `ok`; `superseded`; `missing`; or the
+ * state of the run if it is not one of `states`.
  */
 export const transitionScript: string = `${publishing}
 local state, attempt, owner = unpack(redis.call('HMGET', KEYS[1], 'state', 'attempt', 'owner'))
@@ -140,9 +140,10 @@ end
 return 'ok'`;
 
 /**
- * Begins the attempt after ARGV[1], once, of a run that has ended. KEYS[3] are the claims, KEYS[4] the pending runs;
- * deletes KEYS[5] and all that follow. ARGV[2]: the event; ARGV[3]: what keys of runs begin with. Gives `ok`,
- * `superseded`, `missing`, the state that forbids it, or `busy` with the live run that holds a claim and the claim.
+ * Begins the attempt after ARGV[1] of a run that has ended. Idempotent. KEYS[3] are the claims, KEYS[4] the pending
+ * runs; KEYS[5] and all following keys are deleted. ARGV[2]: event; ARGV[3]: key prefix of runs. Returns `ok`;
+ * `superseded`; `missing`; the state of a run that has not ended; or `busy` with the live run that holds a claim and
+ * the claim.
  */
 export const replayScript: string = `${publishing}
 local CLAIMS = KEYS[3]${claims}
@@ -166,23 +167,23 @@ redis.call('PERSIST', KEYS[2])
 publish(ARGV[2])
 return 'ok'`;
 
-/** Publishes the event ARGV[2] of attempt ARGV[1]; one of another attempt is dropped. */
+/** Publishes event ARGV[2] of attempt ARGV[1]. If the run is at another attempt, the event is dropped. */
 export const eventScript: string = `${publishing}
 if redis.call('HGET', KEYS[1], 'attempt') == ARGV[1] then publish(ARGV[2]) end`;
 
-/** Writes fields of KEYS[2] when the caller still owns the run. Gives 1 or 0. */
+/** Writes fields of KEYS[2] if the caller owns the run. Returns 1 or 0. */
 export const ownedWriteScript: string = `${expiring}
 if redis.call('HGET', KEYS[1], 'owner') ~= ARGV[1] then return 0 end
 redis.call('HSET', KEYS[2], unpack(ARGV, 2))
 expireWithRun(KEYS[2])
 return 1`;
 
-/** Records the first item of attempt ARGV[1] that failed for good. */
+/** Records the first item of attempt ARGV[1] that failed permanently. */
 export const failureScript = `
 if redis.call('HGET', KEYS[1], 'attempt') ~= ARGV[1] then return 0 end
 return redis.call('HSETNX', KEYS[1], 'failure', ARGV[2])`;
 
-/** Stores a dead letter of attempt ARGV[1] in KEYS[2] by its reference, unless there are too many. */
+/** Stores a dead letter of attempt ARGV[1] in KEYS[2] by its reference, up to a maximum number. */
 export const deadLetterScript: string = `${expiring}
 if redis.call('HGET', KEYS[1], 'attempt') ~= ARGV[1] then return 0 end
 if redis.call('HLEN', KEYS[2]) >= tonumber(ARGV[2]) and redis.call('HEXISTS', KEYS[2], ARGV[3]) == 0 then return 0 end
@@ -191,8 +192,8 @@ expireWithRun(KEYS[2])
 return 1`;
 
 /**
- * Counts a failed attempt at a step of attempt ARGV[1], since the last step that was done. ARGV[2]: the reason. Gives
- * the time, and when the first of them failed.
+ * Counts a failed step attempt of run attempt ARGV[1]. The count begins again after each completed step. ARGV[2]: the
+ * reason. Returns the time, and the time of the first counted failure.
  */
 export const faultScript: string = `${clock}
 if redis.call('HGET', KEYS[1], 'attempt') ~= ARGV[1] then return { now, now } end
@@ -201,34 +202,34 @@ redis.call('HSETNX', KEYS[1], 'faultsSince', now)
 redis.call('HSET', KEYS[1], 'fault', ARGV[2])
 return { now, tonumber(redis.call('HGET', KEYS[1], 'faultsSince')) }`;
 
-/** Forgets the failed attempts at steps of attempt ARGV[1]: a step was done. */
+/** Resets the count of failed step attempts of run attempt ARGV[1], because a step has completed. */
 export const clearFaultsScript = `
 if redis.call('HGET', KEYS[1], 'attempt') ~= ARGV[1] then return 0 end
 return redis.call('HDEL', KEYS[1], 'faults', 'faultsSince', 'fault', 'probe')`;
 
 /**
- * Parks job ARGV[2] of run KEYS[1] in KEYS[2] for ARGV[1] milliseconds from now, at least one: a record that was due,
- * and the one of a job that has been parked again since, differ in their times.
+ * Parks job ARGV[2] of run KEYS[1] in KEYS[2] for ARGV[1] milliseconds, at least one, so that the time differs from
+ * that of an earlier record of the same job that was already due.
  */
 export const parkScript: string = `${clock}${expiring}
 redis.call('ZADD', KEYS[2], now + math.max(1, tonumber(ARGV[1])), ARGV[2])
 expireWithRun(KEYS[2])`;
 
-/** Removes the record of job ARGV[1] in KEYS[1], unless the job has been parked again: for another time than ARGV[2]. */
+/**
+ * Removes the record of job ARGV[1] in KEYS[1] if its time is ARGV[2]. Another time means that the job was parked
+ * again.
+ */
 export const unparkScript = `
 if redis.call('ZSCORE', KEYS[1], ARGV[1]) == ARGV[2] then redis.call('ZREM', KEYS[1], ARGV[1]) end`;
 
-/**
- * Gives the jobs in KEYS[1] that have been parked long enough, each followed by its time, at most ARGV[1] jobs, unless
- * run KEYS[2] is paused.
- */
+/** Returns at most ARGV[1] due jobs in KEYS[1], each followed by its time, unless run KEYS[2] is paused. */
 export const dueScript: string = `${clock}
 if redis.call('HGET', KEYS[2], 'state') == 'paused' then return {} end
 return redis.call('ZRANGEBYSCORE', KEYS[1], 0, now, 'WITHSCORES', 'LIMIT', 0, ARGV[1])`;
 
 /**
- * Gives one job in KEYS[1] that is due, followed by its time, and makes it the probe of attempt ARGV[1] of run KEYS[2],
- * unless that is paused.
+ * Returns one due job in KEYS[1], followed by its time, and makes it the probe of attempt ARGV[1] of run KEYS[2],
+ * unless the run is paused.
  */
 export const probeScript: string = `${clock}
 local state, attempt = unpack(redis.call('HMGET', KEYS[2], 'state', 'attempt'))
@@ -238,8 +239,8 @@ if jobs[1] then redis.call('HSET', KEYS[2], 'probe', jobs[1]) end
 return jobs`;
 
 /**
- * Takes one of the steps that may begin now, by the limit in the hash KEYS[1] and the counter KEYS[2]. Gives 0, or the
- * milliseconds after which the caller may ask again.
+ * Counts a step against the rate limit in the hash KEYS[1], with the counter KEYS[2]. Returns 0 if the step may begin,
+ * or the milliseconds to wait before the next try.
  */
 export const rateLimitScript = `
 local max, duration = unpack(redis.call('HMGET', KEYS[1], 'max', 'duration'))

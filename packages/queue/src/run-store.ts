@@ -1,5 +1,5 @@
-// Runs in Redis: status, input, checkpoints, events and dead letters. Every change is one atomic command, and every
-// change by or for an attempt is dropped when the run is at another attempt.
+// Stores runs in Redis: status, input, checkpoints, events and dead letters. Every change is one atomic command.
+// Changes for an attempt are dropped if the run is at another attempt.
 import {
   busyError,
   hasEnded,
@@ -35,15 +35,15 @@ import {
   transitionScript,
 } from './run-scripts.ts';
 
-/** What a coordinator needs of a run. */
+/** The data of a run that a coordinator needs. */
 export interface StoredRun {
   readonly status: RunStatus;
-  /** As the producer gave it; `undefined` when it gave none. Untrusted. */
+  /** The input from the producer, if any. It is untrusted. */
   readonly input: unknown;
   readonly priority: number;
 }
 
-/** What {@link RunStore.create} takes. */
+/** The argument of {@link RunStore.create}. */
 export interface NewRun {
   readonly id: string;
   readonly workflow: string;
@@ -52,36 +52,36 @@ export interface NewRun {
   readonly request: Request;
 }
 
-/** The reply to the creation of a run. */
+/** The result of {@link RunStore.create}. */
 export type Created =
   | { readonly reply: 'created' | 'exists' }
-  /** A live run does the same. */
+  /** A live run has the same request. */
   | { readonly reply: 'same'; readonly run: string }
-  /** A live run writes what this one would write. */
+  /** A live run writes the same output. */
   | { readonly reply: 'busy'; readonly run: string; readonly written: string };
 
-/** A change of a run's state. */
+/** A state change of a run. */
 export interface Transition {
   readonly from: readonly RunState[];
   readonly to: RunState;
-  /** The attempt that is meant. */
+  /** The attempt to change. */
   readonly attempt: number;
-  /** Only while this coordinator owns the run. Without it, any owner. */
+  /** The change is made only if this coordinator owns the run. @default any owner */
   readonly owner?: string | undefined;
   readonly error?: RunError | undefined;
   readonly fields?: Readonly<Record<string, string>> | undefined;
 }
 
 /**
- * Why a change was not made: the state of the run, or `superseded` by another attempt or coordinator, or `missing`, or
- * `changed`: the attempt began with another version of the workflow.
+ * Why a change was rejected. `superseded`: the run has another attempt or coordinator. `changed`: the attempt began
+ * with another version of the workflow. A state: the run is in this state, which does not allow the change.
  */
 export type Rejected = 'superseded' | 'missing' | 'changed' | RunState;
 
-/** The most pending runs that are read at once. */
+/** Maximum number of pending runs per read. */
 const maxPending = 20;
 
-/** The most dead letters of a run that are kept. */
+/** Maximum number of dead letters of a run. */
 const maxDeadLetters = 1000;
 
 /** Reads and changes the runs of a queue. */
@@ -90,14 +90,14 @@ export class RunStore {
   readonly #names: QueueNames;
   readonly #retentionSeconds: number;
 
-  /** @param retentionSeconds for which a run that has ended can still be found */
+  /** @param retentionSeconds how long a run can be found after it has ended */
   constructor(redis: RedisConnection, names: QueueNames, retentionSeconds: number) {
     this.#redis = redis;
     this.#names = names;
     this.#retentionSeconds = retentionSeconds;
   }
 
-  /** Creates the run, unless there is one with its id, or a live one does the same or writes the same. */
+  /** Creates a run, unless a run with its id exists, or a live run has the same request or writes the same output. */
   async create({ id, workflow, input, priority, request }: NewRun): Promise<Created> {
     const fields = { id, workflow, state: 'queued', attempt: 1, priority };
     const all = {
@@ -120,7 +120,7 @@ export class RunStore {
     return { reply, run, written } as Created;
   }
 
-  /** What a run was asked for. */
+  /** The request of a run. */
   async readRequest(id: string): Promise<Request> {
     const fields = ['inputHash', 'content', 'request', 'claims'];
     const [input, content, same, claims] = await this.#redis.hmget(this.#names.run(id), ...fields);
@@ -144,12 +144,12 @@ export class RunStore {
     return Number(await this.#redis.hget(this.#names.run(id), 'priority'));
   }
 
-  /** The value of a completed run. */
+  /** The output of a completed run. */
   async readOutput(id: string): Promise<unknown> {
     return JSON.parse((await this.#redis.hget(this.#names.run(id), 'output')) ?? 'null');
   }
 
-  /** What workers poll before and while they execute a step. */
+  /** The fields that workers poll before and during a step. */
   async readPosition(id: string): Promise<RunPosition | undefined> {
     return parsePosition(await this.#redis.hmget(this.#names.run(id), ...positionFields));
   }
@@ -161,12 +161,12 @@ export class RunStore {
       const runs = await Promise.all(ids.map((id) => this.readStatus(id)));
       const expired = ids.filter((_id, index) => !runs[index]);
       if (expired.length === 0) return runs.filter((run) => run !== undefined);
-      // They may have hidden older runs, which ended later or have not ended.
+      // Expired runs took places in this page, so read again: older runs may still exist.
       await this.#redis.zrem(this.#names.runs, ...expired);
     }
   }
 
-  /** Makes a coordinator the owner of an attempt, whoever owned it before. */
+  /** Makes a coordinator the owner of an attempt, in place of any previous owner. */
   async begin(id: string, attempt: number, owner: string, version: string): Promise<'ok' | Rejected> {
     const keys = [this.#names.run(id), this.#names.events(id), this.#names.pending];
     const values = [owner, attempt, stateEvent('running', attempt), version];
@@ -186,13 +186,13 @@ export class RunStore {
       ...values,
       ...Object.entries(all).flat(),
     );
-    // A command whose reply was lost is sent again. Then the run is in the new state already.
+    // If the reply of a command was lost, it is sent again and finds the run already in the new state.
     return reply === to ? 'ok' : (reply as Rejected);
   }
 
   /**
-   * Begins the attempt after this one. Beginning it twice begins it once.
-   * @throws SentvecError `invalid-output` when another live run writes what this one would write
+   * Begins the next attempt after `attempt`. Idempotent.
+   * @throws SentvecError `invalid-output` when another live run writes the same output
    */
   async replay(id: string, attempt: number): Promise<'ok' | Rejected> {
     const keys = this.#keys(id);
@@ -203,7 +203,7 @@ export class RunStore {
     throw busyError(run, written);
   }
 
-  /** The jobs of runs that have not begun for a while, each with its priority: somebody must see that they are there. */
+  /** The jobs of runs that have not begun for a while, with their priorities. The caller must add these jobs again. */
   async pending(): Promise<readonly { readonly job: RunJob; readonly priority: number }[]> {
     const values = [maxPending, this.#names.run('')];
     const due = (await this.#redis.eval(pendingScript, 1, this.#names.pending, ...values)) as string[];
@@ -213,7 +213,7 @@ export class RunStore {
     });
   }
 
-  /** The first item that failed for good in this attempt. */
+  /** The error of the first item that failed permanently in this attempt. */
   async readFailure(id: string): Promise<RunError | undefined> {
     const failure = await this.#redis.hget(this.#names.run(id), 'failure');
     return failure === null ? undefined : (JSON.parse(failure) as RunError);
@@ -228,12 +228,12 @@ export class RunStore {
     return this.#redis.hgetall(this.#names.checkpoints(id));
   }
 
-  /** `false` when another coordinator owns the run. */
+  /** Saves a checkpoint. Returns `false` if another coordinator owns the run. */
   async saveCheckpoint(id: string, owner: string, stage: string, value: string): Promise<boolean> {
     return this.#ownedWrite(id, owner, this.#names.checkpoints(id), { [stage]: value });
   }
 
-  /** Writes the progress of the run. `false` when another coordinator owns the run. */
+  /** Saves the progress of the run. Returns `false` if another coordinator owns the run. */
   async saveProgress(id: string, owner: string, progress: Partial<RunProgress>): Promise<boolean> {
     return this.#ownedWrite(id, owner, this.#names.run(id), { progress: JSON.stringify(progress) });
   }
@@ -242,14 +242,17 @@ export class RunStore {
     await this.#redis.eval(failureScript, 1, this.#names.run(id), attempt, JSON.stringify(error));
   }
 
-  /** Counts a failed attempt at a step. Gives the time, and since when no step was done, by the clock of Redis. */
+  /**
+   * Counts a failed step attempt. Returns the time and the time of the first failure since the last completed step, by
+   * the clock of Redis.
+   */
   async recordFault(id: string, attempt: number, reason: string): Promise<{ now: number; since: number }> {
     const reply = await this.#redis.eval(faultScript, 1, this.#names.run(id), attempt, reason);
     const [now, since] = reply as [number, number];
     return { now, since };
   }
 
-  /** A step was done: closes the circuit breaker of the run. */
+  /** Resets the count of failures after a completed step, which closes the circuit breaker of the run. */
   async clearFaults(id: string, attempt: number): Promise<void> {
     await this.#redis.eval(clearFaultsScript, 1, this.#names.run(id), attempt);
   }
@@ -273,7 +276,7 @@ export class RunStore {
     await this.#redis.eval(eventScript, keys.length, ...keys, attempt, JSON.stringify(payload));
   }
 
-  /** Everything that belongs to a run: first the run itself, its events, the claims and the pending of all runs. */
+  /** The keys of a run. The first four are the run, its events, and the claims and the pending runs of the queue. */
   #keys(id: string): string[] {
     const names = this.#names;
     const own = [names.checkpoints(id), names.deadLetters(id)];

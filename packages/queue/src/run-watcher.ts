@@ -1,4 +1,4 @@
-// Follows the states of the runs that this process works on, by asking Redis twice a second.
+// Polls the states of the runs that this process works on, twice per second.
 import { SentvecError } from '@sentvec/core';
 import { hasEnded, type RunState } from '@sentvec/workflow';
 import { isCircuitOpen, type RunPosition } from './run-fields.ts';
@@ -8,7 +8,7 @@ import { Signal } from './signal.ts';
 /** Milliseconds between two polls. */
 const pollInterval = 500;
 
-/** Notifies everything in this process that works on a run when the run is paused, resumed or over. */
+/** Notifies coordinators and steps in this process when their run is paused, is resumed or ends. */
 export class RunWatcher {
   readonly #store: RunStore;
   readonly #watched = new Map<string, Set<RunAttempt>>();
@@ -18,7 +18,7 @@ export class RunWatcher {
     this.#store = store;
   }
 
-  /** Begins to watch an attempt of a run. `undefined` when there is no such run. */
+  /** Begins to watch an attempt of a run. `undefined` if there is no such run. */
   async watch(id: string, attempt: number): Promise<RunAttempt | undefined> {
     const position = await this.#store.readPosition(id);
     if (!position) return undefined;
@@ -32,7 +32,7 @@ export class RunWatcher {
   /** Reads the states of all watched runs now. */
   async poll(): Promise<void> {
     const ids = [...this.#watched.keys()];
-    // While Redis is away, the last known states stay.
+    // While Redis is unreachable, the last known states are kept.
     const positions = await Promise.all(ids.map((id) => this.#store.readPosition(id).catch(() => undefined)));
     ids.forEach((id, index) => {
       const position = positions[index];
@@ -51,16 +51,16 @@ export class RunWatcher {
   }
 }
 
-/** An attempt of a run that something in this process works on. */
+/** A watched attempt of a run. */
 export class RunAttempt {
-  /** Of the run. */
+  /** Id of the run. */
   readonly id: string;
   readonly attempt: number;
   /** Id of the workflow. */
   readonly workflow: string;
-  /** See {@link RunPosition.version}, when the watching began. */
+  /** {@link RunPosition.version} at the time when watching began. */
   readonly version: string | undefined;
-  /** Ends the watching. */
+  /** Stops watching. */
   readonly release: () => void;
   /** Called when the state of the run changes. */
   onChange: () => void = () => {};
@@ -79,7 +79,9 @@ export class RunAttempt {
     this.update(position);
   }
 
-  /** Fires, with a SentvecError `aborted`, when the attempt is over: cancelled, ended elsewhere, replayed. */
+  /**
+   * Aborted with a SentvecError `aborted` when the attempt is over: cancelled, ended by another worker, or replayed.
+   */
   get signal(): AbortSignal {
     return this.#controller.signal;
   }
@@ -88,7 +90,7 @@ export class RunAttempt {
     return this.#state === 'paused';
   }
 
-  /** Whether the circuit breaker of the run is open: its steps have failed too often in a row. */
+  /** Whether the circuit breaker of the run is open, because too many steps in a row have failed. */
   get isCircuitOpen(): boolean {
     return isCircuitOpen(this.#faults);
   }
@@ -105,7 +107,7 @@ export class RunAttempt {
   }
 
   update({ state, attempt, faults, probe }: RunPosition): void {
-    // A late reply to a read before the replay that began this attempt: it does not concern this attempt.
+    // A late reply of a read before the replay that began this attempt. It is about an earlier attempt.
     if (attempt < this.attempt) return;
     this.#faults = faults;
     this.#probe = probe;

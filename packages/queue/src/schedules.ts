@@ -1,5 +1,5 @@
-// Schedules: workflows that run again and again. BullMQ's job schedulers add a job to the queue of runs each time, and
-// the worker that takes it creates a run of its own, unless the one before has not ended.
+// Schedules: workflows that run at the times of a cron expression. Each time, a BullMQ job scheduler adds a job to the
+// queue of runs; the worker that takes it creates a new run, unless the previous run has not ended.
 import { SentvecError } from '@sentvec/core';
 import { canonicalJson, checkOptionNames, type OptionNames } from '@sentvec/platform';
 import { hasEnded } from '@sentvec/workflow';
@@ -9,45 +9,49 @@ import { addRunJob, type ScheduleJob } from './jobs.ts';
 import type { QueueNames } from './names.ts';
 import type { RunStore } from './run-store.ts';
 
-/** When a schedule starts runs. */
+/** Options of a schedule. */
 export interface ScheduleOptions {
-  /** At most 40 letters, digits, `-` and `_`, beginning with a letter. A schedule of that name is replaced. */
+  /**
+   * At most 40 letters, digits, `-` and `_`, beginning with a letter. An existing schedule with this name is replaced.
+   */
   readonly name: string;
-  /** A cron expression: minute, hour, day of the month, month, day of the week; before them seconds, if there are six. */
+  /**
+   * A cron expression: minute, hour, day of the month, month, day of the week. With six fields, the first is seconds.
+   */
   readonly every: string;
   /**
    * The time zone of `every`, such as `Europe/Berlin`.
-   * @default that of this process
+   * @default the time zone of this process
    */
   readonly timeZone?: string | undefined;
   /**
-   * Of its runs: 1 (first) to 1000.
+   * Priority of its runs: 1 (highest) to 1000.
    * @default 100
    */
   readonly priority?: number | undefined;
 }
 
-/** A workflow that runs again and again. JSON. */
+/** A schedule. JSON. */
 export interface Schedule {
   readonly name: string;
   readonly workflow: string;
   readonly input: unknown;
   readonly every: string;
   readonly timeZone: string;
-  /** When it starts the next run. Milliseconds since 1970, as `at`. */
+  /** The time of the next run. Milliseconds since 1970, like all times here. */
   readonly next: number | undefined;
-  /** The latest run, and the time that it was started for. */
+  /** The latest run and its scheduled time. */
   readonly last?: { readonly run: string; readonly at: number } | undefined;
-  /** The latest time for which no run was started, if that was after the latest run, and why: a sentence. */
+  /** The latest skipped time, if it is after the latest run, and the reason in a sentence. */
   readonly skipped?: { readonly at: number; readonly reason: string } | undefined;
 }
 
-/** What is stored about a schedule besides BullMQ's job scheduler. */
+/** The stored record of a schedule, in addition to BullMQ's job scheduler. */
 type ScheduleRecord = Pick<Schedule, 'last' | 'skipped'>;
 
 const optionNames: OptionNames<ScheduleOptions> = { name: true, every: true, timeZone: true, priority: true };
 
-/** Jobs of schedules that have ended are not kept: the run says what happened. */
+/** Ended jobs of schedules are removed, because the run has the result. */
 const jobOptions = {
   removeOnComplete: true,
   removeOnFail: true,
@@ -56,9 +60,9 @@ const jobOptions = {
 } as const;
 
 /**
- * Checks when a schedule starts runs.
+ * Validates the options of a schedule.
  *
- * @throws SentvecError `invalid-argument` that names what is wrong
+ * @throws SentvecError `invalid-argument`
  */
 export function checkSchedule(options: ScheduleOptions): { readonly every: string; readonly timeZone: string } {
   checkOptionNames('schedule()', options, optionNames);
@@ -66,18 +70,18 @@ export function checkSchedule(options: ScheduleOptions): { readonly every: strin
   if (!/^[A-Za-z][A-Za-z0-9_-]{0,39}$/u.test(name))
     throw new SentvecError(
       'invalid-argument',
-      `"${name}" cannot be the name of a schedule: use up to 40 letters, digits, "-" and "_", beginning with a letter.`,
+      `"${name}" is not a valid name of a schedule. Use up to 40 letters, digits, "-" and "_", beginning with a letter.`,
     );
   try {
     Intl.DateTimeFormat('en', { timeZone });
   } catch {
-    const message = `"${timeZone}" is no time zone. Name one such as Europe/Berlin or UTC (\`timeZone\`).`;
+    const message = `"${timeZone}" is not a time zone. Set \`timeZone\` to one such as Europe/Berlin or UTC.`;
     throw new SentvecError('invalid-argument', message);
   }
   if (nextTime(every, timeZone) === undefined)
     throw new SentvecError(
       'invalid-argument',
-      `"${every}" is no time that comes again. \`every\` is a cron expression: "0 3 * * *" is at 3:00 each day, "*/15 * * * *" each quarter of an hour.`,
+      `"${every}" is not a valid cron expression, or never matches. Examples for \`every\`: "0 3 * * *" is every day at 3:00, "*/15 * * * *" every 15 minutes.`,
     );
   return { every, timeZone };
 }
@@ -106,7 +110,7 @@ export class Schedules {
     this.#store = store;
   }
 
-  /** Sets a schedule, in place of an earlier one of its name. */
+  /** Creates a schedule, or replaces the one with this name. */
   async set(
     job: ScheduleJob,
     { every, timeZone }: { readonly every: string; readonly timeZone: string },
@@ -115,7 +119,7 @@ export class Schedules {
     await this.#runs.upsertJobScheduler(job.schedule, { pattern: every, tz: timeZone }, template);
   }
 
-  /** Sorted by name. */
+  /** All schedules, sorted by name. */
   async list(): Promise<readonly Schedule[]> {
     const [schedulers, records] = await Promise.all([
       this.#runs.getJobSchedulers(0, -1, true),
@@ -128,7 +132,7 @@ export class Schedules {
     return schedules.toSorted((a, b) => (a.name < b.name ? -1 : 1));
   }
 
-  /** @returns whether there was one of that name */
+  /** Removes a schedule. @returns whether there was a schedule with this name */
   async remove(name: string): Promise<boolean> {
     const removed = await this.#runs.removeJobScheduler(name);
     await this.#redis.hdel(this.#names.schedules, name);
@@ -136,9 +140,9 @@ export class Schedules {
   }
 
   /**
-   * Starts the run of a job of a schedule. Starting it twice starts it once.
+   * Starts the run of a schedule's job. Idempotent.
    *
-   * @returns why no run was started: a sentence
+   * @returns if no run was started, the reason in a sentence
    */
   async start({ data, opts, timestamp }: Pick<Job, 'data' | 'opts' | 'timestamp'>): Promise<string | undefined> {
     const { schedule, workflow, input, priority, inputHash, writes } = data as ScheduleJob;
@@ -173,7 +177,7 @@ function parseRecord(json: string | undefined): ScheduleRecord {
   return json === undefined ? {} : (JSON.parse(json) as ScheduleRecord);
 }
 
-/** Whether a job of the queue of runs is one of a schedule. */
+/** Whether a job in the queue of runs comes from a schedule. */
 export function isScheduleJob({ repeatJobKey }: Pick<Job, 'repeatJobKey'>): boolean {
   return repeatJobKey !== undefined;
 }

@@ -1,9 +1,9 @@
-/** Lets one loop sleep until another notifies it, or until some time has passed. */
+/** Lets a loop sleep until it is notified or a timeout has passed. */
 export class Signal {
   #notified = false;
   #wake: (() => void) | undefined;
 
-  /** Ends the wait in progress; without one, the next wait ends at once. */
+  /** Ends the current wait. If there is none, the next wait ends at once. */
   readonly notify = (): void => {
     this.#notified = true;
     this.#wake?.();

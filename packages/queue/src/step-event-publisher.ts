@@ -4,7 +4,9 @@ import type { RunStore } from './run-store.ts';
 /** Milliseconds between two progress events of one step. */
 const progressInterval = 1000;
 
-/** Writes the events of one step to Redis. The step does not wait for a write, but it ends only after {@link flush}. */
+/**
+ * Writes the events of one step to Redis. Writes do not block the step; it waits for them at its end, by {@link flush}.
+ */
 export class StepEventPublisher {
   readonly #store: RunStore;
   readonly #run: string;
@@ -31,7 +33,7 @@ export class StepEventPublisher {
     this.#track(this.#store.addEvent(this.#run, this.#attempt, payload));
   };
 
-  /** Resolves when everything is written, or could not be. */
+  /** Resolves when all writes have succeeded or failed. */
   async flush(): Promise<void> {
     await Promise.all(this.#pending);
   }

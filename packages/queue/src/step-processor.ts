@@ -1,4 +1,4 @@
-// Executes the steps whose jobs this worker has taken, and completes, retries, parks or fails each job.
+// Processes the jobs in the queue of steps: executes each step, and then completes, retries, parks or fails its job.
 import { SentvecError } from '@sentvec/core';
 import { sleep } from '@sentvec/platform';
 import {
@@ -29,18 +29,19 @@ import { StepEventPublisher } from './step-event-publisher.ts';
 import { refuseJob, workflowOf, type StepReport, type WorkerParts } from './worker-parts.ts';
 import type { ActiveStep } from './worker-registry.ts';
 
-/** The most milliseconds between two attempts to begin under the rate limit. */
+/** Maximum milliseconds between two tries to begin under the rate limit. */
 const maxRateWait = 1000;
 
-/** Milliseconds for which a failed step keeps its lock while the failure is written. */
+/** How long a failed step keeps its lock while the failure is written, in milliseconds. */
 const lockExtension = 5000;
 
 /**
- * In place of a result: the step has not begun, because its run is paused or the circuit breaker of the run is open.
+ * Returned instead of a result if the step has not begun, because its run is paused or the circuit breaker of the run
+ * is open.
  */
 const notBegun = Symbol('not begun');
 
-/** A job that this worker holds, of an attempt that is not over. */
+/** A job that this worker is processing, of an attempt that is not over. */
 interface HeldJob {
   readonly job: Job;
   readonly token: string | undefined;
@@ -48,25 +49,26 @@ interface HeldJob {
   readonly run: RunAttempt;
 }
 
-/** What a job asks for, once everything in it is checked. */
+/** The validated work of a job. */
 interface StepWork extends HeldJob {
   readonly body: AnyStep | AnyWorkflow;
   readonly key: string;
-  /** Which attempt at this step it is, from 1. */
+  /** Number of the attempt of this step, from 1. */
   readonly stepAttempt: number;
 }
 
-/** Executes steps. Every method that gives `never` settles the job in another way than by a result. */
+/** Executes steps. Methods that return `never` always throw: they end the job without a result. */
 export class StepProcessor {
   readonly active: ActiveJobs = new ActiveJobs();
   readonly #parts: WorkerParts;
   readonly #declined: DeclinedJobs;
   readonly #holdBack: () => void;
-  /** The steps that are executed now, by key: when they began, and their progress. */
+  /** The active steps by key, with their start time and progress. */
   readonly #begun = new Map<string, { readonly at: number; progress: unknown }>();
 
   /**
-   * @param holdBack called when this worker gets a step again that it has declined: it then takes no steps for a while
+   * @param holdBack called when this worker gets a step that it has declined before. It must then take no steps for a
+   * while
    */
   constructor(parts: WorkerParts, holdBack: () => void) {
     this.#parts = parts;
@@ -74,7 +76,7 @@ export class StepProcessor {
     this.#declined = new DeclinedJobs(parts, queueNames.steps);
   }
 
-  /** The steps that are executed now. */
+  /** The active steps. */
   get activeSteps(): readonly ActiveStep[] {
     return [...this.#begun].map(([key, { progress }]) => ({ key, progress }));
   }
@@ -84,7 +86,7 @@ export class StepProcessor {
     const run = await this.#parts.watcher.watch(data.run, data.attempt);
     try {
       if (!run) return await this.#refuse(job, new SentvecError('job-refused', `There is no run ${data.run}.`));
-      // Added by a coordinator or an attempt that has been replaced: no coordinator waits for the result.
+      // An outdated job of a replaced coordinator or attempt. Nobody waits for its result.
       if (run.signal.aborted || (await this.#isFolded(data))) return null;
       return await this.#process({ job, token, data, run });
     } finally {
@@ -101,7 +103,7 @@ export class StepProcessor {
     }
   }
 
-  /** Records the refusal and deletes the payload, which may be large or confidential. */
+  /** Records the refused job, and deletes its data, which may be large or confidential. */
   async #refuse(job: Job, error: SentvecError): Promise<never> {
     await refuseJob(this.#parts, queueNames.steps, job.id ?? '', error);
     await job.updateData({ refused: true });
@@ -142,12 +144,12 @@ export class StepProcessor {
       const key = `${data.run}/${data.stage}${stage.kind === 'step' ? '' : `#${data.index}`}`;
       return { ...held, body, key, stepAttempt: (data.failed?.attempts ?? 0) + 1 };
     } catch (error) {
-      // The worker has the version of the run, so no coordinator has added this job.
+      // The worker has the same workflow version as the run, so this job does not come from a coordinator.
       return this.#refuse(job, jobRefusedError(error));
     }
   }
 
-  /** Waits for the rate limit. `false` when the step must not begin now. */
+  /** Waits for the rate limit. Returns `false` if the step must not begin now. */
   async #mayBegin({ job, run }: HeldJob, signal: AbortSignal): Promise<boolean> {
     while (run.mayBegin(job.id ?? '')) {
       const wait = await this.#parts.rateLimit.tryBegin();
@@ -168,7 +170,7 @@ export class StepProcessor {
     return result;
   }
 
-  /** Reports to the observer how an attempt ended, once, if it began. */
+  /** Reports the outcome of an attempt to the observer, once, if the attempt has begun. */
   #report(
     { key, data, run }: StepWork,
     outcome: StepReport['outcome'],
@@ -197,9 +199,9 @@ export class StepProcessor {
       losses: job.stalledCounter,
       signal,
       logger,
-      // For a `forEach` within the item of a nested workflow.
+      // The concurrency of a `forEach` in a nested workflow.
       concurrency: 2,
-      // A pause takes effect before a step begins, in `#mayBegin`.
+      // Nothing to wait for: pauses are handled before a step begins, in `#mayBegin`.
       untilResumed: async () => {},
       emit,
     };
@@ -211,15 +213,15 @@ export class StepProcessor {
     }
   }
 
-  /** Retries, parks, declines or fails a step that gave no result. */
+  /** Retries, parks, declines or fails a step that has no result. */
   async #settle(work: StepWork, error: unknown): Promise<never> {
     const { job, token, run } = work;
     if (run.signal.aborted || error instanceof Interruption) {
       this.#report(work, run.signal.aborted ? 'cancelled' : 'interrupted');
       return this.#interrupted(work, error);
     }
-    // A worker that was frozen may see its step time out before it notices that it lost the lock. Then another worker
-    // has the step, and this failure does not count.
+    // If this worker was frozen, its step may time out before it notices that it lost the lock. Another worker has the
+    // step then, so this failure does not count.
     if (!(await holdsLock(job, token))) {
       this.#report(work, 'interrupted');
       throw new Interruption('lock lost');
@@ -231,7 +233,7 @@ export class StepProcessor {
     return this.#retry(work, error);
   }
 
-  /** Leaves the step for a further attempt, or fails the run when there is none. */
+  /** Schedules another attempt of the step, or fails the run if there is none left. */
   async #retry(work: StepWork, error: unknown): Promise<never> {
     const { job, token, data, key, body, stepAttempt } = work;
     const { store, logger, parked } = this.#parts;
@@ -241,7 +243,7 @@ export class StepProcessor {
     const failures = { attempts: stepAttempt, milliseconds: fault.now - Math.min(since, fault.since) };
     let delay: number | undefined;
     try {
-      // The worker that has the item of a nested workflow retries the steps of that workflow itself.
+      // For an item that is a nested workflow, the steps of that workflow are retried within the item.
       if (body.kind === 'step') delay = retryDelay(body.retry, error, failures);
     } catch (failure) {
       this.#report(work, 'failed', { error: runError });
@@ -255,14 +257,14 @@ export class StepProcessor {
     return parked.park(job, token, data, delay);
   }
 
-  /** Leaves the step to another worker, or fails the run when no worker can do it. */
+  /** Leaves the step to another worker, or fails the run if no worker can execute it. */
   async #decline(held: HeldJob, error?: SentvecError): Promise<never> {
     const { job, token, data, run } = held;
     try {
       await this.#declined.decline(job, data, run, error);
     } catch (failure) {
       if (!SentvecError.is(failure)) throw failure;
-      // A step that no worker can do does not count against this one.
+      // If no worker can execute the step, this worker is not to blame.
       this.#parts.stepDone();
       return this.#fail(data, toRunError(failure, `${data.run}/${data.stage}#${data.index}`));
     }
@@ -275,7 +277,10 @@ export class StepProcessor {
     throw new UnrecoverableError(error.message);
   }
 
-  /** A worker that stops puts its steps back into the queue. A step whose lock is lost belongs to another worker. */
+  /**
+   * Handles an interruption. A stopping worker returns its steps to the queue. A step whose lock was lost belongs to
+   * another worker.
+   */
   async #interrupted({ job, token, run }: HeldJob, error: unknown): Promise<never> {
     if (run.signal.aborted) throw new UnrecoverableError('The attempt of the run is over.');
     if (!(error instanceof Interruption) || error.reason !== 'stopping') throw error;

@@ -1,4 +1,4 @@
-// What the processors of a worker share, what they report to its observer, and how they refuse a job.
+// Shared by the processors of a worker: dependencies, reports to the observer, and refusing jobs.
 import { SentvecError } from '@sentvec/core';
 import type { AnyWorkflow, Logger, RunError } from '@sentvec/workflow';
 import type { BatchQueue } from './batch-queue.ts';
@@ -10,30 +10,30 @@ import type { RequiredWorkflow, WorkerRegistry } from './worker-registry.ts';
 import type { RunWatcher } from './run-watcher.ts';
 import type { Schedules } from './schedules.ts';
 
-/** How an attempt at a step ended, for metrics. */
+/** The outcome of a step attempt, for metrics. */
 export interface StepReport {
   readonly workflow: string;
   /** The stage, for example `embed`. */
   readonly stage: string;
-  /** A declined step was left to another worker; an interrupted one went back into the queue. */
+  /** `declined`: left to another worker. `interrupted`: returned to the queue. */
   readonly outcome: 'completed' | 'failed' | 'retried' | 'declined' | 'interrupted' | 'cancelled';
   readonly milliseconds: number;
-  /** Of a completed step. */
+  /** The result, if the step has completed. */
   readonly result?: unknown;
-  /** Of a failed, retried or declined step. */
+  /** The error, if the step has failed, is retried or was declined. */
   readonly error?: RunError | undefined;
 }
 
-/** Called when something happens in a worker. */
+/** Callbacks for events of a worker. */
 export interface WorkerObserver {
   readonly stepBegan?: ((step: { readonly key: string; readonly stage: string }) => void) | undefined;
   readonly stepEnded?: ((step: StepReport & { readonly key: string }) => void) | undefined;
   readonly refused?: ((reason: string) => void) | undefined;
-  /** A job of a dead or frozen worker is back in the queue. */
+  /** Called when a job of a dead or frozen worker is back in the queue. */
   readonly recovered?: ((job: string) => void) | undefined;
 }
 
-/** What the processors of a worker have in common. */
+/** The dependencies of the processors of a worker. */
 export interface WorkerParts {
   readonly id: string;
   readonly store: RunStore;
@@ -47,24 +47,27 @@ export interface WorkerParts {
   readonly workflows: ReadonlyMap<string, AnyWorkflow>;
   /** The version of each workflow, by id. */
   readonly versions: Readonly<Record<string, string>>;
-  /** Called when the worker declines a step that another may do, with the reason. */
+  /** Called with the reason when the worker declines a step that another worker may be able to execute. */
   readonly setAside: (reason: string) => void;
-  /** Called when the worker has done a step, or when no worker could have done the one it declined. */
+  /** Called when the worker has completed a step, or when no worker can execute a step that it declined. */
   readonly stepDone: () => void;
   /** See {@link RecoverySettings}. */
   readonly declineTimeout: number;
   readonly logger: Logger;
   readonly observer: WorkerObserver;
-  /** The most unfinished items of a stage in the queue, for the fleet as it is. */
+  /** Returns the maximum number of unfinished items of a stage in the queue, for the current number of workers. */
   readonly window: () => number;
 }
 
-/** @throws SentvecError `job-refused` when the worker does not serve the workflow, or serves another version of it */
+/**
+ * Finds a workflow of the worker.
+ * @throws SentvecError `job-refused` when it does not have the workflow, or has another version
+ */
 export function workflowOf(parts: WorkerParts, { workflow: id, version }: RequiredWorkflow): AnyWorkflow {
   const workflow = parts.workflows.get(id);
   if (!workflow) {
     const served = [...parts.workflows.keys()].join(', ') || 'none';
-    throw new SentvecError('job-refused', `This worker does not serve workflow "${id}". It serves: ${served}.`, {
+    throw new SentvecError('job-refused', `This worker does not have the workflow "${id}". Its workflows: ${served}.`, {
       workflow: id,
     });
   }
@@ -72,16 +75,16 @@ export function workflowOf(parts: WorkerParts, { workflow: id, version }: Requir
   throw changedError(id);
 }
 
-/** The error of a worker whose version of a workflow is not the one that the run began with. */
+/** The error for a worker whose workflow version differs from that of the run. */
 export function changedError(workflow: string): SentvecError {
   return new SentvecError(
     'job-refused',
-    `Workflow "${workflow}" has changed since the run began. Start a worker with the version that the run began with, or replay the run to start it over with the present one.`,
+    `Workflow "${workflow}" has changed since the run began. Start a worker with the version of the run, or replay the run to start over with the current version.`,
     { workflow },
   );
 }
 
-/** Records that the worker refused a job. */
+/** Records a refused job. */
 export async function refuseJob(parts: WorkerParts, queue: string, job: string, error: SentvecError): Promise<void> {
   parts.logger.warn({ queue, job: job.slice(0, 200), reason: error.message.slice(0, 500) }, 'a job was refused');
   parts.observer.refused?.(error.message);

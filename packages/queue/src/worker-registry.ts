@@ -1,36 +1,36 @@
-// The workers of a queue: their heartbeats, what each reports, and why a run may have no worker.
+// The registry of the workers of a queue: heartbeats, facts about each worker, and reasons why a run has no worker.
 import type { RedisConnection } from './connection.ts';
 import type { QueueNames } from './names.ts';
 
-/** A step that a worker executes. JSON. */
+/** An active step of a worker. JSON. */
 export interface ActiveStep {
   /** Run, stage and index: `r1f0c/embed#7`. */
   readonly key: string;
-  /** The last progress that the step reported. The embedding of a chunk says `{ rows, tokens }`. */
+  /** The last reported progress of the step. For embedding a chunk: `{ rows, tokens }`. */
   readonly progress: unknown;
 }
 
-/** What a worker says about itself in each heartbeat. JSON. */
+/** The content of a worker's heartbeat. JSON. */
 export interface WorkerFacts {
-  /** Host, process and a few random digits. */
+  /** Host, process id and a few random digits. */
   readonly id: string;
-  /** When it started, by the clock of Redis: milliseconds since 1970. */
+  /** Start time by the clock of Redis, in milliseconds since 1970. */
   readonly startedAt: number;
-  /** How many steps it executes at once. */
+  /** Maximum number of concurrent steps. */
   readonly concurrency: number;
-  /** The version of each workflow that it serves, by id. See `workflowVersion`. */
+  /** The versions of its workflows, by id. See `workflowVersion`. */
   readonly workflows: Readonly<Record<string, string>>;
   /** The active steps. */
   readonly active: readonly ActiveStep[];
-  /** Counters of its application. */
+  /** Counters of the application. */
   readonly counts: Readonly<Record<string, number>>;
-  /** Why it takes no steps for a while: it could not do the last few. */
+  /** If the worker is set aside because it declined its last steps: the reason. */
   readonly setAside: string | undefined;
 }
 
-/** The workers of a queue at a moment. */
+/** A snapshot of the workers of a queue. */
 export interface Fleet {
-  /** By the clock of Redis: milliseconds since 1970. */
+  /** Time by the clock of Redis, in milliseconds since 1970. */
   readonly now: number;
   readonly workers: readonly WorkerFacts[];
 }
@@ -39,7 +39,7 @@ export interface Fleet {
 const heartbeatTimeout = 30_000;
 
 /**
- * Registers worker ARGV[1] with its facts ARGV[2] for ARGV[3] milliseconds, and removes those whose heartbeats have
+ * Registers worker ARGV[1] with its facts ARGV[2] for ARGV[3] milliseconds, and removes workers whose heartbeats have
  * stopped.
  */
 const heartbeatScript = `
@@ -49,7 +49,7 @@ redis.call('SET', KEYS[2], ARGV[2], 'PX', ARGV[3])
 redis.call('ZADD', KEYS[1], now, ARGV[1])
 redis.call('ZREMRANGEBYSCORE', KEYS[1], 0, now - ARGV[3])`;
 
-/** The workers of a queue in Redis, each for as long as it sends heartbeats. */
+/** The registry of workers in Redis. A worker is listed as long as it sends heartbeats. */
 export class WorkerRegistry {
   readonly #redis: RedisConnection;
   readonly #names: QueueNames;
@@ -59,13 +59,13 @@ export class WorkerRegistry {
     this.#names = names;
   }
 
-  /** Registers a worker, or keeps it registered. */
+  /** Registers a worker, or renews its registration. */
   async heartbeat(facts: WorkerFacts): Promise<void> {
     const keys = [this.#names.workers, this.#names.worker(facts.id)];
     await this.#redis.eval(heartbeatScript, keys.length, ...keys, facts.id, JSON.stringify(facts), heartbeatTimeout);
   }
 
-  /** Removes a worker that stops. */
+  /** Removes a worker. */
   async deregister(id: string): Promise<void> {
     await this.#redis.multi().del(this.#names.worker(id)).zrem(this.#names.workers, id).exec();
   }
@@ -76,25 +76,25 @@ export class WorkerRegistry {
     return { now, workers: facts.flatMap((json) => (json === null ? [] : [JSON.parse(json) as WorkerFacts])) };
   }
 
-  /** The time by the clock of Redis: milliseconds since 1970. */
+  /** The current time by the clock of Redis, in milliseconds since 1970. */
   async now(): Promise<number> {
     const [seconds, microseconds] = await this.#redis.time();
     return Number(seconds) * 1000 + Math.floor(Number(microseconds) / 1000);
   }
 }
 
-/** A workflow, in the version that a run began with; a run that has not begun has none yet. */
+/** A workflow in the version of a run. The version is undefined if the run has not begun. */
 export interface RequiredWorkflow {
   readonly workflow: string;
   readonly version: string | undefined;
 }
 
-/** Whether a worker serves a workflow in that version. */
+/** Whether a worker has a workflow in this version. */
 export function serves({ workflows }: WorkerFacts, { workflow, version }: RequiredWorkflow): boolean {
   return Object.hasOwn(workflows, workflow) && (version === undefined || workflows[workflow] === version);
 }
 
-/** Why no worker works on a run, in a sentence; `undefined` when one does. */
+/** The reason why no worker works on a run, in a sentence; `undefined` if a worker can. */
 export function idleReason(workers: readonly WorkerFacts[], required: RequiredWorkflow): string | undefined {
   const { workflow } = required;
   if (workers.length === 0) return 'No worker serves this queue.';

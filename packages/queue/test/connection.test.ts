@@ -83,7 +83,7 @@ describe('a producer without its Redis', () => {
     const url = `${scheme}://127.0.0.1:${port}`;
     await expect(queueRuntime({ url })).rejects.toMatchObject({
       code: 'queue-unavailable',
-      message: `No Redis at ${url}: no answer within ${producerTimeout} ms. Is it running, and is the URL right?`,
+      message: `No Redis at ${url}: no answer within ${producerTimeout} ms. Check that it is running and that the URL is right.`,
     });
     silent.close();
     // Ends only when the producer has hung up.

@@ -40,7 +40,7 @@ it('a temporary fault is retried until it has passed, one step at a time', async
   const notice = async () => (await run.status()).notice;
   await expect
     .poll(notice, { timeout: 20_000 })
-    .toMatch(/attempts at steps failed, so one step at a time is tried.*disk is full/);
+    .toMatch(/attempts of steps failed, so only one step at a time is executed.*disk is full/);
   const before = tried.length;
   // All of the 60 items, four at a time, would have been tried by now.
   expect(before).toBeLessThan(30);

@@ -260,7 +260,9 @@ describe('a step that is lost with its worker', () => {
     const { run } = await serveLosing(10, 1);
     await expect(run.result()).rejects.toMatchObject({
       code: 'step-failed',
-      message: expect.stringMatching(/^Step "r\w+\/lost#1" could not be finished: every worker that executed it ended/),
+      message: expect.stringMatching(
+        /^Step "r\w+\/lost#1" could not be finished: every worker that executed it crashed/,
+      ),
     });
   });
 });

@@ -40,7 +40,7 @@ it('a run whose producer has not added its job is executed all the same', async 
   await connection.call('CLIENT', 'PAUSE', '2000', 'ALL');
   await expect(runtime.start(workflow, 3, { id: 'orphan' })).rejects.toMatchObject({
     code: 'queue-unavailable',
-    message: expect.stringContaining('did not answer within 1500 ms. It may still do what it was asked.'),
+    message: expect.stringContaining('did not answer within 1500 ms. The request may still be executed.'),
   });
   await expect.poll(async () => (await runtime.find('orphan').catch(() => undefined))?.id).toBe('orphan');
   expect(await overview.queues.runs.count()).toBe(0);

@@ -3,7 +3,7 @@ import { completionScripts } from '../completion.ts';
 
 type Shell = keyof typeof completionScripts;
 
-/** The line that switches completion on, in the file that the shell reads when it starts. */
+/** The line that enables completion, and the startup file of the shell that it belongs in. */
 const lines: Readonly<Record<Shell, { readonly file: string; readonly line: string }>> = {
   bash: { file: '~/.bashrc', line: 'source <(sentvec completion bash)' },
   zsh: { file: '~/.zshrc, after compinit', line: 'source <(sentvec completion zsh)' },
@@ -14,9 +14,9 @@ function completion(shell: Shell): Command {
   const { file, line } = lines[shell];
   return defineCommand({
     name: `completion ${shell}`,
-    summary: `A script that completes commands, flags and their values in ${shell}.`,
+    summary: `Print a script that completes commands, flags and their values in ${shell}.`,
     args: {},
-    examples: [{ line, does: `Put this line into ${file}` }],
+    examples: [{ line, does: `Add this line to ${file}` }],
     run: ({ print }) => print({ text: completionScripts[shell], json: { script: completionScripts[shell] } }),
   });
 }

@@ -6,25 +6,31 @@ import { UsageError } from '../usage-error.ts';
 
 export const distill: Command = defineCommand({
   name: 'distill',
-  summary: 'Make a static model of any other: a vector for each token, hundreds of times faster, less exact.',
+  summary: 'Distil a model into a static one, with a vector per token: hundreds of times as fast, but less accurate.',
   args: {
     model: modelPositional,
-    output: { type: 'string', alias: 'o', required: true, valueHint: 'DIR', description: 'The folder to make.' },
-    dimension: { type: 'string', default: '256', valueHint: 'N', description: 'Entries of a vector.' },
+    output: { type: 'string', alias: 'o', required: true, valueHint: 'DIR', description: 'The output folder.' },
+    dimension: { type: 'string', default: '256', valueHint: 'N', description: 'Dimension of the vectors.' },
     texts: {
       type: 'string',
       valueHint: 'FILE',
-      description: "Texts as they will be embedded, which say how frequent tokens are; without, Zipf's law does.",
+      description:
+        "Texts like those that will be embedded, to count token frequencies. Default: frequencies by Zipf's law.",
     },
-    column: { type: 'string', default: 'text', valueHint: 'NAME', description: 'The column of texts in that file.' },
+    column: { type: 'string', default: 'text', valueHint: 'NAME', description: 'The text column of that file.' },
     revision: modelArguments.revision,
     ...backendArguments,
   },
   examples: [
-    { line: 'sentvec distill sentence-transformers/all-MiniLM-L6-v2 -o static', does: 'A static model of 256 entries' },
-    { line: 'sentvec distill ./my-model -o static --texts reviews.jsonl', does: 'Weighted by texts of your own' },
+    {
+      line: 'sentvec distill sentence-transformers/all-MiniLM-L6-v2 -o static',
+      does: 'A static model of dimension 256',
+    },
+    { line: 'sentvec distill ./my-model -o static --texts reviews.jsonl', does: 'Token weights from your own texts' },
   ],
-  notes: ['`sentvec train` makes it better: the folder is one of sentence-transformers, with a StaticEmbedding.'],
+  notes: [
+    'The output is a sentence-transformers folder with a StaticEmbedding. Fine-tune it with `sentvec train` to improve it.',
+  ],
   async run(context) {
     const { args, positionals, signal } = context;
     if (positionals.length > 1) throw new UsageError(`Name one model, not ${positionals.length}.`);
@@ -51,7 +57,7 @@ export const distill: Command = defineCommand({
       await writeFolderAtomically(args.output, files, { doing: 'Writing the model', signal });
       const size = Math.min(dimension, embedder.dimension);
       await context.print({
-        text: `${args.output}: a static model of ${embedder.model.name}, with vectors of ${size} entries`,
+        text: `${args.output}: a static model of ${embedder.model.name}, with vectors of dimension ${size}`,
         json: { model: embedder.model.name, output: args.output, dimension: size },
       });
     });

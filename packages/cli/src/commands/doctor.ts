@@ -11,7 +11,7 @@ import { statusProgress } from '../progress.ts';
 import { outputWidth } from '../table.ts';
 import { wrapText } from '../wrap-text.ts';
 
-/** What was checked: it works, is broken (and sentvec with it), or is missing, which does no harm. */
+/** The result of a check: `ok`; `broken`, so that sentvec does not work; or `missing`, for an optional part. */
 interface Finding {
   readonly about: string;
   readonly state: 'ok' | 'missing' | 'broken';
@@ -20,16 +20,16 @@ interface Finding {
 
 export const doctor: Command = defineCommand({
   name: 'doctor',
-  summary: 'What works on this machine, what does not, and why.',
+  summary: 'Check which parts of sentvec work on this machine, and why others do not.',
   args: {},
-  examples: [{ line: 'sentvec doctor', does: 'Look at everything; exit code 1 when something is broken' }],
+  examples: [{ line: 'sentvec doctor', does: 'Check everything; exit code 1 if something is broken' }],
   async run(context) {
     const quiet = { signal: context.signal, note: () => {} };
     const status = await statusProgress();
     const backends: BackendReport[] = [];
     const findings: Finding[] = [node(), machine(), await cache()];
     try {
-      // One after the other, so that each has the machine to itself.
+      // One after another, so that the speed of each is measured without load from the others.
       for (const name of backendNames) {
         status.update(`Trying the backend ${name} …`);
         backends.push(await examineBackend(name, context.signal));
@@ -45,7 +45,7 @@ export const doctor: Command = defineCommand({
   },
 });
 
-/** A line for each, with the first sentence of what is said. */
+/** One line per finding, with the first sentence of its text. */
 function renderFindings(findings: readonly Finding[]): string {
   const signs = { ok: '✓', missing: '–', broken: '✗' } as const;
   const column = Math.max(...findings.map(({ about }) => about.length)) + 4;
@@ -54,7 +54,7 @@ function renderFindings(findings: readonly Finding[]): string {
     return `${signs[state]} ${about}`.padEnd(column) + wrapText(sentence!, outputWidth(), column);
   });
   const hasMore = findings.some(({ says }) => /[.!?]\s/u.test(says));
-  return [...lines, ...(hasMore ? ['', 'sentvec doctor --json says more.'] : [])].join('\n');
+  return [...lines, ...(hasMore ? ['', 'For details: sentvec doctor --json'] : [])].join('\n');
 }
 
 function node(): Finding {
@@ -84,12 +84,12 @@ async function cache(): Promise<Finding> {
     await mkdir(folder, { recursive: true });
     await writeFile(probe, '');
     await rm(probe);
-    return { about: 'cache', state: 'ok', says: `${folder} can be written` };
+    return { about: 'cache', state: 'ok', says: `${folder} is writable` };
   } catch (error) {
     return {
       about: 'cache',
       state: 'broken',
-      says: `${(error as Error).message}. Name another folder in SENTVEC_CACHE`,
+      says: `${(error as Error).message}. Set SENTVEC_CACHE to another folder`,
     };
   }
 }
@@ -114,7 +114,7 @@ function cuda(): Finding[] {
   return [{ about: 'cuda', state: 'missing', says }];
 }
 
-/** Embeds with the default model, and checks that texts alike in meaning get similar vectors. */
+/** Embeds with the default model, and checks that texts with similar meaning get similar vectors. */
 async function defaultModelWorks(context: LoadContext): Promise<Finding[]> {
   const about = 'default model';
   try {
@@ -123,7 +123,7 @@ async function defaultModelWorks(context: LoadContext): Promise<Finding[]> {
       const texts = ['A cat sleeps in the sun.', 'A kitten naps outside.', 'Interest rates rose.'];
       const { vectors } = await embedder.embed(texts, { signal: context.signal });
       const [, kitten = 0, rates = 0] = similarity(vectors, vectors).data;
-      // Short texts do without the native tokenizer; this one loads it.
+      // The native tokenizer is loaded only for long texts.
       await embedder.tokenizer.encode(['word '.repeat(1000)], { maxLength: 8, signal: context.signal });
       const says = `${vectors.cols} dimensions; a cat is ${kitten.toFixed(2)} like a kitten, ${rates.toFixed(2)} like interest rates`;
       return [tokenizer(embedder.tokenizer.name), { about, state: kitten > rates ? 'ok' : 'broken', says }];
@@ -148,19 +148,19 @@ function hub(): Finding {
   const { HF_ENDPOINT: endpoint = 'https://huggingface.co', HF_HUB_OFFLINE: offline, HF_TOKEN: token } = process.env;
   const isOffline = offline !== undefined && !['', '0', 'false'].includes(offline.toLowerCase());
   const says = isOffline
-    ? 'HF_HUB_OFFLINE is set: only what is downloaded already'
+    ? 'HF_HUB_OFFLINE is set: only models in the cache can be used'
     : `${endpoint}, ${token ? 'with' : 'without'} HF_TOKEN (not contacted)`;
   return { about: 'hub', state: isOffline ? 'missing' : 'ok', says };
 }
 
 /**
- * Whether onnxruntime-node reports usage to Microsoft. sentvec sets the variable, unless it is set, when it loads the
- * library.
+ * Whether onnxruntime-node sends usage reports to Microsoft. sentvec turns them off when it loads the library, unless
+ * the user has set the variable.
  */
 function usageReports(): Finding {
   const { ORT_DISABLE_TELEMETRY: disabled = '1' } = process.env;
   const says = /^(?:1|true|yes|y|on)$/iu.test(disabled)
-    ? 'onnxruntime reports nothing to Microsoft'
-    : `onnxruntime reports usage to Microsoft, because ORT_DISABLE_TELEMETRY=${disabled}`;
+    ? 'onnxruntime sends no usage reports to Microsoft'
+    : `onnxruntime sends usage reports to Microsoft, because ORT_DISABLE_TELEMETRY=${disabled}`;
   return { about: 'telemetry', state: 'ok', says };
 }

@@ -12,7 +12,7 @@ import { UsageError } from '../usage-error.ts';
 
 export const embed: Command = defineCorpusCommand({
   name: 'embed',
-  summary: 'Texts in, a folder of vectors out.',
+  summary: 'Embed a corpus into a folder of vectors.',
   args: {
     model: modelArguments.model,
     revision: modelArguments.revision,
@@ -20,47 +20,49 @@ export const embed: Command = defineCorpusCommand({
       type: 'string',
       valueHint: 'DIR',
       description:
-        'A folder that keeps vectors by text and model: texts that are in it are not embedded again. The output is the same to the last bit.',
+        'A cache folder for vectors by text and model: texts in the cache are not embedded again. The output is bit-identical.',
     },
     ...backendArguments,
   },
   examples: [
-    { line: 'sentvec embed quotes.txt --output vectors', does: 'A text on each line, as Parquet' },
+    { line: 'sentvec embed quotes.txt --output vectors', does: 'One text per line; output in Parquet' },
     {
       line: 'sentvec embed reviews.jsonl --text body --id review_id -o vectors',
-      does: 'JSON lines, with the ids of the file',
+      does: 'JSON lines with an id field',
     },
-    { line: "sentvec embed 'chapters/*.txt' --split paragraph -o vectors", does: 'A vector for each paragraph' },
+    { line: "sentvec embed 'chapters/*.txt' --split paragraph -o vectors", does: 'One vector per paragraph' },
     {
       line: 'zcat log.csv.gz | sentvec embed - --input-format csv --text message --format npy -o vectors',
-      does: 'From another program',
+      does: 'Input from another program',
     },
     {
       line: 'sentvec embed books.jsonl --chunk 256 --overlap 32 -o vectors',
-      does: 'Long texts, in pieces of 256 tokens that overlap',
+      does: 'Long texts in overlapping pieces of 256 tokens',
     },
     {
       line: 'sentvec embed reviews.jsonl --text body --id review_id -o vectors --update --cache ~/.cache/my-vectors',
-      does: 'Again after some rows have changed: only those are embedded',
+      does: 'Update after some rows have changed: only these are embedded',
     },
     {
       line: 'sentvec embed reviews.jsonl --text body --id review_id -o vectors --resume',
-      does: 'Continue after an interruption',
+      does: 'Continue an interrupted run',
     },
   ],
   notes: [
-    'The folder holds shards of vectors, manifest.json (model, fingerprint of the space, a hash of each shard), and rejected.jsonl: the rows that could not be embedded, with file, row and reason. The same command writes the same bytes.',
-    'Texts are embedded as documents: with the prompt that the model has for those, whether in its files or on its card. sentvec search embeds its query as a query.',
-    'With --update and --overwrite, readers of the folder have the earlier vectors until the new ones are complete, and then all of them at once.',
-    'Ctrl-C stops the run so that it can be continued. --resume continues it, and ends with the same bytes as a run that was never stopped.',
+    'The output folder contains shards of vectors, manifest.json (model, fingerprint of the space, a hash of each shard), and rejected.jsonl: the rows that could not be embedded, with file, row and reason. Repeating a command writes the same bytes.',
+    'Texts are embedded as documents: with the prompt that the model has for documents, in its files or on its model card. sentvec search embeds its query as a query.',
+    'With --update and --overwrite, the new vectors replace the earlier ones atomically, when they are complete.',
+    'Ctrl-C stops the run. --resume continues it, and the result has the same bytes as that of an uninterrupted run.',
   ],
   async run(request, context) {
     const { args, signal, note } = context;
     if (args.cache !== undefined && request.pieces !== undefined)
-      throw new UsageError('--cache keeps the vectors of whole rows: leave out --chunk, or --cache.');
+      throw new UsageError(
+        '--cache stores vectors of whole rows and cannot be combined with --chunk. Remove one of them.',
+      );
     try {
       const { embedCorpus, findInputs, rejectedFileOf } = await import('@sentvec/corpus');
-      // Before the model is downloaded and loaded: the name of an input may be misspelled.
+      // Before the model is loaded, so that a misspelt input is reported at once.
       const found = await findInputs(request.inputs);
       const { as = 'document', route, task } = request;
       const manifest = await withAnyEmbedder({ ...args, as, route, task }, context, async (embedder) => {
@@ -70,7 +72,7 @@ export const embed: Command = defineCorpusCommand({
           try {
             return await embedCorpus(request, used, { found, signal, onProgress: progress.update });
           } finally {
-            await used.dispose(); // Writes the cache, also after Ctrl-C.
+            await used.dispose(); // Saves the cache, even after Ctrl-C.
           }
         } finally {
           progress.stop();
@@ -97,7 +99,7 @@ export const embed: Command = defineCorpusCommand({
 
 async function withCache(embedder: Embedder | SparseEmbedder, folder: string): Promise<Embedder> {
   if (embedder.kind === 'sparse')
-    throw new UsageError('--cache keeps dense vectors, and the model gives sparse ones: leave it out.');
+    throw new UsageError('--cache stores dense vectors, but the model gives sparse ones. Remove --cache.');
   const { cachedEmbedder, openVectorCache } = await import('@sentvec/core/node');
   return cachedEmbedder(embedder, await openVectorCache(folder));
 }
@@ -110,10 +112,10 @@ function resumeWords(words: readonly string[]): string[] {
 
 function remark(manifest: Manifest, file: string | undefined, output: string, note: (text: string) => void): void {
   const { rejected, truncated } = manifest;
-  if (rejected > 0) note(`${count(rejected, 'row was', 'rows were')} rejected: ${output}/${file} says which and why.`);
+  if (rejected > 0) note(`${count(rejected, 'row was', 'rows were')} rejected, see ${output}/${file}.`);
   if (truncated > 0)
     note(
-      `${count(truncated, 'text was', 'texts were')} longer than the model reads, and cut: --chunk embeds all of it.`,
+      `${count(truncated, 'text was', 'texts were')} longer than the maximum length of the model, and truncated. Use --chunk to embed whole texts.`,
     );
 }
 

@@ -1,4 +1,4 @@
-// `sentvec evaluate retrieval`: each stage of a search, measured on the same questions.
+// `sentvec evaluate retrieval`: measures each stage of a search on the same task.
 import type { Embedder, MultiVectorEmbedder, SparseEmbedder } from '@sentvec/core';
 import type { FirstStage, RetrievalTask } from '@sentvec/training';
 import type { ParsedArgs } from 'citty';
@@ -10,7 +10,7 @@ import { queryProgress } from '../progress.ts';
 import { renderTable } from '../table.ts';
 import { UsageError } from '../usage-error.ts';
 
-/** A task, and what it is called in the answer. */
+/** A task with its name in the result. */
 interface NamedTask extends RetrievalTask {
   readonly name: string;
 }
@@ -21,30 +21,31 @@ const flags = defineArguments({
     required: true,
     description:
       'A folder with corpus.jsonl, queries.jsonl and qrels/test.tsv (BEIR), or with folders corpus, queries and qrels of ' +
-      'Parquet files (NanoBEIR); or a file (CSV, TSV, JSON lines, Parquet) of queries, each with a document that answers it.',
+      'Parquet files (NanoBEIR); or a file (CSV, TSV, JSON lines, Parquet) of pairs: a query and a relevant document.',
   },
   split: {
     type: 'string',
     valueHint: 'NAME,NAME',
-    description: 'Splits of a folder. Default: test; all, where each has a corpus of its own.',
+    description: 'Splits of a folder. Default: test, or all splits if each has its own corpus.',
   },
   columns: {
     type: 'string',
     valueHint: 'QUERY,DOCUMENT',
     description:
-      'Names of the columns of a file, or their numbers from 0 in a CSV without a header. Default: query,document.',
+      'Names of the columns of a file, or their indices from 0 in a CSV without a header. Default: query,document.',
   },
   'no-header': { type: 'boolean', description: 'The first row of a CSV is data.' },
   distractors: {
     type: 'string',
     valueHint: 'FILE',
-    description: 'Texts that answer nothing, to be searched as well: a text a line, or the column text of a table.',
+    description:
+      'Further texts to search, which are not relevant for any query: one per line, or the column text of a table.',
   },
-  hybrid: { type: 'boolean', description: 'By words (BM25) as well, and both rankings fused.' },
+  hybrid: { type: 'boolean', description: 'Also search by words (BM25), and combine both rankings.' },
   rerank: {
     type: 'string',
     valueHint: 'MODEL',
-    description: 'A reranker, or a model of late interaction, that reorders the best documents.',
+    description: 'A reranker or a late-interaction model, which reorders the best documents.',
   },
   candidates: {
     type: 'string',
@@ -55,7 +56,7 @@ const flags = defineArguments({
     type: 'string',
     valueHint: 'K,K',
     description:
-      'Depths of every metric. Default: 1, 3, 5, 10 for accuracy, precision and recall, 10 for NDCG and MRR, 100 for MAP.',
+      'The values of k for all metrics. Default: 1, 3, 5, 10 for accuracy, precision and recall, 10 for NDCG and MRR, 100 for MAP.',
   },
   ...modelArguments,
   ...backendArguments,
@@ -63,22 +64,22 @@ const flags = defineArguments({
     type: 'string',
     valueHint: 'NAME',
     description:
-      "Name of one of the model's prompts, put before each text. Default: those for queries and documents, where it has them.",
+      "Name of one of the model's prompts, put before each text. Default: those for queries and documents, if it has any.",
   },
 });
 
 export const evaluateRetrieval: Command = defineCommand({
   name: 'evaluate retrieval',
-  summary: 'Does a search find the documents that answer a query? (NDCG, MRR, recall and others, of each stage)',
+  summary: 'Measure how well a search finds relevant documents (NDCG, MRR, recall and others, for each stage).',
   args: flags,
   examples: [
     {
       line: 'sentvec evaluate retrieval ./scifact --model BAAI/bge-small-en-v1.5',
-      does: 'A task in the layout of BEIR',
+      does: 'A task in BEIR format',
     },
     {
       line: 'sentvec evaluate retrieval ./NanoBEIR-en --hybrid --rerank cross-encoder/ms-marco-MiniLM-L6-v2',
-      does: 'All tasks of a folder and their mean: by meaning, by words, by both, reranked',
+      does: 'All tasks of a folder and their mean: dense, BM25, hybrid and reranked',
     },
     {
       line: 'sentvec evaluate retrieval questions.csv --columns question,answer',
@@ -86,8 +87,8 @@ export const evaluateRetrieval: Command = defineCommand({
     },
   ],
   notes: [
-    'The model may be a dense one, a sparse one, or one of late interaction. Metrics are those of sentence-transformers: a ' +
-      'document is relevant or not, whatever its grade.',
+    'The model may be dense, sparse, or a late-interaction model. Metrics are those of sentence-transformers: a ' +
+      'document is relevant or not; grades of relevance are not used.',
   ],
   async run(context) {
     const { args, positionals, signal } = context;
@@ -128,7 +129,7 @@ export const evaluateRetrieval: Command = defineCommand({
 
 type Flags = ParsedArgs<typeof flags>;
 
-/** The tasks of a folder, or the one of a file. */
+/** Reads the tasks of a folder, or the single task of a file. */
 async function readTasks(
   name: string,
   { args, note, signal }: { readonly args: Flags; readonly note: (text: string) => void; readonly signal: AbortSignal },
@@ -143,13 +144,13 @@ async function readTasks(
       if (missing > 0)
         note(`Note: ${missing} judged documents of ${split} are not in the corpus; they count as not found.`);
       if (missingQueries > 0)
-        note(`Note: ${missingQueries} judged queries of ${split} are not there, or have no text; they are left out.`);
+        note(`Note: ${missingQueries} judged queries of ${split} are missing or have no text; they are left out.`);
     }
     return tasks;
   }
   if (args.split !== undefined) throw new UsageError(`--split is for folders; ${name} is a file.`);
   const columns = args.columns?.split(',').map((column) => column.trim()) ?? ['query', 'document'];
-  if (columns.length !== 2) throw new UsageError('--columns names 2 columns: query,document.');
+  if (columns.length !== 2) throw new UsageError('--columns needs 2 columns, for example --columns query,document.');
   const { retrievalTask } = await import('@sentvec/training');
   const [queries = [], documents = []] = (await readTable({ file: name, columns, header: !args['no-header'] })).columns;
   return [{ name, ...retrievalTask(queries, documents) }];
@@ -170,7 +171,9 @@ async function stageOf(
     return denseStage(embedWithProgress(model, signal, choice), [model.similarityFunction]);
   const given = Object.entries(choice ?? {}).find(([name, value]) => spaceFlags.has(name) && value !== undefined);
   if (given !== undefined)
-    throw new UsageError(`--${given[0]} is for models with one vector for each text; ${model.model.name} is not one.`);
+    throw new UsageError(
+      `--${given[0]} is only for models with one dense vector per text, which ${model.model.name} is not.`,
+    );
   return model.kind === 'sparse' ? sparseStage(model) : lateInteractionStage(model);
 }
 
@@ -183,7 +186,7 @@ function meanOf(all: readonly Readonly<Record<string, number>>[]): Record<string
   );
 }
 
-/** A line for each metric, a column for each stage; of several tasks one such table each, and that of the means. */
+/** A table per task, with a line per metric and a column per stage. Several tasks also get a table of the means. */
 function render(
   results: readonly { name: string; queries: number; documents: number; metrics: Readonly<Record<string, number>> }[],
   means: Readonly<Record<string, number>>,

@@ -1,4 +1,4 @@
-// `sentvec evaluate sts`: two texts and the score that people gave them.
+// `sentvec evaluate sts`: semantic textual similarity, on pairs of texts with gold scores.
 import type { Matrix } from '@sentvec/core';
 import { SentvecError } from '@sentvec/platform';
 import type { ColumnName } from '@sentvec/corpus';
@@ -12,7 +12,7 @@ const measures = ['cosine', 'dot', 'euclidean', 'manhattan'] as const;
 
 export const evaluateSts: Command = defineCommand({
   name: 'evaluate sts',
-  summary: "Does the model agree with people about how alike texts are? (Spearman's and Pearson's correlation)",
+  summary: "Correlate the model's similarities with gold scores (Spearman and Pearson).",
   args: {
     file: {
       type: 'positional',
@@ -24,7 +24,7 @@ export const evaluateSts: Command = defineCommand({
     columns: {
       type: 'string',
       valueHint: 'TEXT,TEXT,SCORE',
-      description: 'Names of the columns. Default: the first three; in JSON lines sentence1,sentence2,score.',
+      description: 'Names of the columns. Default: the first three; for JSON lines sentence1,sentence2,score.',
     },
     prompt: {
       type: 'string',
@@ -36,7 +36,7 @@ export const evaluateSts: Command = defineCommand({
     { line: 'sentvec evaluate sts stsb-en-dev.csv', does: 'The default model on STS-B' },
     {
       line: 'sentvec evaluate sts pairs.jsonl --columns a,b,label --model ./my-model --json',
-      does: 'A model of your own on pairs of your own',
+      does: 'Your own model on your own pairs',
     },
   ],
   async run(context) {
@@ -64,7 +64,7 @@ export const evaluateSts: Command = defineCommand({
   },
 });
 
-/** The upper and the lower half of the rows. */
+/** The first and the second half of the rows. */
 function halves({ data, rows, cols }: Matrix): [Matrix, Matrix] {
   const middle = (rows / 2) * cols;
   return [
@@ -73,7 +73,7 @@ function halves({ data, rows, cols }: Matrix): [Matrix, Matrix] {
   ];
 }
 
-/** Pairs of texts with the score that people gave them. */
+/** Pairs of texts with gold scores. */
 interface ScoredPairs {
   readonly first: readonly string[];
   readonly second: readonly string[];
@@ -107,6 +107,6 @@ function parseColumns(value: string | undefined): PairColumns | undefined {
   const names = value.split(',').map((name) => name.trim());
   if (names.length === 3 && names.every((name) => name !== '')) return [names[0]!, names[1]!, names[2]!];
   throw new UsageError(
-    `--columns names two texts and a score, for example --columns sentence1,sentence2,score; it is ${JSON.stringify(value)}.`,
+    `--columns needs two text columns and a score, for example --columns sentence1,sentence2,score; it is ${JSON.stringify(value)}.`,
   );
 }

@@ -1,4 +1,4 @@
-// The evaluations that read texts by column: triplet, classification, clustering.
+// The commands `sentvec evaluate triplet`, `classification` and `clustering`.
 import type { Embedder } from '@sentvec/core';
 import type { EmbedTexts, Evaluation } from '@sentvec/training';
 import { type Command, defineCommand } from '../command.ts';
@@ -7,18 +7,18 @@ import { backendArguments, modelArguments, withModel } from '../model.ts';
 import { renderTable } from '../table.ts';
 import { UsageError } from '../usage-error.ts';
 
-/** What distinguishes one evaluation from another. */
+/** The properties of an evaluation command. */
 interface EvaluationTask {
   /** The second word: `sentvec evaluate NAME`. */
   readonly name: string;
   readonly summary: string;
-  /** What the files hold, and the default names of the columns. */
+  /** Description of the files. */
   readonly files: string;
   readonly columns: readonly string[];
-  /** How many files: at least and at most. */
+  /** Minimum and maximum number of files. */
   readonly count: readonly [least: number, most: number];
   readonly example: { readonly line: string; readonly does: string };
-  /** @param tables the texts of each file, by column */
+  /** @param tables the columns of each file */
   evaluate(
     embed: EmbedTexts,
     tables: readonly (readonly (readonly string[])[])[],
@@ -26,7 +26,7 @@ interface EvaluationTask {
   ): Promise<Evaluation>;
 }
 
-/** A command that reads texts by column, evaluates a model on them, and prints a metric a line. */
+/** Makes a command that reads tables of texts, evaluates a model on them, and prints one metric per line. */
 function evaluationCommand(task: EvaluationTask): Command {
   return defineCommand({
     name: `evaluate ${task.name}`,
@@ -38,7 +38,7 @@ function evaluationCommand(task: EvaluationTask): Command {
       columns: {
         type: 'string',
         valueHint: task.columns.join(',').toUpperCase(),
-        description: `Names of the columns, or their numbers from 0 in a CSV without a header. Default: ${task.columns.join(',')}.`,
+        description: `Names of the columns, or their indices from 0 in a CSV without a header. Default: ${task.columns.join(',')}.`,
       },
       'no-header': { type: 'boolean', description: 'The first row of a CSV is data.' },
       prompt: {
@@ -58,7 +58,9 @@ function evaluationCommand(task: EvaluationTask): Command {
       }
       const columns = args.columns?.split(',').map((name) => name.trim()) ?? task.columns;
       if (columns.length !== task.columns.length)
-        throw new UsageError(`--columns names ${task.columns.length} columns: ${task.columns.join(',')}.`);
+        throw new UsageError(
+          `--columns needs ${task.columns.length} columns, for example --columns ${task.columns.join(',')}.`,
+        );
       const { readTable } = await import('@sentvec/corpus');
       const tables: (readonly (readonly string[])[])[] = [];
       for (const file of positionals)
@@ -83,13 +85,13 @@ function evaluationCommand(task: EvaluationTask): Command {
 
 export const evaluateTriplet: Command = evaluationCommand({
   name: 'triplet',
-  summary: 'How often is the positive nearer to the anchor than the negative is?',
+  summary: 'Measure how often the positive is nearer to the anchor than the negative.',
   files: 'CSV, TSV, JSON lines or Parquet: an anchor, a positive, a negative.',
   columns: ['anchor', 'positive', 'negative'],
   count: [1, 1],
   example: {
     line: 'sentvec evaluate triplet triplets.jsonl --model ./my-model',
-    does: 'The share of triplets in the right order',
+    does: 'The share of triplets whose positive is nearer',
   },
   async evaluate(embed, [table], embedder) {
     const { evaluateTriplets } = await import('@sentvec/training');
@@ -100,9 +102,9 @@ export const evaluateTriplet: Command = evaluationCommand({
 
 export const evaluateClassification: Command = evaluationCommand({
   name: 'classification',
-  summary: 'Do the vectors tell classes apart? (nearest neighbours and a linear probe)',
+  summary: 'Measure how well vectors separate classes (nearest neighbours and a linear probe).',
   files:
-    'CSV, TSV, JSON lines or Parquet: a text and its class. The first file trains the classifiers, the second tests them; with one file, every fifth row tests.',
+    'CSV, TSV, JSON lines or Parquet: a text and its class. The first file is for training the classifiers, the second for testing them; a single file is split: every fifth row is for testing.',
   columns: ['text', 'label'],
   count: [1, 2],
   example: {
@@ -125,13 +127,13 @@ export const evaluateClassification: Command = evaluationCommand({
 
 export const evaluateClustering: Command = evaluationCommand({
   name: 'clustering',
-  summary: 'Do texts of a class fall into one cluster? (v-measure of k-means)',
+  summary: 'Measure how well clusters match classes (V-measure of k-means).',
   files: 'CSV, TSV, JSON lines or Parquet: a text and its class.',
   columns: ['text', 'label'],
   count: [1, 1],
   example: {
     line: 'sentvec evaluate clustering intents.csv --columns text,category',
-    does: 'Homogeneity, completeness and their mean',
+    does: 'Homogeneity, completeness and V-measure',
   },
   async evaluate(embed, [table]) {
     const { evaluateClustering: evaluate } = await import('@sentvec/training');

@@ -2,34 +2,34 @@ import { type Command, defineCommand } from '../command.ts';
 import { backendArguments, modelArguments, modelPositional, withModel } from '../model.ts';
 import { UsageError } from '../usage-error.ts';
 
-/** Without the variant: the export has the default weights. */
+/** Without `--variant`, because the export always has the default weights. */
 const { variant: _, ...exportBackendArguments } = backendArguments;
 
 export const exportModel: Command = defineCommand({
   name: 'export',
-  summary: 'A self-contained model folder with onnx/model.onnx, for sentence-transformers and transformers.js alike.',
+  summary: 'Export a self-contained model folder with onnx/model.onnx, for sentence-transformers and transformers.js.',
   args: {
     model: modelPositional,
-    output: { type: 'string', alias: 'o', required: true, valueHint: 'DIR', description: 'The folder to make.' },
+    output: { type: 'string', alias: 'o', required: true, valueHint: 'DIR', description: 'The output folder.' },
     revision: modelArguments.revision,
     task: modelArguments.task,
     record: {
       type: 'boolean',
       description:
-        'Make onnx/model.onnx from the safetensors even if the model ships an ONNX file, which is copied otherwise. A recorded file needs less memory for long texts.',
+        'Create onnx/model.onnx from the safetensors even if the model has an ONNX file, which is copied otherwise. A recorded file needs less memory for long texts.',
     },
     ...exportBackendArguments,
   },
   examples: [
-    { line: 'sentvec export ./my-model --output my-model-onnx', does: 'A model of your own' },
+    { line: 'sentvec export ./my-model --output my-model-onnx', does: 'Your own model' },
     { line: 'sentvec export use-lite -o use-lite', does: 'The default model' },
     {
       line: 'sentvec export BAAI/bge-m3 --record -o bge-m3',
-      does: 'Not with the ONNX file that the model ships, but with one that is made for long texts',
+      does: 'With a new ONNX file for long texts, instead of the one in the model',
     },
   ],
   notes: [
-    "transformers.js loads the folder with pipeline('feature-extraction', folder, { dtype: 'fp32' }). It pools by itself, by its option pooling, and has no dense layers; sentvec applies what the folder says.",
+    "transformers.js loads the folder with pipeline('feature-extraction', folder, { dtype: 'fp32' }). Its pooling is set by its own option and it ignores dense layers; sentvec uses the pooling and the dense layers of the folder.",
     'For t5 and mt5 its pipeline expects a decoder: load their encoder with PreTrainedModel.from_pretrained and AutoTokenizer.',
   ],
   async run(context) {

@@ -1,4 +1,4 @@
-// `sentvec info`: what a model is made of.
+// `sentvec info`: shows the parts and properties of a model.
 import type { Embedder, HeadSource, ModelFiles, ModelKind, Projection, SparseEmbedder } from '@sentvec/core';
 import { type Command, defineCommand } from '../command.ts';
 import { describeRoles, roleRows } from '../describe-roles.ts';
@@ -19,7 +19,7 @@ import { UsageError } from '../usage-error.ts';
 
 export const info: Command = defineCommand({
   name: 'info',
-  summary: 'What a model is made of: its four parts, sizes, prompts, the fingerprint of its space.',
+  summary: 'Show the parts of a model, its sizes, its prompts and the fingerprint of its space.',
   args: {
     model: modelPositional,
     revision: modelArguments.revision,
@@ -29,7 +29,7 @@ export const info: Command = defineCommand({
   },
   examples: [
     { line: 'sentvec info', does: 'The default model' },
-    { line: 'sentvec info ./my-model --json', does: 'A folder, for a program' },
+    { line: 'sentvec info ./my-model --json', does: 'A folder; output in JSON' },
   ],
   async run(context) {
     const { args, positionals } = context;
@@ -53,7 +53,7 @@ export const info: Command = defineCommand({
   },
 });
 
-/** How a model of late interaction reads queries and documents. */
+/** Describes how a late-interaction model processes queries and documents. */
 async function describeMultiVector(files: ModelFiles, choice: ModelChoice, { signal, note }: LoadContext) {
   const { loadMultiVectorEmbedder } = await import('@sentvec/core/node');
   const threads = wholeNumber(choice.threads, '--threads');
@@ -78,7 +78,7 @@ async function describeMultiVector(files: ModelFiles, choice: ModelChoice, { sig
   };
 }
 
-/** What a reranker or a model of late interaction is. */
+/** Describes a reranker or a late-interaction model. */
 async function describeOther(kind: ModelKind, files: ModelFiles, choice: ModelChoice, context: LoadContext) {
   const { readJsonObject } = await import('@sentvec/core');
   const type = (await readJsonObject(files, 'config.json'))?.['model_type'];
@@ -173,7 +173,7 @@ function renderSparse(facts: Awaited<ReturnType<typeof describeSparse>>): string
   const rows: [string, string][] = [
     ['model', revision === null ? model : `${model} (${revision})`],
     ...(directory === null ? [] : [['folder', directory] as [string, string]]),
-    ['kind', 'sparse: weights for the terms of its vocabulary'],
+    ['kind', 'sparse: weights of vocabulary terms'],
     ['documents', `by an encoder, up to ${number(maxLength.document)} tokens`],
     ['queries', `by ${facts.hasStaticQueries ? 'a table' : 'the encoder'}, up to ${number(maxLength.query)} tokens`],
     ['vectors', `${number(facts.dimension)} terms, compared by ${facts.similarity}`],
@@ -192,7 +192,7 @@ async function modelType(model: ModelFiles, route: string | undefined): Promise<
   return typeof type === 'string' ? type : null;
 }
 
-/** Numbers in the encoder's safetensors, unused ones included; `null` for a folder that has none. */
+/** Number of parameters in the encoder's safetensors, including unused ones; `null` if there is no safetensors file. */
 async function countParameters(model: ModelFiles, route: string | undefined): Promise<number | null> {
   const { readModelFolder, readWeights } = await import('@sentvec/core');
   const { encoderFiles } = await readModelFolder(model, { route });
@@ -277,13 +277,13 @@ function renderFacts({
   return renderTable([{ title: '' }, { title: '' }], rows).trimStart();
 }
 
-/** How {@link Embedder.headSource} is printed: not at all where the model itself says. */
+/** Text for {@link Embedder.headSource}. Empty if the pooling is in the model's own files. */
 const sourceOfPooling: Readonly<Record<HeadSource, string>> = {
   modules: '',
   caller: '',
   graph: ', computed by the ONNX file',
-  'base-model': ', as the base model on its card',
-  assumed: ', assumed: the folder does not say',
+  'base-model': ', as in the base model on its model card',
+  assumed: ', assumed, because the folder does not say',
 };
 
 function renderProjection(projection: Facts['projections'][number]): string {

@@ -1,4 +1,4 @@
-// `sentvec label`: what a teacher gives for texts, as labels from which another model learns.
+// `sentvec label`: labels texts with the vectors or scores of a teacher, for distillation.
 import { pairwiseSimilarity, rowOf, type Embedder, type Matrix, type Reranker, type TextPair } from '@sentvec/core';
 import { type Command, defineCommand } from '../command.ts';
 import { backendArguments, modelArguments, withTeacher } from '../model.ts';
@@ -7,7 +7,7 @@ import { UsageError } from '../usage-error.ts';
 
 export const label: Command = defineCommand({
   name: 'label',
-  summary: 'Write what a better model gives for texts, vectors or scores, as labels for a smaller one to learn from.',
+  summary: 'Label texts with the vectors or scores of a teacher model, to train a smaller model by distillation.',
   args: {
     file: { type: 'positional', required: true, description: 'CSV, TSV, JSON lines or Parquet with texts in columns.' },
     output: {
@@ -15,7 +15,7 @@ export const label: Command = defineCommand({
       alias: 'o',
       required: true,
       valueHint: 'FILE',
-      description: 'JSON lines: the columns, and the label.',
+      description: 'The output: JSON lines with the columns and the label.',
     },
     ...modelArguments,
     model: {
@@ -23,26 +23,29 @@ export const label: Command = defineCommand({
       alias: 'm',
       required: true,
       valueHint: 'TEACHER',
-      description: 'The teacher. An embedder gives vectors, a reranker gives scores of the first text with the others.',
+      description:
+        'The teacher. An embedder gives vectors; a reranker gives scores of the first text with each other text.',
     },
     columns: {
       type: 'string',
       required: true,
       valueHint: 'NAME,…',
-      description: 'The columns of texts, in the order of the loss: query, positive, negatives, for example.',
+      description: 'The text columns in the order that the loss expects, for example query, positive, negatives.',
     },
     label: { type: 'string', default: 'label', valueHint: 'NAME', description: 'The name of the label in the output.' },
     vectors: {
       type: 'enum',
       options: ['first', 'all'],
       default: 'first',
-      description: "Whose vectors an embedder gives: the first text's, or those of all texts one after the other.",
+      description:
+        'The vectors of an embedder that are written: that of the first text, or those of all texts, concatenated.',
     },
     scores: {
       type: 'boolean',
-      description: 'Write how similar an embedder finds the first text to each of the others, not its vectors.',
+      description:
+        'With an embedder, write the similarities of the first text with each other text instead of vectors.',
     },
-    raw: { type: 'boolean', description: "Write a reranker's numbers as they are, without its activation." },
+    raw: { type: 'boolean', description: 'With a reranker, write logits, without its activation.' },
     prompt: { type: 'string', valueHint: 'NAME', description: "Name of one of the teacher's prompts." },
     ...backendArguments,
   },
@@ -61,14 +64,14 @@ export const label: Command = defineCommand({
     },
   ],
   notes: [
-    'With two columns a score is a number, with more a list. Of a teacher that embeds queries and documents differently, --scores takes the first column as queries and the others as documents.',
+    'With two columns, the label is one score; with more, a list of scores. With --scores, the first column is embedded as queries and the others as documents, if the teacher distinguishes them.',
   ],
   async run(context) {
     const { args, positionals, signal } = context;
     if (positionals.length > 1) throw new UsageError(`Name one file of texts, not ${positionals.length}.`);
     const columns = args.columns.split(',').map((name) => name.trim());
     if (columns.includes(args.label))
-      throw new UsageError(`--label ${args.label} is a column of texts. Give the label another name.`);
+      throw new UsageError(`--label ${args.label} is a text column. Choose another name for the label.`);
     const [{ createTemporaryFile }, { float32Text, readTable }] = await Promise.all([
       import('@sentvec/platform/node'),
       import('@sentvec/corpus'),
@@ -114,7 +117,7 @@ export const label: Command = defineCommand({
   },
 });
 
-/** Rows whose labels are held at once. */
+/** How many rows' labels are in memory at once. */
 const rowsAtOnce = 1024;
 
 interface LabelOptions {
@@ -125,7 +128,7 @@ interface LabelOptions {
   readonly signal: AbortSignal;
 }
 
-/** Columns of texts to the numbers of each row. */
+/** Maps text columns to the label of each row. */
 type LabelRows = (
   columns: readonly (readonly string[])[],
   onTokens: (tokens: number) => void,
@@ -143,21 +146,22 @@ function isOneNumber(teacher: Embedder | Reranker, columns: readonly string[], o
   return givesScores(teacher, options) && columns.length === 2;
 }
 
-/** @throws UsageError for columns, options or a teacher that do not go together */
+/** @throws UsageError for columns, options or a teacher that cannot be combined */
 function labelsOf(teacher: Embedder | Reranker, columns: readonly string[], options: LabelOptions): LabelRows {
   if (givesScores(teacher, options) && columns.length < 2)
-    throw new UsageError('--columns names one column; a score is that of the first text with another.');
+    throw new UsageError(
+      'Scores need at least two columns, but --columns has one: the first text is scored with each other text.',
+    );
   if (isReranker(teacher)) {
     if (options.vectors === 'all')
-      throw new UsageError(`${teacher.model.name} is a reranker, which gives scores. Leave out --vectors.`);
+      throw new UsageError(`${teacher.model.name} is a reranker, which gives scores. Remove --vectors.`);
     if (teacher.labels.length !== 1)
       throw new UsageError(
-        `${teacher.model.name} has several labels (${teacher.labels.join(', ')}); take a reranker with one score.`,
+        `${teacher.model.name} has several labels (${teacher.labels.join(', ')}). Use a reranker with one score.`,
       );
     return scoresOf(teacher, options);
   }
-  if (options.raw)
-    throw new UsageError(`${teacher.model.name} is an embedder, which has no activation. Leave out --raw.`);
+  if (options.raw) throw new UsageError(`${teacher.model.name} is an embedder, which has no activation. Remove --raw.`);
   return options.scores ? similaritiesOf(teacher, options) : vectorsOf(teacher, options);
 }
 
@@ -196,7 +200,7 @@ const vectorsOf =
     return columns[0]!.map((_, row) => matrices.flatMap((matrix) => [...rowOf(matrix, row)]));
   };
 
-/** Tells how many tokens were added, of a progress that counts them from the start of a call. */
+/** Converts a progress with total tokens of a call into increments. */
 function tokenCounter(onTokens: (added: number) => void): (progress: { readonly tokens: number }) => void {
   let before = 0;
   return ({ tokens }) => {

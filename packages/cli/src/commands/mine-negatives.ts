@@ -8,7 +8,7 @@ import { UsageError } from '../usage-error.ts';
 
 export const mineNegatives: Command = defineCommand({
   name: 'mine-negatives',
-  summary: 'Find hard negatives for pairs: texts that are near to the anchor but not its positive.',
+  summary: 'Mine hard negatives for pairs: texts that are similar to the anchor but not its positive.',
   args: {
     file: {
       type: 'positional',
@@ -33,15 +33,20 @@ export const mineNegatives: Command = defineCommand({
       type: 'string',
       default: '3',
       valueHint: 'N',
-      description: 'Negatives for each pair. Pairs with fewer are left out.',
+      description: 'Number of negatives per pair. Pairs with fewer are left out.',
     },
     'range-min': {
       type: 'string',
       default: '0',
       valueHint: 'N',
-      description: 'Skip the nearest N: they may be positives that nobody labelled.',
+      description: 'Skip the nearest N candidates, because they may be unlabelled positives.',
     },
-    'range-max': { type: 'string', default: '100', valueHint: 'N', description: 'Look at the nearest N only.' },
+    'range-max': {
+      type: 'string',
+      default: '100',
+      valueHint: 'N',
+      description: 'Consider only the nearest N candidates.',
+    },
     'max-score': {
       type: 'string',
       valueHint: 'X',
@@ -50,19 +55,19 @@ export const mineNegatives: Command = defineCommand({
     margin: {
       type: 'string',
       valueHint: 'X',
-      description: 'A negative is at least so much less similar to the anchor than the positive is.',
+      description: 'A negative must be less similar to the anchor than the positive by at least this much.',
     },
     rerank: {
       type: 'string',
       valueHint: 'MODEL',
-      description: 'A reranker, whose scores of the nearest texts decide in place of similarities.',
+      description: 'A reranker. Its scores of the nearest texts replace similarities.',
     },
     scores: {
       type: 'boolean',
       description:
-        'Also write scores, of the positive and each negative: labels for MarginMSELoss and DistillKLDivLoss.',
+        'Also write the scores of the positive and of each negative, as labels for MarginMSELoss and DistillKLDivLoss.',
     },
-    random: { type: 'boolean', description: 'Take any of the fitting candidates instead of the nearest.' },
+    random: { type: 'boolean', description: 'Choose random eligible candidates instead of the nearest ones.' },
   },
   examples: [
     {
@@ -71,7 +76,7 @@ export const mineNegatives: Command = defineCommand({
     },
     {
       line: 'sentvec mine-negatives pairs.jsonl --output scored.jsonl --rerank ./my-reranker --scores',
-      does: 'Negatives that a reranker finds hard, with its scores, for an embedder to learn from',
+      does: 'Hard negatives by the scores of a reranker, with these scores as labels',
     },
   ],
   async run(context) {
@@ -79,7 +84,7 @@ export const mineNegatives: Command = defineCommand({
     if (positionals.length > 1) throw new UsageError(`Name one file of pairs, not ${positionals.length}.`);
     const columns = args.columns.split(',').map((name) => name.trim());
     if (columns.length !== 2)
-      throw new UsageError('--columns names two columns, for example --columns question,answer.');
+      throw new UsageError('--columns needs two columns, for example --columns question,answer.');
     const [{ mineHardNegatives }, { readTable }] = await Promise.all([
       import('@sentvec/training'),
       import('@sentvec/corpus'),
@@ -133,7 +138,7 @@ export const mineNegatives: Command = defineCommand({
   },
 });
 
-/** All positives of an anchor, which may occur in several pairs, and the anchor: none of them is a negative for it. */
+/** For each anchor: the anchor itself and its positives in all pairs, which must not become its negatives. */
 function positivesOf(anchors: readonly string[], positives: readonly string[]): Map<string, Set<string>> {
   const all = new Map<string, Set<string>>();
   for (const [row, anchor] of anchors.entries()) {

@@ -1,4 +1,4 @@
-// `sentvec parity`: the same texts on every backend.
+// `sentvec parity`: embeds the same texts on every backend, and compares the vectors.
 import type { Embedder, Matrix } from '@sentvec/core';
 import { backendNames } from '../backends.ts';
 import { type Command, defineCommand } from '../command.ts';
@@ -7,14 +7,14 @@ import { type LoadContext, modelArguments, type ModelChoice, modelPositional, wi
 import { renderTable } from '../table.ts';
 import { UsageError } from '../usage-error.ts';
 
-/** The largest difference of two entries: between CPUs, and where a GPU takes part. */
+/** Default tolerances: the largest allowed difference of two entries, for two CPU backends and for pairs with a GPU. */
 const tolerances = { cpu: 1e-5, gpu: 1e-4 } as const;
 
 const paragraph =
   'The harbour was quiet when the first boats came in. Nets were dried, fish were counted, and somebody laughed at a story that ' +
   'nobody else had heard. By noon the market had sold everything but the eels. ';
 
-/** The texts that backends are compared on: short and long, in several scripts, nearly empty. */
+/** The texts that backends are compared on: short, long and nearly empty ones, in several scripts. */
 const parityTexts: readonly string[] = [
   'A cat sleeps in the sun.',
   'How do I reset my password?',
@@ -34,21 +34,23 @@ const parityTexts: readonly string[] = [
 
 export const parity: Command = defineCommand({
   name: 'parity',
-  summary: 'Does every backend give the same vectors? Prints the largest difference of each pair.',
+  summary: 'Compare the vectors of all backends, and print the largest difference of each pair.',
   args: {
     model: modelPositional,
     revision: modelArguments.revision,
     tolerance: {
       type: 'string',
       valueHint: 'X',
-      description: `The largest difference of an entry that is allowed. Default: ${tolerances.cpu.toExponential()}, with a GPU ${tolerances.gpu.toExponential()}.`,
+      description: `The largest allowed difference of two entries. Default: ${tolerances.cpu.toExponential()}, with a GPU ${tolerances.gpu.toExponential()}.`,
     },
   },
   examples: [
-    { line: 'sentvec parity', does: 'The default model on every backend that can work here' },
-    { line: 'sentvec parity ./my-model --json', does: 'A model of your own, for a program' },
+    { line: 'sentvec parity', does: 'The default model on every available backend' },
+    { line: 'sentvec parity ./my-model --json', does: 'Your own model; output in JSON' },
   ],
-  notes: ['Exit code 1 when a pair differs by more than is allowed, or fewer than two backends can work here.'],
+  notes: [
+    'The exit code is 1 if a pair differs by more than the tolerance, or if fewer than two backends work on this machine.',
+  ],
   async run(context) {
     const { args, positionals } = context;
     if (positionals.length > 1) throw new UsageError(`Name one model, not ${positionals.length}.`);
@@ -94,7 +96,7 @@ async function embedOn(
 ): Promise<BackendRun | { readonly backend: string; readonly reason: string }> {
   const { SentvecError } = await import('@sentvec/platform');
   try {
-    // Without the self-check: a wrong backend is measured here, not refused.
+    // Without the self-check, so that a wrong backend is measured and not rejected.
     return await withModel(
       { model: choice.model, revision: choice.revision, backend, selfCheck: false },
       context,
@@ -110,8 +112,7 @@ async function embedOn(
 }
 
 /**
- * Without the texts that have no tokens, and so no vector: some tokenizers have no tokens for blanks, or for some
- * scripts.
+ * Removes texts without tokens, which have no vector: some tokenizers have no tokens for blanks or for some scripts.
  */
 async function readableTexts({ tokenizer, maxLength }: Embedder): Promise<readonly string[]> {
   const tokenized = await tokenizer.encode(parityTexts, {
@@ -149,12 +150,16 @@ function render(
     backends.join(' – '),
     difference.toExponential(1),
     cosine.toFixed(9),
-    ok ? `the same within ${tolerance.toExponential()}` : `NOT the same: more than ${tolerance.toExponential()}`,
+    ok ? `equal within ${tolerance.toExponential()}` : `NOT EQUAL: more than ${tolerance.toExponential()}`,
   ]);
   const columns = [{ title: `${texts} texts` }, { title: 'difference' }, { title: 'cosine' }, { title: '' }];
-  const notes = missing.map(({ backend, reason }) => `${backend} cannot work here: ${reason.split('\n')[0]!}`);
+  const notes = missing.map(
+    ({ backend, reason }) => `${backend} does not work on this machine: ${reason.split('\n')[0]!}`,
+  );
   return [
-    ...(rows.length === 0 ? ['There are no two backends to compare.'] : [renderTable(columns, rows)]),
+    ...(rows.length === 0
+      ? ['Fewer than two backends work on this machine, so there is nothing to compare.']
+      : [renderTable(columns, rows)]),
     ...notes,
   ].join('\n');
 }

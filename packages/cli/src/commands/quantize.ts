@@ -9,50 +9,51 @@ import { statusProgress } from '../progress.ts';
 import { renderTable } from '../table.ts';
 import { UsageError } from '../usage-error.ts';
 
-/** Texts that are taken from the file, where nothing else is said. */
+/** The default of --samples. */
 const defaultSamples = 1000;
 
 export const quantize: Command = defineCommand({
   name: 'quantize',
-  summary: 'A model folder with an int8 file: faster and a quarter of the size, its quality measured on your texts.',
+  summary: 'Quantize a model to int8: faster and a quarter of the size. Measures the quality on your texts.',
   args: {
     model: modelPositional,
-    output: { type: 'string', alias: 'o', required: true, valueHint: 'DIR', description: 'The folder to make.' },
+    output: { type: 'string', alias: 'o', required: true, valueHint: 'DIR', description: 'The output folder.' },
     calibrate: {
       type: 'string',
       valueHint: 'FILE',
       description:
-        'Texts such as the model will embed, a text a line, or JSON lines, CSV, TSV, Parquet. Default: a built-in sample of English.',
+        'Texts like those that the model will embed: one per line, or JSON lines, CSV, TSV or Parquet. Default: a built-in sample of English texts.',
     },
     text: { type: 'string', default: 'text', valueHint: 'FIELD', description: 'The field or column with the text.' },
     samples: {
       type: 'string',
       valueHint: 'N',
-      description: `How many texts to take from all over the file. Default: ${defaultSamples}.`,
+      description: `How many texts to sample from the whole file. Default: ${defaultSamples}.`,
     },
     precision: {
       type: 'enum',
       options: ['int8', 'int8-weights', 'float16'],
       default: 'int8',
-      description: 'int8 also computes in int8. int8-weights and float16 are smaller downloads, computed in float32.',
+      description:
+        'int8 also computes in int8. int8-weights and float16 only make the download smaller, and compute in float32.',
     },
     'weight-bits': {
       type: 'enum',
       options: ['7', '8'],
       description:
-        'With 8, CPUs that have AVX2 and no VNNI compute wrongly. Default: 8 where this CPU computes rightly, else 7.',
+        'With 8 bits, CPUs with AVX2 but without VNNI compute wrong results. Default: 8 if this CPU computes correctly, else 7.',
     },
-    'only-quantized': { type: 'boolean', description: 'Leave out the weights in float32: for a small download.' },
+    'only-quantized': { type: 'boolean', description: 'Leave out the float32 weights, for a small download.' },
     'min-mean-cosine': {
       type: 'string',
       valueHint: 'X',
-      description: 'The least mean cosine with the vectors in float32. Default: 0.999.',
+      description: 'The minimum mean cosine with the float32 vectors. Default: 0.999.',
     },
-    'min-cosine': { type: 'string', valueHint: 'X', description: 'The least cosine of any text. Default: 0.99.' },
+    'min-cosine': { type: 'string', valueHint: 'X', description: 'The minimum cosine of any text. Default: 0.99.' },
     'max-rank-loss': {
       type: 'string',
       valueHint: 'X',
-      description: 'The largest loss of rank correlation of similarities (1 minus the correlation). Default: 0.002.',
+      description: 'The maximum loss of rank correlation of similarities (1 minus the correlation). Default: 0.002.',
     },
     revision: modelArguments.revision,
     task: modelArguments.task,
@@ -60,17 +61,17 @@ export const quantize: Command = defineCommand({
   examples: [
     {
       line: 'sentvec quantize sentence-transformers/all-MiniLM-L6-v2 --calibrate reviews.jsonl --text body -o minilm-int8',
-      does: 'With ranges from your own texts',
+      does: 'Calibrated with your own texts',
     },
     { line: 'sentvec quantize -o use-lite-int8', does: 'The default model, with the built-in sample' },
     {
       line: 'sentvec quantize ./my-model --precision int8-weights --only-quantized -o my-model-small',
-      does: 'A small download for a page',
+      does: 'A small download for a web page',
     },
   ],
   notes: [
-    'The ranges of the activations are measured on three of four texts, the quality on the fourth. If the quality is not enough, channels that are far larger than the others are corrected, then the layers that harm most stay in float32.',
-    'Pass --variant model_int8 to the other commands, unless it is the only ONNX file of the folder. Its vectors are in a space of their own: do not mix them with those in float32.',
+    'The ranges of the activations are measured on three quarters of the texts, and the quality on the last quarter. If the quality is too low, outlier channels are corrected first; then the most sensitive layers stay in float32.',
+    'Pass --variant model_int8 to the other commands, unless it is the only ONNX file of the folder. Its vectors are in another space: do not mix them with float32 vectors.',
   ],
   async run(context) {
     const { args, positionals, signal } = context;
@@ -116,7 +117,7 @@ export const quantize: Command = defineCommand({
   },
 });
 
-/** What is left out of a folder that has only the quantized weights. */
+/** The files that are left out of a folder with only quantized weights. */
 const float32File = new RegExp(
   `^(?:onnx/model\\.onnx.*|model[^/]*\\.safetensors(?:\\.index\\.json)?|${selfCheckFile.replace('.', '\\.')})$`,
   'u',

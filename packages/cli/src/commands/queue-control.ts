@@ -5,16 +5,16 @@ import { namedRun, queueArguments, withQueue } from '../queue/connection.ts';
 
 type Action = 'pause' | 'resume' | 'cancel' | 'replay';
 
-export const queuePause: Command = control('pause', 'Let a run finish the steps that have begun, and begin no others.');
-export const queueResume: Command = control('resume', 'Let a paused run go on.');
-export const queueCancel: Command = control('cancel', 'Stop a run, in the middle of a chunk.', [
-  'The finished chunks stay in the output folder: submitting the same request again, or sentvec queue replay, goes on from them.',
+export const queuePause: Command = control('pause', 'Pause a run: steps that have begun finish, and no others begin.');
+export const queueResume: Command = control('resume', 'Resume a paused run.');
+export const queueCancel: Command = control('cancel', 'Cancel a run, even in the middle of a chunk.', [
+  'Finished chunks stay in the output folder. To continue with them, submit the same request again, or use sentvec queue replay.',
 ]);
 export const queueReplay: Command = control(
   'replay',
-  'Run an ended run again: its dead letters, or the chunks that are left.',
+  'Run an ended run again: its dead letters, or its remaining chunks.',
   [
-    'Of a completed run, the chunks with dead letters are embedded again, and the manifest is written again. Correct the inputs first.',
+    'For a completed run, the chunks with dead letters are embedded again, and the manifest is rewritten. Correct the inputs first.',
   ],
 );
 
@@ -23,7 +23,9 @@ function control(action: Action, summary: string, notes: readonly string[] = [])
     name: `queue ${action}`,
     summary,
     args: { run: { type: 'positional', required: true, description: 'The id of a run.' }, ...queueArguments },
-    examples: [{ line: `sentvec queue ${action} r1f0c…`, does: `By the id that sentvec queue submit printed` }],
+    examples: [
+      { line: `sentvec queue ${action} r1f0c…`, does: `The argument is the id that sentvec queue submit printed` },
+    ],
     notes,
     async run({ args, positionals, print }) {
       await withQueue(args, async (runtime) => {
@@ -37,7 +39,7 @@ function control(action: Action, summary: string, notes: readonly string[] = [])
         }
         const hadEnded = hasEnded(state) && state !== 'cancelled';
         await print({
-          text: hadEnded ? `Run ${run.id} had ended: it is ${state}.` : `Run ${run.id} is ${state}.`,
+          text: hadEnded ? `Run ${run.id} had already ended: it is ${state}.` : `Run ${run.id} is ${state}.`,
           json: status,
         });
       });

@@ -7,9 +7,9 @@ import { renderTable } from '../table.ts';
 
 export const queueList: Command = defineCommand({
   name: 'queue list',
-  summary: 'The runs of a queue, newest first.',
+  summary: 'List the runs of a queue, newest first.',
   args: { limit: { type: 'string', valueHint: 'N', description: 'How many. Default: 20.' }, ...queueArguments },
-  examples: [{ line: 'sentvec queue list', does: 'A table' }],
+  examples: [{ line: 'sentvec queue list', does: 'Print a table' }],
   async run({ args, print }) {
     const limit = wholeNumber(args.limit, '--limit') ?? 20;
     const runs = await withQueue(args, (runtime) => runtime.list({ limit }));

@@ -1,4 +1,4 @@
-// The commands that show and end schedules; sentvec queue submit --every sets them.
+// The commands that list and remove schedules. `sentvec queue submit --every` creates them.
 import { SentvecError } from '@sentvec/platform';
 import type { Schedule } from '@sentvec/queue/producer';
 import { type Command, defineCommand } from '../command.ts';
@@ -9,9 +9,9 @@ import { UsageError } from '../usage-error.ts';
 
 export const queueSchedules: Command = defineCommand({
   name: 'queue schedules',
-  summary: 'What the workers of a queue embed again and again, and when next.',
+  summary: 'List the schedules of a queue and their next runs.',
   args: queueArguments,
-  examples: [{ line: 'sentvec queue schedules', does: 'A table' }],
+  examples: [{ line: 'sentvec queue schedules', does: 'Print a table' }],
   async run({ args, print }) {
     const schedules = await withQueue(args, (runtime) => runtime.schedules());
     await print({ text: schedules.length === 0 ? 'No schedules.' : renderSchedules(schedules), json: schedules });
@@ -20,18 +20,18 @@ export const queueSchedules: Command = defineCommand({
 
 export const queueUnschedule: Command = defineCommand({
   name: 'queue unschedule',
-  summary: 'End a schedule. A run that it has started goes on.',
+  summary: 'Remove a schedule. A run that it has started continues.',
   args: { name: { type: 'positional', required: true, description: 'The name of a schedule.' }, ...queueArguments },
-  examples: [{ line: 'sentvec queue unschedule reviews', does: 'By the name that it was submitted with' }],
+  examples: [{ line: 'sentvec queue unschedule reviews', does: 'Remove the schedule with this name' }],
   async run({ args, positionals, print }) {
     const [name, ...more] = positionals;
     if (name === undefined || more.length > 0)
-      throw new UsageError('Name one schedule: sentvec queue schedules shows them.');
+      throw new UsageError('Name one schedule. To list them: sentvec queue schedules');
     if (!(await withQueue(args, (runtime) => runtime.unschedule(name)))) {
-      const message = `There is no schedule ${name} in this queue. See: sentvec queue schedules`;
+      const message = `There is no schedule ${name} in this queue. To list them: sentvec queue schedules`;
       throw new SentvecError('run-not-found', message, { schedule: name });
     }
-    await print({ text: `The schedule ${name} has ended.`, json: { name } });
+    await print({ text: `The schedule ${name} was removed.`, json: { name } });
   },
 });
 

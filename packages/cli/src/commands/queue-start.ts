@@ -1,4 +1,4 @@
-// The command `sentvec queue start`, which starts a run of any workflow that the workers of a queue serve.
+// `sentvec queue start`: starts a run of any workflow that the workers of a queue have.
 import { readFile } from 'node:fs/promises';
 import { text as readText } from 'node:stream/consumers';
 import { abortable } from '@sentvec/platform';
@@ -10,17 +10,17 @@ import { UsageError } from '../usage-error.ts';
 
 export const queueStart: Command = defineCommand({
   name: 'queue start',
-  summary: 'Have the workers of a queue run a workflow of a plugin.',
+  summary: "Start a plugin's workflow on the workers of a queue.",
   args: {
     workflow: {
       type: 'positional',
       required: true,
-      description: 'The id of a workflow: sentvec queue workers lists them.',
+      description: 'The id of a workflow. sentvec queue workers lists them.',
     },
     input: {
       type: 'positional',
       required: true,
-      description: 'Its input: JSON, @FILE with JSON, or - for standard input.',
+      description: 'The input: JSON, @FILE with JSON, or - for standard input.',
     },
     ...startArguments,
     ...queueArguments,
@@ -28,21 +28,21 @@ export const queueStart: Command = defineCommand({
   examples: [
     {
       line: `sentvec queue start pages '{"folder": "/data/site", "index": "/data/index"}'`,
-      does: 'Prints the id of the run',
+      does: 'Start a run, and print its id',
     },
-    { line: 'sentvec queue start pages @input.json', does: 'With the input from a file' },
+    { line: 'sentvec queue start pages @input.json', does: 'Read the input from a file' },
   ],
   notes: [
-    'The workers check the input: they have the workflow (sentvec worker --plugin), this command does not.',
-    'Each start is a run of its own, unless --run-id names one. An embedding of a corpus starts with sentvec queue submit.',
+    'The workers validate the input, because only they have the workflow (sentvec worker --plugin).',
+    'Each start is a new run, unless --run-id is the id of an existing one. To embed a corpus, use sentvec queue submit.',
   ],
   async run({ args, positionals, print, note, signal }) {
     const [id, given, ...more] = positionals;
     if (id === undefined || given === undefined || more.length > 0)
-      throw new UsageError('Name one workflow, and its input as one word: put JSON into single quotes.');
+      throw new UsageError('Name one workflow, and give its input as one argument: put JSON in single quotes.');
     const { defineWorkflow } = await import('@sentvec/workflow');
     const input = parseInput(await readInput(given, signal));
-    // Which files the workflow reads is not known here, so two equal requests may differ.
+    // The files that the workflow reads are unknown here, so equal requests may have different results: no identity.
     const workflow = defineWorkflow({ id, input: anyInput, identify: async () => ({}) });
     const priority = wholeNumber(args.priority, '--priority');
     await withQueue(args, async (runtime) => {
@@ -71,7 +71,7 @@ async function readStandardInput(signal: AbortSignal): Promise<string> {
   try {
     return await abortable(readText(process.stdin), signal);
   } finally {
-    // One that is still open would keep the process alive.
+    // An open standard input would keep the process alive.
     process.stdin.destroy();
   }
 }

@@ -1,4 +1,4 @@
-// The commands that show a run: as it is now, or until it ends.
+// The commands that show the status of a run once, or until it ends.
 import { type Command, defineCommand } from '../command.ts';
 import { exitCode } from '../exit-codes.ts';
 import { namedRun, queueArguments, withQueue } from '../queue/connection.ts';
@@ -7,13 +7,13 @@ import { watchRun } from '../queue/watch-run.ts';
 
 export const queueStatus: Command = defineCommand({
   name: 'queue status',
-  summary: 'How far is a run, and what could it not process?',
+  summary: 'Show the progress and the dead letters of a run.',
   args: { run: { type: 'positional', required: true, description: 'The id of a run.' }, ...queueArguments },
   examples: [
-    { line: 'sentvec queue status r1f0c…', does: 'For a person' },
+    { line: 'sentvec queue status r1f0c…', does: 'Print the status' },
     {
       line: 'sentvec queue status r1f0c… --json | jq .deadLetters',
-      does: 'The rows that could not be embedded, each with its reason',
+      does: 'The rows that could not be embedded, with reasons',
     },
   ],
   async run({ args, positionals, print }) {
@@ -34,9 +34,11 @@ export const queueWatch: Command = defineCommand({
   name: 'queue watch',
   summary: 'Watch a run until it ends.',
   args: { run: { type: 'positional', required: true, description: 'The id of a run.' }, ...queueArguments },
-  examples: [{ line: 'sentvec queue watch r1f0c…', does: 'A bar with rows/s, tokens/s and the time left' }],
+  examples: [
+    { line: 'sentvec queue watch r1f0c…', does: 'Show a progress bar with rows/s, tokens/s and the time left' },
+  ],
   notes: [
-    'Ends with 0 when the run is completed, else with 1. Ctrl-C stops the watching, not the run. While Redis cannot be reached, it waits.',
+    'The exit code is 0 if the run completes, else 1. Ctrl-C stops watching, not the run. If the connection to Redis is lost, the command waits for it.',
   ],
   async run({ args, positionals, print, signal, note }) {
     return withQueue(args, async (runtime) => {

@@ -1,4 +1,4 @@
-// `sentvec queue submit`: a corpus for the workers of a queue, once or again and again.
+// `sentvec queue submit`: submits a corpus to the workers of a queue, once or on a schedule.
 import { resolve } from 'node:path';
 import type { CorpusRequest } from '@sentvec/corpus';
 import type { Command } from '../command.ts';
@@ -12,38 +12,42 @@ import { UsageError } from '../usage-error.ts';
 
 export const queueSubmit: Command = defineCorpusCommand({
   name: 'queue submit',
-  summary: 'Have the workers of a queue embed a corpus.',
+  summary: 'Submit a corpus to the workers of a queue.',
   args: {
     model: modelArguments.model,
     ...startArguments,
     every: {
       type: 'string',
       valueHint: 'CRON',
-      description: 'Again and again: minute, hour, day, month, day of the week, as in cron. With --name.',
+      description: 'Run on a schedule, in cron syntax: minute, hour, day, month, day of the week. Needs --name.',
     },
-    name: { type: 'string', valueHint: 'NAME', description: 'Of the schedule. One of that name is replaced.' },
+    name: {
+      type: 'string',
+      valueHint: 'NAME',
+      description: 'The name of the schedule. An existing schedule with this name is replaced.',
+    },
     'time-zone': {
       type: 'string',
       valueHint: 'ZONE',
-      description: 'Of --every, such as Europe/Berlin. Default: that of this machine.',
+      description: 'The time zone of --every, such as Europe/Berlin. Default: the time zone of this machine.',
     },
     ...queueArguments,
   },
   examples: [
     {
       line: 'sentvec queue submit /data/reviews.jsonl --text body -o /data/vectors',
-      does: 'As sentvec embed, by workers that see /data',
+      does: 'Like sentvec embed, on workers with access to /data',
     },
     {
       line: "sentvec queue submit '/data/reviews/*.jsonl' --text body --id review_id -o /data/vectors --name reviews --every '0 3 * * *'",
-      does: 'What has changed, each night at 3',
+      does: 'Embed changed rows every night at 3',
     },
-    { line: 'sentvec queue watch "$(sentvec queue submit /data/*.jsonl -o /data/vectors)"', does: 'And watch it' },
+    { line: 'sentvec queue watch "$(sentvec queue submit /data/*.jsonl -o /data/vectors)"', does: 'Submit and watch' },
   ],
   notes: [
-    'Prints the id of the run. The same request again joins the run that is going on, unless its files have changed; a run that ended unfinished is continued. Only one run writes to a folder at a time.',
-    'With --every, each run is an update (--update, unless there is --overwrite) with an id of its own, and readers have the earlier vectors until it is complete. While the run before has not ended, none is started. sentvec queue schedules shows when the next one is; sentvec queue unschedule ends it.',
-    'The workers must reach inputs and output under the same absolute paths, and allow them (sentvec worker --root, --bucket) and the model (--model).',
+    'Prints the id of the run. Repeating a request returns the active run, unless its files have changed; an unfinished run is continued. Only one run at a time can write to a folder.',
+    'With --every, each run is an update (--update, unless there is --overwrite) with a new id, and readers have the earlier vectors until it is complete. A run is skipped if the previous one has not ended. sentvec queue schedules shows the next run; sentvec queue unschedule removes the schedule.',
+    'The workers must have access to inputs and output under the same absolute paths, and must allow these paths (sentvec worker --root, --bucket) and the model (--model).',
   ],
   async run(request, { args, print, note }) {
     const { embedCorpusWorkflow } = await import('@sentvec/workflow');
@@ -56,7 +60,7 @@ export const queueSubmit: Command = defineCorpusCommand({
       const update = { ...input, request: { ...input.request, update: request.overwrite !== true } };
       return withQueue(args, async (runtime) => {
         const set = await runtime.schedule(embedCorpusWorkflow(), update, schedule);
-        note(`The first run is ${describeNext(set)} (${set.timeZone}). See: sentvec queue schedules`);
+        note(`The first run will start ${describeNext(set)} (${set.timeZone}). See: sentvec queue schedules`);
         await print({ text: set.name, json: set });
       });
     }
@@ -70,7 +74,7 @@ export const queueSubmit: Command = defineCorpusCommand({
   },
 });
 
-/** What `--every` and the flags that belong to it say. */
+/** Reads `--every` and the flags that depend on it. */
 function readSchedule(
   args: {
     readonly every?: string | undefined;
@@ -84,21 +88,21 @@ function readSchedule(
   const { every, name, 'time-zone': timeZone } = args;
   if (every === undefined) {
     const stray = name === undefined ? timeZone && '--time-zone' : '--name';
-    if (stray) throw new UsageError(`${stray} needs --every, which says when to run.`);
+    if (stray) throw new UsageError(`${stray} needs --every, the time of the runs in cron syntax.`);
     return undefined;
   }
-  if (name === undefined) throw new UsageError('--every needs --name, by which the schedule is found again.');
+  if (name === undefined) throw new UsageError('--every needs --name, the name of the schedule.');
   if (args['run-id'] !== undefined)
-    throw new UsageError('--run-id and --every exclude each other: each run of a schedule has an id of its own.');
+    throw new UsageError('--run-id and --every cannot be combined, because each run of a schedule gets a new id.');
   if (request.resume || request.retryRejected)
-    throw new UsageError('With --every, each run is an update: leave out --resume and --retry-rejected.');
+    throw new UsageError('With --every, each run is an update. Remove --resume and --retry-rejected.');
   return { name, every, timeZone, priority };
 }
 
-/** Workers have another working folder. */
+/** Makes paths absolute, because workers have another working directory. */
 function absolutePaths(request: CorpusRequest, isUri: (text: string) => boolean): CorpusRequest {
   if (request.inputs.includes('-'))
-    throw new UsageError('Workers cannot read the standard input of this command: write it to a file.');
+    throw new UsageError('Workers cannot read the standard input of this command. Write it to a file first.');
   const locate = (location: string): string => (isUri(location) ? location : resolve(location));
   return { ...request, inputs: request.inputs.map(locate), output: locate(request.output) };
 }

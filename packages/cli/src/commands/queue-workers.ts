@@ -5,22 +5,21 @@ import { excerpt, renderTable } from '../table.ts';
 
 export const queueWorkers: Command = defineCommand({
   name: 'queue workers',
-  summary: 'Who serves a queue, and which workflows?',
+  summary: 'List the workers of a queue and their workflows.',
   args: queueArguments,
   examples: [
-    { line: 'sentvec queue workers', does: 'A table' },
+    { line: 'sentvec queue workers', does: 'Print a table' },
     {
       line: "sentvec queue workers --json | jq '.[] | select(.setAside)'",
-      does: 'Those that could not do their last steps',
+      does: 'Workers that were set aside because their last steps failed',
     },
   ],
   notes: [
-    'A worker whose last few steps had to be done by another one takes no steps for a while. The table shows the reason; sentvec worker logs it.',
+    'If the last few steps of a worker failed and another worker could do them, the worker is set aside for a while. The table shows the reason; sentvec worker logs it.',
   ],
   async run({ args, print }) {
     const workers = await withQueue(args, (runtime) => runtime.workers());
-    const text =
-      workers.length === 0 ? 'No worker serves this queue. Start one: sentvec worker' : renderWorkers(workers);
+    const text = workers.length === 0 ? 'This queue has no workers. Start one: sentvec worker' : renderWorkers(workers);
     await print({ text, json: workers });
   },
 });

@@ -1,4 +1,4 @@
-// `sentvec rerank`: documents of a file, sorted by how well they answer a query.
+// `sentvec rerank`: sorts the documents of a file by their relevance to a query.
 import type { Reranker } from '@sentvec/core';
 import { type Command, defineCommand } from '../command.ts';
 import { backendArguments, loadRerankerOf, modelArguments } from '../model.ts';
@@ -8,7 +8,7 @@ import { UsageError } from '../usage-error.ts';
 
 export const rerank: Command = defineCommand({
   name: 'rerank',
-  summary: 'Sort documents by how well they answer a query, with a model that reads both together.',
+  summary: 'Sort documents by their relevance to a query, with a reranker.',
   args: {
     model: {
       type: 'positional',
@@ -18,7 +18,7 @@ export const rerank: Command = defineCommand({
     'file…': {
       type: 'positional',
       required: true,
-      description: 'JSON lines, CSV, TSV or Parquet; or plain text, a document a line.',
+      description: 'JSON lines, CSV, TSV or Parquet; or plain text with one document per line.',
     },
     query: {
       type: 'string',
@@ -29,8 +29,8 @@ export const rerank: Command = defineCommand({
     },
     column: { type: 'string', default: 'text', valueHint: 'NAME', description: 'The column with the documents.' },
     'top-k': { type: 'string', alias: 'k', default: '10', valueHint: 'N', description: 'How many documents to print.' },
-    label: { type: 'string', valueHint: 'NAME', description: 'By which label to rank, for a model that has several.' },
-    raw: { type: 'boolean', description: "Print the model's numbers as they are, without its activation." },
+    label: { type: 'string', valueHint: 'NAME', description: 'The label to rank by, for a model with several labels.' },
+    raw: { type: 'boolean', description: 'Print logits, without the activation of the model.' },
     prompt: { type: 'string', valueHint: 'NAME', description: "Name of one of the model's prompts." },
     revision: modelArguments.revision,
     ...backendArguments,
@@ -38,9 +38,9 @@ export const rerank: Command = defineCommand({
   examples: [
     {
       line: 'sentvec rerank cross-encoder/ms-marco-MiniLM-L6-v2 hits.jsonl -q "how do I return it?"',
-      does: 'The best ten',
+      does: 'The ten best documents',
     },
-    { line: 'sentvec rerank ./my-reranker faq.txt -q "opening hours" -k 3 --json', does: 'For a program' },
+    { line: 'sentvec rerank ./my-reranker faq.txt -q "opening hours" -k 3 --json', does: 'Output in JSON' },
   ],
   async run(context) {
     const { args, positionals, signal } = context;
@@ -76,7 +76,7 @@ export const rerank: Command = defineCommand({
   },
 });
 
-/** A document, and where it comes from. Rows of a file are counted from 0. */
+/** A document with its file and its row, from 0. */
 interface Document {
   readonly file: string;
   readonly row: number;

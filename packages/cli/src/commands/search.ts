@@ -7,76 +7,78 @@ import { wholeNumber } from '../parse-arguments.ts';
 import { excerpt, outputWidth, renderTable } from '../table.ts';
 import { UsageError } from '../usage-error.ts';
 
-/** A row of the answer. */
+/** A search result. */
 interface Hit {
   readonly rank: number;
   readonly score: number;
-  /** The score of each stage, where there are several. */
+  /** The scores of the stages, if there are several. */
   readonly scores?: IndexHit['scores'] | undefined;
   readonly id: unknown;
   readonly text: string | undefined;
-  /** Where the text is in its row, when rows were embedded in pieces: in UTF-16 units. */
+  /** The position of the piece in its row, if rows were embedded in pieces. In UTF-16 code units. */
   readonly piece?: IndexHit['piece'];
   readonly columns: Readonly<Record<string, unknown>>;
 }
 
 export const search: Command = defineCommand({
   name: 'search',
-  summary: 'The rows of a folder of vectors that are nearest in meaning to a query.',
+  summary: 'Search a folder of vectors for the rows that are most similar to a query.',
   args: {
-    directory: { type: 'positional', required: true, description: 'A folder that sentvec embed made.' },
-    query: { type: 'positional', required: true, description: 'What to look for, in quotes.' },
+    directory: { type: 'positional', required: true, description: 'An output folder of sentvec embed.' },
+    query: { type: 'positional', required: true, description: 'The query, in quotes.' },
     top: { type: 'string', alias: 'k', valueHint: 'N', description: 'How many rows to show. Default: 5.' },
     hybrid: {
       type: 'boolean',
       description:
-        'By words (BM25) as well as by meaning, the two rankings fused. Needs the texts, which are kept by default.',
+        'Search by words (BM25) and by meaning, and combine both rankings. Needs the texts, which are kept by default.',
     },
     rerank: {
       type: 'string',
       valueHint: 'MODEL',
-      description:
-        'A reranker, which reads the query with each of the best fifty rows, and sorts them by its scores; or a model of late interaction.',
+      description: 'A reranker or a late-interaction model, which sorts the best fifty rows by its scores.',
     },
     model: {
       type: 'string',
       alias: 'm',
       valueHint: 'MODEL',
-      description: 'The model, if it has moved. Default: as recorded in the folder.',
+      description: 'The model, if its folder has moved. Default: as recorded in the manifest.',
     },
     prompt: {
       type: 'string',
       valueHint: 'NAME',
-      description: "Prompt of the query. Default: the model's prompt for queries, if it has one.",
+      description: "Name of the query's prompt. Default: the model's prompt for queries, if it has one.",
     },
     route: {
       ...modelArguments.route,
-      description: 'For a model with several routes (a Router): that of the query. Default: query.',
+      description: 'For a model with a Router: the route of the query. Default: query.',
     },
     task: {
       ...modelArguments.task,
       description:
-        'For a model with adapters for tasks: that of the query. Default: the one for queries, such as retrieval.query.',
+        'For a model with task adapters: the task of the query. Default: the task for queries, such as retrieval.query.',
     },
     pieces: {
       type: 'boolean',
-      description: 'Each piece of a row is a hit, where rows were embedded in pieces. Default: the best one of a row.',
+      description:
+        'If rows were embedded in pieces, show each piece as a result. Default: only the best piece of a row.',
     },
     ...backendArguments,
   },
   examples: [
-    { line: 'sentvec search vectors "the battery does not last"', does: 'The five best' },
+    { line: 'sentvec search vectors "the battery does not last"', does: 'The five best rows' },
     {
       line: 'sentvec search vectors "error E-1042" --hybrid',
-      does: 'Where words count as well: names, numbers, codes',
+      does: 'Also find exact words: names, numbers, codes',
     },
     {
       line: 'sentvec search vectors "late delivery" --hybrid --rerank cross-encoder/ms-marco-MiniLM-L6-v2',
-      does: 'Three stages: by meaning, by words, and by a model that reads both together',
+      does: 'Three stages: by meaning, by words, and a reranker',
     },
-    { line: 'sentvec search vectors "late delivery" -k 100 --json', does: 'The hundred best, for a program' },
+    { line: 'sentvec search vectors "late delivery" -k 100 --json', does: 'The hundred best rows as JSON' },
   ],
-  notes: ['Every vector is compared. The model is the one that made the vectors; a model of another space is refused.'],
+  notes: [
+    'The search is exact: every vector is compared. It uses the model that made the vectors; a model with another space is an error.',
+  ],
   async run(context) {
     const { args, positionals, signal } = context;
     const { directory, query } = args;
@@ -131,7 +133,7 @@ export const search: Command = defineCommand({
 function movedModel(directory: string, { code, message, details }: SentvecError): SentvecError {
   return new SentvecError(
     code,
-    `${message} It made the vectors in ${directory}; say where it is now: --model FOLDER`,
+    `${message} This model made the vectors in ${directory}. If it has moved, give its new location: --model FOLDER`,
     details,
   );
 }

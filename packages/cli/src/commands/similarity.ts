@@ -6,7 +6,7 @@ import { UsageError } from '../usage-error.ts';
 
 export const similarity: Command = defineCommand({
   name: 'similarity',
-  summary: 'How alike are these texts? Prints a matrix.',
+  summary: 'Print a matrix of the similarities of some texts.',
   args: {
     'text…': { type: 'positional', required: true, description: 'Two texts or more.' },
     ...modelArguments,
@@ -20,19 +20,19 @@ export const similarity: Command = defineCommand({
     function: {
       type: 'enum',
       options: ['cosine', 'dot', 'euclidean', 'manhattan'],
-      description: 'How vectors are compared; distances are negative. Default: what the model says.',
+      description: 'The similarity function; distances are negative. Default: that of the model.',
     },
   },
   examples: [
     { line: 'sentvec similarity "A cat sleeps." "A kitten naps." "Rates rose."', does: 'Compare three texts' },
     {
       line: 'sentvec similarity --json "Good morning" "Guten Morgen" --model ./my-model',
-      does: 'For a program, with a model of your own',
+      does: 'Your own model; output in JSON',
     },
   ],
   async run(context) {
     const { args, positionals: texts } = context;
-    if (texts.length < 2) throw new UsageError('A comparison needs two texts or more; there is one.');
+    if (texts.length < 2) throw new UsageError('Give at least two texts to compare.');
     const core = await import('@sentvec/core');
     await withModel(args, context, async (embedder) => {
       const measure = args.function ?? embedder.similarityFunction;

@@ -1,5 +1,4 @@
-// The command `sentvec train`, which trains by a configuration file, goes on after a stop, and prints the file's
-// schema.
+// `sentvec train`: trains from a configuration file, resumes a training, and prints the JSON Schema of the file.
 import { dirname } from 'node:path';
 import { readFile } from 'node:fs/promises';
 import { SentvecError } from '@sentvec/platform';
@@ -27,17 +26,20 @@ const example = `{
 
 export const trainModel: Command = defineCommand({
   name: 'train',
-  summary: 'Fine-tune a model of any kind on pairs, triplets, lists or labelled texts.',
+  summary: 'Fine-tune an embedder, a reranker or a sparse model on pairs, triplets, lists or labelled texts.',
   args: {
     config: {
       type: 'positional',
       required: false,
-      description: 'The configuration, a JSON file. Its paths are relative to it.',
+      description: 'The configuration, a JSON file. Paths in it are relative to the file.',
     },
-    resume: { type: 'boolean', description: 'Go on from the last checkpoint of the same model, data and settings.' },
+    resume: {
+      type: 'boolean',
+      description: 'Continue from the last checkpoint. Model, data and settings must be the same.',
+    },
     finish: {
       type: 'boolean',
-      description: 'Make a model from the best weights of the last checkpoint, without further training.',
+      description: 'Write the model from the best weights of the last checkpoint, without further training.',
     },
     device: {
       type: 'string',
@@ -45,51 +47,51 @@ export const trainModel: Command = defineCommand({
     },
     schema: {
       type: 'boolean',
-      description: 'Print the JSON Schema of a configuration, by which editors check and complete it.',
+      description: 'Print the JSON Schema of a configuration, for validation and completion in editors.',
     },
   },
   examples: [
-    { line: 'sentvec train config.json', does: 'Trains, and writes the model folder that the configuration names' },
+    { line: 'sentvec train config.json', does: 'Train, and write the model to the output folder of the configuration' },
     {
       line: 'sentvec train config.json --resume',
-      does: 'Goes on after Ctrl-C, a crash or a full disk, exactly where it stopped',
+      does: 'Continue after Ctrl-C, a crash or a full disk',
     },
     {
       line: 'sentvec train config.json --finish',
-      does: 'Takes what is trained so far as the model, after Ctrl-C say',
+      does: 'Write the model that was trained so far, for example after Ctrl-C',
     },
     {
       line: 'sentvec train --schema > schema.json',
-      does: 'With "$schema": "./schema.json" in the configuration, an editor knows every key',
+      does: 'Editors use it if the configuration has "$schema": "./schema.json"',
     },
   ],
   notes: [
     `A configuration:\n\n${example}`,
     'Also: maxSteps, gradientAccumulation, cachedExamples, schedule (linear, cosine, constant), warmup, weightDecay, clipNorm, dropout, ' +
-      'freeze (beginnings of tensor names), mixing (proportional, round-robin), evaluateEvery, patience, checkpointEvery, ' +
-      'watchDivergence, maxLength, threads, task (of a model with adapters for tasks: the one that is trained), ' +
-      'routerMapping (of a model with a Router: { "question": "query", "answer": "document" }, the route of each column); ' +
+      'freeze (prefixes of tensor names), mixing (proportional, round-robin), evaluateEvery, patience, checkpointEvery, ' +
+      'watchDivergence, maxLength, threads, task (for a model with task adapters: the task whose adapter is merged in), ' +
+      'routerMapping (for a model with a Router: { "question": "query", "answer": "document" }, the route of each column); ' +
       'in data: sampler (shuffled, inOrder, noDuplicates, groupedByLabel, byLength), prompts, lossParameters.',
-    'device: cpu (onnxruntime, the default), webgpu, cuda, coreml, dml (onnxruntime where it has them); tfjs-node-gpu, tfjs-node, wasm (TensorFlow.js, whose ' +
-      'packages you install: npm install @tensorflow/tfjs @tensorflow/tfjs-node-gpu).',
-    'lora: { rank, alpha, targets (ends of names of linear layers, or "all-linear"), dropout, save ("merged", "apart") } trains LoRA adapters and the head ' +
-      'instead of all weights, in little memory. "lora": {} takes the defaults of PEFT.',
+    'device: cpu (onnxruntime, the default), webgpu, cuda, coreml, dml (onnxruntime, if it supports them); tfjs-node-gpu, tfjs-node, wasm (TensorFlow.js, which needs ' +
+      'more packages: npm install @tensorflow/tfjs @tensorflow/tfjs-node-gpu).',
+    'lora: { rank, alpha, targets (suffixes of names of linear layers, or "all-linear"), dropout, save ("merged", "apart") } trains LoRA adapters and the head ' +
+      'instead of all weights, which needs less memory. "lora": {} uses the defaults of PEFT.',
     'Evaluation types: sts, triplet, binary (1 or 0), retrieval (query, document), reranking (query, document, 1 or 0), paraphrases, ' +
-      'classification and clustering (a text, its class). --schema says what each needs. prompt names one of the ' +
-      "model's prompts for all texts; for retrieval and reranking queryPrompt and corpusPrompt name one each, by default those that the model has for queries and documents.",
-    'No pretrained model for the domain? "model": { "fromScratch": { "config": { "model_type": "static-embedding", "hidden_size": 512 }, ' +
-      '"vocabularySize": 16000 } } makes one with random weights and a tokenizer learnt from the data; config holds the keys of transformers.',
+      'classification and clustering (a text, its class). --schema describes each. prompt is the name of one of the ' +
+      "model's prompts for all texts; for retrieval and reranking, queryPrompt and corpusPrompt set them separately; default: the model's prompts for queries and documents.",
+    'To train without a pretrained model: "model": { "fromScratch": { "config": { "model_type": "static-embedding", "hidden_size": 512 }, ' +
+      '"vocabularySize": 16000 } } makes a model with random weights and a tokenizer trained on the data; config has the keys of transformers.',
     'Losses by their names in sentence-transformers: CosineSimilarityLoss, CoSENTLoss, AnglELoss (a score); MultipleNegativesRankingLoss, ' +
       'MultipleNegativesSymmetricRankingLoss, TripletLoss (no label); ContrastiveLoss, OnlineContrastiveLoss (1 or 0); BatchHardTripletLoss, ' +
       'BatchAllTripletLoss (a class); SoftmaxLoss (the name of a label); MSELoss, MarginMSELoss (a list of numbers); MatryoshkaLoss, AdaptiveLayerLoss, Matryoshka2dLoss around most of them.',
-    '"kind": "reranker" trains a model that reads two texts together, made of an encoder or an embedder if it is none yet: BinaryCrossEntropyLoss ' +
+    '"kind": "reranker" trains a reranker; an encoder or an embedder gets a new head: BinaryCrossEntropyLoss ' +
       '(0 to 1), CrossEntropyLoss (the name of a label; labels sets their order), MultipleNegativesRankingLoss (no label), MSELoss, MarginMSELoss ' +
-      "(a teacher's scores); over the rows with one query LambdaLoss, RankNetLoss, ListNetLoss, ListMLELoss, PListMLELoss, ADRMSELoss (a number).",
-    '"kind": "sparse" trains a SPLADE model, of a model that predicts masked tokens if it is none yet: SpladeLoss around SparseMultipleNegativesRankingLoss, ' +
+      "(a teacher's scores); listwise over the rows with the same query LambdaLoss, RankNetLoss, ListNetLoss, ListMLELoss, PListMLELoss, ADRMSELoss (a number).",
+    '"kind": "sparse" trains a SPLADE model, or makes one from a masked language model: SpladeLoss around SparseMultipleNegativesRankingLoss, ' +
       'SparseMarginMSELoss or SparseDistillKLDivLoss. "kind": "multi-vector" trains late interaction: MultiVectorMultipleNegativesRankingLoss, ' +
       'MultiVectorDistillKLDivLoss, MultiVectorMarginMSELoss.',
-    'However a run ends, Ctrl-C and a full disk included, what is trained is in a checkpoint beside the output, or in the output. The result is a ' +
-      'sentence-transformers folder with onnx/model.onnx, a model card, report.html with the curves, and history.jsonl with a line for each step.',
+    'If a run ends early, for example by Ctrl-C or a full disk, the trained weights are in a checkpoint next to the output folder. The result is a ' +
+      'sentence-transformers folder with onnx/model.onnx, a model card, report.html with the curves, and history.jsonl with one line per step.',
   ],
   async run(context) {
     const { args, positionals, signal } = context;
@@ -129,7 +131,7 @@ export const trainModel: Command = defineCommand({
               step === outcome.bestStep ? 'kept' : '',
             ]),
           ),
-          `The model is in ${output}; report.html there shows the curves.`,
+          `The model is in ${output}. Its report.html shows the curves.`,
         ].join('\n'),
         json: {
           output,
@@ -157,8 +159,8 @@ function noteWhereWeightsAre({ details }: SentvecError, config: string, note: (t
   if (typeof checkpoint !== 'string') return note('Stopped before the first step.');
   const command = (flag: string) => `sentvec train ${shellWords([config, flag])}`;
   note(
-    `Stopped. The weights of step ${String(checkpointStep)} are in ${checkpoint}; go on with: ${command('--resume')}\n` +
-      `or make a model of the best so far with: ${command('--finish')}`,
+    `Stopped. The weights of step ${String(checkpointStep)} are in ${checkpoint}. Continue with: ${command('--resume')}
+` + `or write the model from the best weights so far with: ${command('--finish')}`,
   );
 }
 

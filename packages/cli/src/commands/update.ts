@@ -10,41 +10,41 @@ export const update: Command = defineCommand({
   name: 'update',
   summary: 'Add, replace and remove rows of a folder of vectors.',
   args: {
-    directory: { type: 'positional', required: true, description: 'A folder that sentvec embed made, with --id.' },
+    directory: { type: 'positional', required: true, description: 'An output folder of sentvec embed with --id.' },
     'input…': {
       type: 'positional',
       required: false,
       description:
-        'Files of new rows, with the fields of the others; - is standard input. A row replaces those with the same id.',
+        'Files with new rows, with the same fields as the corpus; - is standard input. A new row replaces rows with the same id.',
     },
     remove: { type: 'string', valueHint: 'ID,ID', description: 'Ids of rows to remove.' },
     'remove-from': {
       type: 'string',
       valueHint: 'FILE',
-      description: 'A file of ids to remove, one a line.',
+      description: 'A file with ids to remove, one per line.',
     },
     'input-format': {
       type: 'enum',
       options: ['auto', 'jsonl', 'text', 'csv', 'tsv', 'parquet'],
-      description: 'Default: by the name of the file, else by its first bytes.',
+      description: 'The format of the files. Default: detected from the name or the first bytes.',
     },
-    overwrite: { type: 'boolean', description: 'Start over where an update of other files was interrupted.' },
+    overwrite: { type: 'boolean', description: 'Discard an interrupted update of other files.' },
     model: {
       type: 'string',
       alias: 'm',
       valueHint: 'MODEL',
-      description: 'The model, if it has moved. Default: as recorded in the folder.',
+      description: 'The model, if its folder has moved. Default: as recorded in the manifest.',
     },
     ...backendArguments,
   },
   examples: [
-    { line: 'sentvec update vectors new.jsonl', does: 'Adds rows; those whose id is there already are replaced' },
-    { line: 'sentvec update vectors --remove 17,42', does: 'Removes two rows' },
-    { line: 'sentvec update vectors new.jsonl --remove-from deleted.txt', does: 'Both, in one step' },
+    { line: 'sentvec update vectors new.jsonl', does: 'Add rows, and replace rows with the same ids' },
+    { line: 'sentvec update vectors --remove 17,42', does: 'Remove two rows' },
+    { line: 'sentvec update vectors new.jsonl --remove-from deleted.txt', does: 'Both in one atomic step' },
   ],
   notes: [
-    'All changes appear at once: a search sees either the old rows or the new ones. An update that is interrupted leaves the folder as it was; the same command continues it. A row that cannot be embedded is an error, and nothing changes.',
-    'Removed rows stay in the shards, where programs that read these without manifest.json still find them. sentvec embed --overwrite rewrites the folder without them.',
+    'The update is atomic: a search sees either the old rows or the new ones. An interrupted update does not change the folder; the same command continues it. A row that cannot be embedded is an error, and nothing changes.',
+    'Removed rows stay in the shard files, so programs that ignore manifest.json still see them. sentvec embed --overwrite rewrites the folder without them.',
   ],
   async run(context) {
     const { args, positionals, signal } = context;
@@ -52,7 +52,7 @@ export const update: Command = defineCommand({
     const { readManifest, updateIndex } = await import('@sentvec/corpus');
     const remove = await idsToRemove(args);
     if (inputs.length === 0 && remove === undefined)
-      throw new UsageError('There is nothing to do: name files of new rows, --remove or --remove-from.');
+      throw new UsageError('There is nothing to do. Name files with new rows, or use --remove or --remove-from.');
     const manifest = await readManifest(directory);
     const options = { remove, signal };
     try {
@@ -79,12 +79,12 @@ export const update: Command = defineCommand({
       const { added, replaced, removed, unknown } = changed;
       const { rows } = changed.manifest;
       const text = `${directory}: ${added} added, ${replaced} replaced, ${removed} removed; ${rows.toLocaleString('en')} rows now.`;
-      if (unknown > 0) context.note(`Note: ${unknown} of the ids to remove are not there.`);
+      if (unknown > 0) context.note(`Note: ${unknown} of the ids to remove do not exist.`);
       await context.print({ text, json: { output: directory, added, replaced, removed, unknown, rows } });
       return exitCode.ok;
     } catch (error) {
       if (!SentvecError.is(error, 'aborted')) throw error;
-      context.note(`Stopped. ${directory} is as it was; the same command continues.`);
+      context.note(`Stopped. ${directory} has not changed. The same command continues the update.`);
       return exitCode.interrupted;
     }
   },

@@ -6,18 +6,18 @@ import { UsageError } from '../usage-error.ts';
 
 export const verify: Command = defineCommand({
   name: 'verify',
-  summary: 'Is a folder of vectors whole? Compares every file with the hash in its manifest.',
+  summary: 'Check a folder of vectors: compare every file with the hash in its manifest.',
   args: {
-    dir: { type: 'positional', required: true, valueHint: 'DIR', description: 'A folder that sentvec embed has made.' },
+    dir: { type: 'positional', required: true, valueHint: 'DIR', description: 'An output folder of sentvec embed.' },
   },
   examples: [
-    { line: 'sentvec verify vectors', does: 'After a copy or a crash' },
+    { line: 'sentvec verify vectors', does: 'Check a folder after a copy or a crash' },
     {
       line: 'sentvec embed reviews.jsonl -o vectors --resume --verify',
-      does: 'Make damaged shards again, with the flags of the first time',
+      does: 'Rewrite damaged shards, with the same flags as before',
     },
   ],
-  notes: ['Nothing is changed. The exit code is 1 when a file is missing or damaged.'],
+  notes: ['It changes nothing. The exit code is 1 if a file is missing or damaged.'],
   async run(context) {
     const [directory, ...more] = context.positionals;
     if (directory === undefined || more.length > 0) throw new UsageError('Name one folder to verify.');
@@ -32,7 +32,7 @@ export const verify: Command = defineCommand({
       progress.stop();
       const lines = damaged.map(({ file, problem }) => `${directory}/${file} is ${problem}.`);
       const whole = `${directory} is whole: ${files} files, ${megabytes(bytes)} MB, ${(manifest.pieces ?? manifest.rows).toLocaleString('en')} vectors.`;
-      const remedy = 'Embed again with the same flags and --resume --verify: only what is damaged is made again.';
+      const remedy = 'Embed again with the same flags and --resume --verify, which rewrites only the damaged shards.';
       await context.print({
         text: damaged.length === 0 ? whole : [...lines, remedy].join('\n'),
         json: { output: directory, files, bytes, rows: manifest.rows, damaged },

@@ -5,28 +5,28 @@ import { backendArguments } from '../model.ts';
 
 export const worker: Command = defineCommand({
   name: 'worker',
-  summary: 'Serve a queue: embed what others submit.',
+  summary: 'Start a worker, which embeds the corpora that are submitted to a queue.',
   args: { ...settingArguments(), backend: backendArguments.backend, 'self-check': backendArguments['self-check'] },
   examples: [
     {
       line: 'sentvec worker --root /data',
-      does: 'Serve the Redis of this machine, for corpora and outputs below /data',
+      does: 'Use the local Redis; allow corpora and outputs below /data',
     },
     {
       line: 'sentvec worker --redis rediss://user:secret@redis.example:6380 --root /data --model use-lite,/models/ours --host 0.0.0.0 --token "$TOKEN"',
-      does: 'One of a fleet, with a dashboard that others may see',
+      does: 'A worker of a fleet, with a dashboard that other machines can open',
     },
     {
       line: 'sentvec worker --root /data --plugin ./my-pooling.mjs,./my-workflow.mjs',
-      does: 'With a pooling and a workflow of your own',
+      does: 'With a plugin: your own pooling and workflow',
     },
   ],
   notes: [
-    `Each flag can be set in the environment instead: ${Object.values(settings)
+    `Each flag can also be set by an environment variable: ${Object.values(settings)
       .map(({ variable }) => variable)
       .join(', ')}.`,
-    'HTTP: / is a dashboard, /queues shows the jobs, /healthz embeds a text, /readyz says whether jobs are taken, /metrics is for Prometheus. OTEL_EXPORTER_OTLP_ENDPOINT turns traces on.',
-    'SIGTERM or Ctrl-C stops it: steps in progress may finish within --stop-timeout, then go back to the queue.',
+    'HTTP: / is a dashboard, /queues shows the jobs, /healthz embeds a text, /readyz reports whether the worker accepts jobs, /metrics is for Prometheus. OTEL_EXPORTER_OTLP_ENDPOINT enables tracing.',
+    'SIGTERM or Ctrl-C stops the worker. Active steps can finish within --stop-timeout; after that they return to the queue.',
   ],
   async run({ args, signal }) {
     const { readConfiguration, runWorker } = await import('@sentvec/worker');
@@ -43,7 +43,7 @@ export const worker: Command = defineCommand({
   },
 });
 
-/** No defaults here: those of the settings come after the environment. */
+/** The flags have no defaults here, because environment variables take precedence over defaults. */
 function settingArguments(): ArgsDef {
   return Object.fromEntries(
     Object.values(settings).map(({ flag, hint, description, default: defaultValue }) => [

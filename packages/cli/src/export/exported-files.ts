@@ -1,4 +1,4 @@
-// The files that `sentvec export` writes.
+// Makes the files of `sentvec export`.
 import { selfCheckContent } from '@sentvec/architectures';
 import {
   cannotBeExternalData,
@@ -17,14 +17,14 @@ import type { FolderFile } from '@sentvec/platform/node';
 import { onnxFiles, type OnnxFilesOptions } from './onnx-files.ts';
 import { jsonFile, tokenizerFiles } from './tokenizer-files.ts';
 
-/** Weights for other frameworks, ONNX files, and what version control and the hub put into a folder. */
+/** Files that are not exported: weights for other frameworks, ONNX files, and files of version control and the hub. */
 const leftOut =
   /^(onnx|openvino)\/|(^|\/)\.|^(pytorch_model.*\.bin.*|tf_model\.h5|flax_model\.msgpack|rust_model\.ot|[^/]*\.onnx)$/;
 
 /**
- * The files of a self-contained folder of a model, for sentence-transformers, transformers.js and sentvec alike: its
- * own, with the encoder at the top and as `onnx/model.onnx`, and a tokenizer that needs no other file.
- * @param maxLength the most tokens of a text that the model reads
+ * Makes a self-contained model folder for sentence-transformers, transformers.js and sentvec: the files of the model
+ * with the encoder in the root, `onnx/model.onnx`, and a `tokenizer.json` that needs no other file.
+ * @param maxLength the maximum tokens of a text
  * @throws SentvecError `unsupported-model` for static embeddings, which have no encoder; `invalid-model`
  */
 export async function exportedFiles(
@@ -34,11 +34,11 @@ export async function exportedFiles(
 ): Promise<FolderFile[]> {
   const folder = await readModelFolder(model);
   if (folder.encoder === 'static') {
-    const message = `${model.name} has static embeddings, which no ONNX model is needed for. Copy the folder as it is.`;
+    const message = `${model.name} has static embeddings, which need no ONNX model. Copy the folder instead.`;
     throw new SentvecError('unsupported-model', message, { file: model.name });
   }
   if (folder.route !== undefined) {
-    const message = `${model.name} has several routes, and an export has one encoder. Export the folder of a route, such as ${folder.encoderPath}.`;
+    const message = `${model.name} has several routes, but an export can have only one encoder. Export the folder of a route, such as ${folder.encoderPath}.`;
     throw new SentvecError('unsupported-model', message, { file: model.name });
   }
   const onnx = await onnxFiles(folder.encoderFiles, options);
@@ -62,10 +62,10 @@ export async function exportedFiles(
   return [...files].sort(([a], [b]) => (a < b ? -1 : 1));
 }
 
-/** The files of an adapter, and of weights without it. */
+/** The files of an adapter, and the weight files without the adapter. */
 const adapted = /^(adapter_(config\.json|model\..+)|model.*\.safetensors.*)$/;
 
-/** Weights with the adapter of the folder merged in, and the configuration of the model that it adapts. */
+/** The weights with the adapter merged in, and the configuration of the base model. */
 async function mergedFiles(encoderFiles: ModelFiles): Promise<FolderFile[]> {
   if (!(await encoderFiles.list()).includes('adapter_config.json')) return [];
   return [
@@ -81,7 +81,10 @@ async function mergedFiles(encoderFiles: ModelFiles): Promise<FolderFile[]> {
   ];
 }
 
-/** Some folders keep encoder and tokenizer in `0_Transformer`; other libraries look for them at the top. */
+/**
+ * Moves the encoder and the tokenizer from a subfolder such as `0_Transformer` to the root, where other libraries
+ * expect them.
+ */
 function moveToTop(path: string, encoderPath: string): string {
   return encoderPath !== '' && path.startsWith(`${encoderPath}/`) ? path.slice(encoderPath.length + 1) : path;
 }
@@ -127,8 +130,9 @@ function moduleEntry(idx: number, path: string, type: string): ModuleEntry {
 }
 
 /**
- * `config.json`, where it has to tell transformers.js something else than before: how many files beside `model.onnx`
- * it must fetch. It knows `model.onnx_data`, `model.onnx_data_1` and so on; in Node, onnxruntime finds those of any name.
+ * `config.json`, if it must change: it has the number of external data files that transformers.js must fetch.
+ * transformers.js supports the names `model.onnx_data`, `model.onnx_data_1` and so on; in Node, onnxruntime finds files
+ * of any name.
  */
 async function configFiles(encoderFiles: ModelFiles, externalData: readonly string[]): Promise<FolderFile[]> {
   const { 'transformers.js_config': former, ...config } = (await readJsonObject(encoderFiles, 'config.json')) ?? {};
@@ -143,7 +147,7 @@ async function configFiles(encoderFiles: ModelFiles, externalData: readonly stri
   return former === undefined ? [] : [jsonFile('config.json', config)];
 }
 
-/** `self-check.json` of a model, where it can have one; see `selfCheckContent`. */
+/** The `self-check.json` of a model, if it can have one; see `selfCheckContent`. */
 export async function selfCheckFiles({ model, tokenizer, encoder }: Embedder): Promise<FolderFile[]> {
   const { encoderFiles, addSpecialTokens } = await readModelFolder(model);
   const { maxPositions } = encoder;

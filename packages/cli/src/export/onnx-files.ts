@@ -1,4 +1,4 @@
-// The ONNX file of an export, and the files that it keeps weights in: shipped with the model, or recorded.
+// The ONNX file of an export with its external data: copied from the model, or recorded.
 import {
   type EncoderDefinition,
   findExternalFiles,
@@ -13,33 +13,32 @@ import type { FolderFile } from '@sentvec/platform/node';
 /** The encoder as ONNX. */
 export interface OnnxFiles {
   readonly files: readonly FolderFile[];
-  /** Names of the files beside `model.onnx` that hold its weights; none where it holds them itself. */
+  /** Names of the external data files of `model.onnx`; empty if it contains its weights. */
   readonly externalData: readonly string[];
 }
 
-/** Where the ONNX file comes from. */
+/** Options of {@link onnxFiles}. */
 export interface OnnxFilesOptions {
   /**
-   * Record it from the safetensors even if the model ships one.
+   * Whether to record the ONNX file from the safetensors even if the model has one.
    * @default false
    */
   readonly record?: boolean | undefined;
   /**
-   * Bytes of weights up to which a recorded file holds them itself.
-   * @default as many as a protocol buffer has room for
+   * Maximum bytes of weights within a recorded ONNX file. More weights go into an external data file.
+   * @default the maximum size of a protocol buffer
    */
   readonly largest?: number | undefined;
 }
 
-/** A protocol buffer holds at most 2 GiB; the graph itself needs some of it. */
+/** The limit of a protocol buffer is 2 GiB; some of it is reserved for the graph. */
 const largestSingleFile = 2 ** 31 - 2 ** 26;
 
-/** Where transformers.js looks for weights beside `model.onnx`. */
+/** The name that transformers.js expects for the external data of `model.onnx`. */
 const recordedData = 'model.onnx_data';
 
 /**
- * `onnx/model.onnx` and the files that it keeps weights in: those that the model ships, else recorded from its
- * safetensors.
+ * Returns `onnx/model.onnx` and its external data files: those of the model, or else recorded from its safetensors.
  * @throws SentvecError `invalid-model`, `unsupported-model`; see `readEncoder` and `findExternalFiles`
  */
 export async function onnxFiles(encoder: ModelFiles, options: OnnxFilesOptions = {}): Promise<OnnxFiles> {
@@ -59,7 +58,7 @@ export async function onnxFiles(encoder: ModelFiles, options: OnnxFilesOptions =
   };
 }
 
-/** The weights keep their names, by which the ONNX file finds them; its own it never mentions. */
+/** Copies the model's ONNX file. External data files keep their names, because the ONNX file refers to them. */
 async function shippedFiles(encoder: ModelFiles, shipped: string): Promise<OnnxFiles> {
   const external = await findExternalFiles(encoder, shipped);
   const folder = shipped.slice(0, shipped.lastIndexOf('/') + 1);

@@ -1,4 +1,4 @@
-// The tokenizer files that `sentvec export` writes.
+// Makes the tokenizer files of `sentvec export`.
 import {
   type ModelFiles,
   type ModelFolder,
@@ -12,9 +12,9 @@ import type { FolderFile } from '@sentvec/platform/node';
 type Json = Readonly<Record<string, unknown>>;
 
 /**
- * `tokenizer.json` and `tokenizer_config.json` in such a way that a library which reads nothing else tokenizes as the
- * model does: with what other files say, its length, its padding token, and in lower case where sentence-transformers
- * would do that.
+ * Makes `tokenizer.json` and `tokenizer_config.json` so that libraries that read only these two files tokenize like the
+ * model. They get the settings that are in other files: maximum length, padding token, and the lower-casing of
+ * sentence-transformers.
  */
 export async function tokenizerFiles(folder: ModelFolder, maxLength: number): Promise<FolderFile[]> {
   const { encoderFiles: files, lowerCase } = folder;
@@ -44,12 +44,12 @@ async function tokenizerJson(files: ModelFiles, definition: TokenizerDefinition)
   return jsonFile('tokenizer.json', json)[1];
 }
 
-/** transformers.js recognizes a token that is written as an object only by this mark. */
+/** Adds the key `__type`, without which transformers.js does not recognize a token that is an object. */
 function marked(token: unknown): unknown {
   return typeof token === 'object' && token !== null ? { ...token, __type: 'AddedToken' } : token;
 }
 
-/** The piece whose id fills up a batch, where no file names one. */
+/** The padding token, for models whose files do not name one: the piece with the padding id. */
 function paddingToken({ json, paddingId }: TokenizerDefinition): string | undefined {
   const added = json.added_tokens?.find(({ id }) => id === paddingId);
   if (added !== undefined) return added.content;
@@ -58,12 +58,12 @@ function paddingToken({ json, paddingId }: TokenizerDefinition): string | undefi
   return Object.entries(vocab).find(([, id]) => id === paddingId)?.[0];
 }
 
-/** `Array.isArray` that recognizes readonly arrays, too. */
+/** `Array.isArray` for readonly arrays. */
 function isList<Entry>(value: readonly Entry[] | object): value is readonly Entry[] {
   return Array.isArray(value);
 }
 
-/** A JSON file of the folder. */
+/** Makes a JSON file of the folder. */
 export function jsonFile(path: string, value: object): FolderFile {
   return [path, `${JSON.stringify(value, null, 2)}\n`];
 }

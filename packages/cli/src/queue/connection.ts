@@ -1,10 +1,10 @@
-// What the commands that talk to a queue share: flags, the connection, and the run that a command line names.
+// Shared by all commands that use a queue: flags, the connection, and finding a run by its id.
 import { SentvecError } from '@sentvec/platform';
 import type { QueueRuntime } from '@sentvec/queue/producer';
 import type { RunHandle, Runtime } from '@sentvec/workflow';
 import { UsageError } from '../usage-error.ts';
 
-/** Flags of every command that talks to a queue. The environment says what they leave out. */
+/** Flags of all commands that use a queue. Environment variables set their defaults. */
 export const queueArguments = {
   redis: { type: 'string', valueHint: 'URL', description: 'Default: SENTVEC_REDIS_URL, else redis://127.0.0.1:6379.' },
   queue: { type: 'string', valueHint: 'NAME', description: 'Default: SENTVEC_QUEUE, else sentvec.' },
@@ -17,7 +17,7 @@ export const startArguments = {
     type: 'string',
     valueHint: 'ID',
     description:
-      'The id of the run. The same request with the same id is one run, until 7 days after its end; another request with that id is refused. Default: a new id.',
+      'The id of the run. Repeating the same request with the same id returns the same run, until 7 days after its end; another request with this id is an error. Default: a new id.',
   },
 } as const;
 
@@ -27,7 +27,10 @@ export interface QueueChoice {
   readonly queue?: string | undefined;
 }
 
-/** Connects to a queue, and closes the connection in the end. Starts tracing when the environment asks for it. */
+/**
+ * Connects to a queue, calls `work`, and closes the connection. Enables tracing if the environment variables for it are
+ * set.
+ */
 export async function withQueue<T>(
   { redis, queue }: QueueChoice,
   work: (runtime: QueueRuntime) => Promise<T>,
@@ -55,16 +58,16 @@ export async function withQueue<T>(
   }
 }
 
-/** The one run that a command line names. @throws UsageError, SentvecError `run-not-found` */
+/** Finds the run that a command line names. @throws UsageError; SentvecError `run-not-found` */
 export async function namedRun(runtime: Runtime, positionals: readonly string[]): Promise<RunHandle> {
   const [id, ...more] = positionals;
   if (id === undefined || more.length > 0)
-    throw new UsageError('Name one run, by its id: sentvec queue list shows them.');
+    throw new UsageError('Give the id of one run. To list them: sentvec queue list');
   const run = await runtime.find(id);
   if (run) return run;
   throw new SentvecError(
     'run-not-found',
-    `There is no run ${id.slice(0, 100)} in this queue. See: sentvec queue list`,
+    `There is no run ${id.slice(0, 100)} in this queue. To list the runs: sentvec queue list`,
     { run: id },
   );
 }

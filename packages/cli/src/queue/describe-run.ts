@@ -4,7 +4,7 @@ import { withFlags } from '../report-error.ts';
 
 const shownLetters = 10;
 
-/** A run's status as lines for a person. `schedule`: the one that has started it as its latest. */
+/** Formats the status of a run. `schedule`: the schedule whose latest run this is. */
 export function describeRun(status: RunStatus, letters: readonly DeadLetter[], schedule?: Schedule): string {
   const { id, workflow, state, attempt, stage, items, error, notice, createdAt, startedAt, finishedAt } = status;
   const total = totalOf(status);
@@ -35,12 +35,12 @@ export function describeRun(status: RunStatus, letters: readonly DeadLetter[], s
   return [...lines, ...some, ...more].join('\n');
 }
 
-/** When a schedule starts its next run. */
+/** Formats the time of a schedule's next run. */
 export function describeNext({ next }: Schedule): string {
   return next === undefined ? 'never' : new Date(next).toLocaleString();
 }
 
-/** What an `embed-corpus` run has done so far; `undefined` for other workflows. */
+/** The totals of an `embed-corpus` run so far; `undefined` for other workflows. */
 export function totalOf({ workflow, total }: RunStatus): CorpusTotal | undefined {
   return workflow === 'embed-corpus' && total ? (total as CorpusTotal) : undefined;
 }

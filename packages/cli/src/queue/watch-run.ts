@@ -6,19 +6,19 @@ import { totalOf } from './describe-run.ts';
 
 const period = 500;
 
-/** What watching needs of a command's context. */
+/** The part of a command's context that watching needs. */
 export interface WatchContext {
   readonly signal: AbortSignal;
   readonly note: (text: string) => void;
 }
 
 /**
- * Shows a live bar until the run ends; waits when Redis cannot be reached. Gives its last status.
- * @throws SentvecError `aborted` when the signal fires; the run goes on
+ * Shows a progress bar until the run ends, and returns its last status. If the connection to Redis is lost, it waits.
+ * @throws SentvecError `aborted` when the signal is aborted; the run continues
  */
 export async function watchRun(run: RunHandle, { signal, note }: WatchContext): Promise<RunStatus> {
   let status = await run.status();
-  if (!hasEnded(status.state)) note(`Watching run ${run.id}. Ctrl-C ends the watching, not the run.`);
+  if (!hasEnded(status.state)) note(`Watching run ${run.id}. Ctrl-C stops watching, not the run.`);
   const progress = await embeddingProgress(stateOf(status));
   let connected = true;
   let notice: string | undefined;
@@ -28,10 +28,10 @@ export async function watchRun(run: RunHandle, { signal, note }: WatchContext): 
       notice = status.notice;
       progress.update(stateOf(status));
       await sleep(period, undefined, { signal }).catch(() => {
-        throw new SentvecError('aborted', `You no longer watch run ${run.id}; it goes on.`);
+        throw new SentvecError('aborted', `Stopped watching run ${run.id}. The run continues.`);
       });
       const next = await statusOrNothing(run);
-      if (!next && connected) note('The connection to Redis is lost. Waiting for it …');
+      if (!next && connected) note('The connection to Redis was lost. Waiting for it …');
       if (next && !connected) note('The connection to Redis is back.');
       connected = next !== undefined;
       status = next ?? status;
@@ -42,7 +42,7 @@ export async function watchRun(run: RunHandle, { signal, note }: WatchContext): 
   return status;
 }
 
-/** What a bar shows of a run. */
+/** The state of a run for the progress bar. */
 function stateOf(status: RunStatus): EmbeddingState {
   const { rows = 0, reusedRows = 0, tokens = 0 } = totalOf(status) ?? {};
   const { done, expected } = status.items ?? { done: 0, expected: undefined };
