@@ -161,7 +161,7 @@ it('label: the scores of a reranker, and the similarities of an embedder', async
   expect(alike.every(({ label }) => label >= -1 && label <= 1)).toBe(true);
   for (const [more, message] of [
     [[...reranker, '--columns', 'query'], 'Scores need at least two columns'],
-    [[...embedder, '--raw'], 'Leave out --raw'],
+    [[...embedder, '--raw'], 'Remove --raw'],
     [[...embedder, '--label', 'query'], 'Choose another name for the label'],
   ] as const) {
     const { code, stderr } = await place.run(['label', 'judged.jsonl', ...more, '-o', 'refused.jsonl']);

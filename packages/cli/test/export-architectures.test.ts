@@ -28,7 +28,7 @@ const encoderDecoders = new Set(['t5', 'mt5']);
 const refused: Readonly<Record<string, RegExp>> = {
   'st6-router': /several routes.*Export the folder of a route/,
   'st6-router-static': /several routes.*Export the folder of a route/,
-  'st6-static': /static embeddings.*Copy the folder as it is/,
+  'st6-static': /static embeddings.*Copy the folder instead/,
 };
 
 let directory: string;

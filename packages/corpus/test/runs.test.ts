@@ -243,7 +243,7 @@ describe('the steps', () => {
     }
     await expect(commitCorpus(run)).rejects.toMatchObject({
       code: 'invalid-output',
-      message: expect.stringContaining('not reached its end') as string,
+      message: expect.stringContaining('is not complete') as string,
     });
   });
 

@@ -57,7 +57,7 @@ test.each([
     'dropout of a model that has none',
     { model: { fromScratch: { config: { model_type: 'static-embedding', hidden_size: 8 } } }, dropout: true },
     'invalid-argument',
-    'drops nothing',
+    'has no dropout',
   ],
   ['everything frozen', { freeze: ['embeddings', 'encoder', 'projection'] }, 'invalid-argument', 'nothing to train'],
   [
@@ -83,7 +83,7 @@ test.each([
     'a Matryoshka size beyond the vectors',
     { data: [{ ...pairs, loss: 'MatryoshkaLoss', lossParameters: { loss: 'CoSENTLoss', dims: [64, 8] } }] },
     'invalid-argument',
-    'the vectors have 40 entries',
+    'the dimension of the vectors is 40',
   ],
   [
     'AnglE on an odd size',
@@ -119,7 +119,7 @@ test.each([
     'an evaluation with the prompts of another',
     { evaluation: { ...pairs, type: 'sts', queryPrompt: 'query' } },
     'invalid-argument',
-    'sts has "prompt"',
+    'use "prompt" for sts',
   ],
   ['an evaluation with labels out of range', { evaluation: { ...pairs, type: 'reranking' } }, 'invalid-corpus', 'row '],
   [
@@ -138,7 +138,7 @@ test.each([
     'a vocabulary that is too small',
     { model: { fromScratch: { vocabularySize: 9 } } },
     'invalid-argument',
-    'too small',
+    'Make it larger',
   ],
   ['a learning rate out of range', { learningRate: 5 }, 'invalid-argument', 'learningRate'],
   ['patience without an evaluation', { patience: 2, evaluation: undefined }, 'invalid-argument', 'patience'],

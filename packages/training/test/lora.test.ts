@@ -165,7 +165,7 @@ test('an adapter without a base model that can be loaded is refused before train
   const scratch = { model: { fromScratch: { vocabularySize: 100 } }, lora };
   expect(await errorOf(() => place.run(place.config('refused', scratch)))).toMatchObject({
     code: 'invalid-argument',
-    message: expect.stringMatching(/found again.*"merged"/),
+    message: expect.stringMatching(/needs a base model.*"merged"/),
   });
   const adapter = { model: place.file('apart'), lora };
   expect((await errorOf(() => place.run(place.config('refused', adapter), { openModel }))).message).toMatch(

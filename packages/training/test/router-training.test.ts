@@ -196,7 +196,7 @@ test('queries and documents are embedded by their routes, as serving embeds them
 test('a mapping that does not fit the model or the data is refused', async () => {
   const run = (name: string, changes: object) => errorOf(() => place.run(trainConfig(name, 'refused', changes)));
   expect((await run('st6-router', { routerMapping: undefined })).message).toContain('routerMapping');
-  expect((await run('st6-bert', {})).message).toContain('has no routes');
+  expect((await run('st6-bert', {})).message).toContain('has no Router');
   expect((await run('st6-router', { routerMapping: { a: 'query', b: 'answer' } })).message).toContain(
     'has no route for "answer"',
   );

@@ -159,8 +159,8 @@ function noteWhereWeightsAre({ details }: SentvecError, config: string, note: (t
   if (typeof checkpoint !== 'string') return note('Stopped before the first step.');
   const command = (flag: string) => `sentvec train ${shellWords([config, flag])}`;
   note(
-    `Stopped. The weights of step ${String(checkpointStep)} are in ${checkpoint}. Continue with: ${command('--resume')}
-` + `or write the model from the best weights so far with: ${command('--finish')}`,
+    `Stopped. The weights of step ${String(checkpointStep)} are in ${checkpoint}. Continue with: ${command('--resume')}\n` +
+      `or write the model from the best weights so far with: ${command('--finish')}`,
   );
 }
 
