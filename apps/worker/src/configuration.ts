@@ -1,12 +1,14 @@
 // Reads the settings of a worker from flags and the environment, and checks them.
 import { isAbsolute, resolve } from 'node:path';
 import { SentvecError } from '@sentvec/core';
-import { redactUrl, type RateLimitSetting } from '@sentvec/queue';
+import { redactUrl, type RateLimitSetting, type RedisTls } from '@sentvec/queue';
 import { settings, type SettingName } from './settings.ts';
 
 /** A worker's settings, checked. */
 export interface WorkerConfiguration {
   readonly redis: string;
+  /** Its files by absolute paths. */
+  readonly tls: RedisTls;
   readonly queue: string;
   /** Absolute. */
   readonly roots: readonly string[];
@@ -53,6 +55,10 @@ export function readConfiguration(
     const setting = settings[name];
     return flags[setting.flag] ?? (environment[setting.variable] || undefined) ?? setting.default;
   };
+  const file = (name: SettingName): string | undefined => {
+    const path = text(name);
+    return path === undefined ? undefined : resolve(path);
+  };
   const list = (name: SettingName) =>
     (text(name) ?? '')
       .split(',')
@@ -60,11 +66,17 @@ export function readConfiguration(
       .filter(Boolean);
   const configuration: WorkerConfiguration = {
     redis: text('redis')!,
+    tls: {
+      caFile: file('redisCa'),
+      certFile: file('redisCert'),
+      keyFile: file('redisKey'),
+      serverName: text('redisServerName'),
+    },
     queue: text('queue')!,
     roots: list('roots').map((root) => resolve(root)),
     buckets: list('buckets'),
     models: list('models').map(absoluteModel),
-    cache: text('cache') === undefined ? undefined : resolve(text('cache')!),
+    cache: file('cache'),
     threads: count('threads', text('threads')),
     concurrency: count('concurrency', text('concurrency'))!,
     window: count('window', text('window'))!,

@@ -12,6 +12,10 @@ export interface Setting {
 /** Name of a setting. */
 export type SettingName =
   | 'redis'
+  | 'redisCa'
+  | 'redisCert'
+  | 'redisKey'
+  | 'redisServerName'
   | 'queue'
   | 'roots'
   | 'buckets'
@@ -38,6 +42,30 @@ export const settings: Readonly<Record<SettingName, Setting>> = {
     hint: 'URL',
     description: 'Redis: redis://user:password@host:port/db, rediss:// for TLS, redis+cluster:// for a cluster.',
     default: 'redis://127.0.0.1:6379',
+  },
+  redisCa: {
+    flag: 'redis-ca',
+    variable: 'SENTVEC_REDIS_CA',
+    hint: 'FILE',
+    description: 'Certificates (PEM) of the authorities to trust for rediss://. Default: those that Node trusts.',
+  },
+  redisCert: {
+    flag: 'redis-cert',
+    variable: 'SENTVEC_REDIS_CERT',
+    hint: 'FILE',
+    description: 'Certificate (PEM) of this client, for a Redis that wants one.',
+  },
+  redisKey: {
+    flag: 'redis-key',
+    variable: 'SENTVEC_REDIS_KEY',
+    hint: 'FILE',
+    description: 'Private key (PEM) of that certificate.',
+  },
+  redisServerName: {
+    flag: 'redis-server-name',
+    variable: 'SENTVEC_REDIS_SERVER_NAME',
+    hint: 'NAME',
+    description: 'The name that must be in the certificate of Redis. Default: the host of the URL.',
   },
   queue: {
     flag: 'queue',

@@ -86,17 +86,17 @@ async function start(
   { logger, backend = onnxModule(configuration), selfCheck, signal }: WorkerAppOptions,
   cleanups: Cleanups,
 ): Promise<string> {
-  const { redis: url, queue, models, token, cache } = configuration;
+  const { redis: url, tls, queue, models, token, cache } = configuration;
   const tracing = await startTracing('sentvec-worker');
   if (tracing) cleanups.push(tracing.close);
   const telemetry = tracing && { telemetry: tracing.telemetry };
-  const redis = await connectRedis(url, 'watcher', connectTimeout, signal);
+  const redis = await connectRedis(url, 'watcher', { timeout: connectTimeout, tls, signal });
   cleanups.push(async () => redis.disconnect());
   if (!(await isDurable(redis)))
     logger.warn({}, 'this Redis has no append-only file, so it loses runs when it crashes: set appendonly yes');
   const overview = new QueueOverview(redis, queue);
   cleanups.push(() => overview.close());
-  const runtime = await queueRuntime({ url, queue, connectTimeout, ...telemetry });
+  const runtime = await queueRuntime({ url, tls, queue, connectTimeout, ...telemetry });
   cleanups.push(() => runtime.close());
 
   const metrics = new Metrics(overview);
@@ -148,6 +148,7 @@ async function start(
   throwIfAborted(signal);
   worker = await startQueueWorker({
     url,
+    tls,
     queue,
     workflows,
     concurrency,

@@ -12,6 +12,7 @@ describe('the configuration of a worker', () => {
     };
     expect(readConfiguration({ concurrency: '5', 'rate-limit': '10/60', 'stop-timeout': '7' }, environment)).toEqual({
       redis: 'redis://127.0.0.1:6379',
+      tls: {},
       queue: 'theirs',
       roots: ['/data', '/more'],
       buckets: [],

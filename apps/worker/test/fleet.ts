@@ -39,8 +39,8 @@ export class Fleet {
     this.root = root;
   }
 
-  static async open(): Promise<Fleet> {
-    return new Fleet(await startRedis(), await mkdtemp(join(tmpdir(), 'sentvec-fleet-')));
+  static async open(redis?: RedisServer): Promise<Fleet> {
+    return new Fleet(redis ?? (await startRedis()), await mkdtemp(join(tmpdir(), 'sentvec-fleet-')));
   }
 
   /**

@@ -1,7 +1,8 @@
 // Connections to Redis: URLs, timeouts, and checks of the server.
 import { SentvecError } from '@sentvec/core';
-import { withDeadline } from '@sentvec/platform';
+import { checkOptionNames, withDeadline, type OptionNames } from '@sentvec/platform';
 import { Cluster, Redis, type RedisOptions } from 'ioredis';
+import { readTls, tlsHint, type RedisTls } from './redis-tls.ts';
 
 /** A connection to one Redis, or to a Redis Cluster. */
 export type RedisConnection = Redis | Cluster;
@@ -32,31 +33,49 @@ const workerTimeout = 15_000;
 
 const oldestVersion = [6, 2] as const;
 
+/** Options of {@link connectRedis}. */
+export interface ConnectOptions {
+  /**
+   * Milliseconds for the connection and the check of the server.
+   *
+   * @default 800 for a producer, else 15,000
+   */
+  readonly timeout?: number | undefined;
+  /** For a URL that asks for TLS. */
+  readonly tls?: RedisTls | undefined;
+  /** Ends the attempt to connect. */
+  readonly signal?: AbortSignal | undefined;
+}
+
+const optionNames: OptionNames<ConnectOptions> = { timeout: true, tls: true, signal: true };
+
 /**
  * Opens a connection, and checks that the server is configured so that it does not lose jobs.
  *
  * @param url `redis://[user:password@]host[:port][/database]`; `rediss://` for TLS; `redis+cluster://` or
  * `rediss+cluster://` for a Redis Cluster, with further hosts separated by commas
- * @param timeout milliseconds for the connection and the check of the server @default 800 for a producer, else 15,000
- * @param signal aborts the attempt to connect
- * @throws SentvecError `invalid-argument` for an invalid URL; `queue-unavailable`, with a remedy; `aborted`
+ * @throws SentvecError `invalid-argument` for a URL or a certificate that cannot be used; `io-failed` for a file that
+ *   cannot be read; `queue-unavailable` with what to do; `aborted`
  */
 export async function connectRedis(
   url: string,
   role: ConnectionRole,
-  timeout: number = role === 'producer' ? producerTimeout : workerTimeout,
-  signal?: AbortSignal,
+  options: ConnectOptions = {},
 ): Promise<RedisConnection> {
-  const connection = createConnection(url, role, timeout);
+  checkOptionNames('connectRedis()', options, optionNames);
+  const { timeout = role === 'producer' ? producerTimeout : workerTimeout, tls = {}, signal } = options;
+  const opened = await openConnection(url, role, { timeout, tls });
+  const { connection } = opened;
   let lastError: Error | undefined;
   connection.on('error', (error: Error) => (lastError = error));
   try {
-    const info = await within(serverInfo(connection, role), timeout, signal);
-    checkServer(info, redactUrl(url));
+    await within(checkServers(opened, role, redactUrl(url)), timeout, signal);
   } catch (error) {
     connection.disconnect();
     if (SentvecError.is(error)) throw error;
-    throw unreachableError(url, lastError ?? error);
+    if (isDenial(reasonOf(error))) throw unreachableError(url, error);
+    const isLate = error instanceof Error && error.name === 'TimeoutError';
+    throw unreachableError(url, (isLate ? undefined : await opened.denial?.()) ?? lastError ?? error);
   }
   return connection;
 }
@@ -82,27 +101,54 @@ export function redactUrl(url: string): string {
   return `${scheme}${isToken ? '' : `${user}:`}***@${hosts}`;
 }
 
-/** Connects, and reads the INFO of the server. */
-async function serverInfo(connection: RedisConnection, role: ConnectionRole): Promise<string> {
-  await (role === 'producer' ? connection.connect() : untilReady(connection));
-  return connection.info();
+/** Connects, and checks the INFO of each server. */
+async function checkServers(opened: OpenedConnection, role: ConnectionRole, name: string): Promise<void> {
+  const { connection } = opened;
+  await (role === 'producer' ? connection.connect() : untilReady(opened));
+  for (const info of await Promise.all(primariesOf(connection).map((server) => server.info()))) checkServer(info, name);
+}
+
+/** The servers that hold the data: in a cluster, where the keys of a queue may move, all its primaries. */
+function primariesOf(connection: RedisConnection): readonly Redis[] {
+  return connection instanceof Cluster ? connection.nodes('master') : [connection];
 }
 
 /** Connects, with an unlimited number of attempts, unless the server denies access. */
-async function untilReady(connection: RedisConnection): Promise<void> {
+async function untilReady({ connection, denial }: OpenedConnection): Promise<void> {
   await new Promise<void>((resolve, reject) => {
+    const rejectDenial = async (): Promise<void> => {
+      const reason = await denial?.();
+      if (reason) reject(reason);
+    };
     connection.once('ready', resolve);
-    connection.on('error', (error: Error) => isDenial(error.message) && reject(error));
+    connection.on('error', (error: Error) => {
+      if (isDenial(reasonOf(error))) reject(error);
+      else void rejectDenial();
+    });
     connection.connect().catch(() => {});
   });
 }
 
 /** Whether an error means that the server denies access or a command to this user. */
 export function isDenial(reason: string): boolean {
-  return /AUTH|WRONGPASS|NOPERM|certificate|can't run this command/.test(reason);
+  return /AUTH|WRONGPASS|NOPERM|can't run this command/.test(reason) || tlsHint(reason) !== undefined;
 }
 
-function createConnection(url: string, role: ConnectionRole, timeout: number): RedisConnection {
+/** A connection that is about to be made. */
+interface OpenedConnection {
+  readonly connection: RedisConnection;
+  /**
+   * Of a cluster: why its first node denies access, if it does. A connection to a cluster says only that it could not be
+   * made.
+   */
+  readonly denial?: (() => Promise<Error | undefined>) | undefined;
+}
+
+async function openConnection(
+  url: string,
+  role: ConnectionRole,
+  { timeout, tls }: { readonly timeout: number; readonly tls: RedisTls },
+): Promise<OpenedConnection> {
   const options: RedisOptions = {
     lazyConnect: true,
     connectTimeout: role === 'producer' ? timeout : timeout / 3,
@@ -120,10 +166,12 @@ function createConnection(url: string, role: ConnectionRole, timeout: number): R
     const message = `"${redactUrl(url)}" is not a Redis URL. It must begin with redis://, rediss://, redis+cluster:// or rediss+cluster://.`;
     throw new SentvecError('invalid-argument', message);
   }
+  const secured = await readTls(tls, scheme[1] === 'rediss');
+  if (secured) options.tls = secured;
   try {
     return scheme[2] === undefined
-      ? new Redis(url, options)
-      : openCluster(url.slice(scheme[0].length), scheme[1] === 'rediss', role, options);
+      ? { connection: new Redis(url, options) }
+      : openCluster(url.slice(scheme[0].length), role, options);
   } catch {
     // No cause, because it would contain the password.
     throw new SentvecError(
@@ -133,7 +181,7 @@ function createConnection(url: string, role: ConnectionRole, timeout: number): R
   }
 }
 
-function openCluster(hosts: string, isSecure: boolean, role: ConnectionRole, options: RedisOptions): Cluster {
+function openCluster(hosts: string, role: ConnectionRole, options: RedisOptions): OpenedConnection {
   const [first = '', ...others] = hosts.split(',');
   const { username, password, hostname, port } = new URL(`redis://${first}`);
   const nodes = [{ host: hostname, port: Number(port || 6379) }, ...others.map(hostAndPort)];
@@ -141,12 +189,23 @@ function openCluster(hosts: string, isSecure: boolean, role: ConnectionRole, opt
     ...(username && { username: decodeURIComponent(username) }),
     ...(password && { password: decodeURIComponent(password) }),
   };
-  return new Cluster(nodes, {
+  const connection = new Cluster(nodes, {
     lazyConnect: true,
     enableOfflineQueue: role === 'worker',
     clusterRetryStrategy: (times) => (role === 'producer' && times > 2 ? null : Math.min(times * 100, 1000)),
-    redisOptions: { ...options, ...credentials, ...(isSecure && { tls: {} }) },
+    redisOptions: { ...options, ...credentials },
   });
+  return { connection, denial: () => denialOf(new Redis({ ...options, ...credentials, ...nodes[0] })) };
+}
+
+async function denialOf(node: Redis): Promise<Error | undefined> {
+  let denial: Error | undefined;
+  node.on('error', (error: Error) => {
+    if (isDenial(reasonOf(error))) denial = error;
+  });
+  await node.connect().catch(() => {});
+  node.disconnect();
+  return denial;
 }
 
 function hostAndPort(text: string): { host: string; port: number } {
@@ -182,15 +241,24 @@ export function checkServer(info: string, name: string): void {
   }
 }
 
-/** Whether the server keeps its data across a restart. */
+/** Whether the server, or each primary of a cluster, keeps its data across a restart. */
 export async function isDurable(connection: RedisConnection): Promise<boolean> {
-  return /^aof_enabled:1/m.test(await connection.info('persistence'));
+  const infos = await Promise.all(primariesOf(connection).map((server) => server.info('persistence')));
+  return infos.every((info) => /^aof_enabled:1/m.test(info));
 }
 
 /** The message of a Redis error, without the script name and without a full stop. */
-export function reasonOf(error: unknown): string {
+export function reasonOf(thrown: unknown): string {
+  // A cluster says that it could not be reached; the error of the last node says why.
+  const error = (thrown as { readonly lastNodeError?: unknown } | undefined)?.lastNodeError ?? thrown;
+  // OpenSSL's own reason, where the message is a line of its log.
+  const { reason: plain, code } = error as { readonly reason?: unknown; readonly code?: unknown };
   const reason =
-    error instanceof Error ? error.message || String((error as NodeJS.ErrnoException).code) : String(error);
+    typeof plain === 'string' && String(code).startsWith('ERR_SSL')
+      ? plain
+      : error instanceof Error
+        ? error.message || String(code)
+        : String(error);
   return reason.replace(/ script: \w{40}, on @user_script:\d+\.?$/, '').replace(/\.+$/, '');
 }
 
@@ -202,7 +270,7 @@ function unreachableError(url: string, cause: unknown): SentvecError {
       ? 'Put the user and password into the URL.'
       : /AUTH|WRONGPASS/.test(reason)
         ? 'Correct the user and password in the URL.'
-        : 'Check that it is running and that the URL is right.';
+        : (tlsHint(reason, url.startsWith('rediss')) ?? 'Check that it is running and that the URL is right.');
   return new SentvecError('queue-unavailable', `No Redis at ${redactUrl(url)}: ${reason}. ${hint}`, {}, { cause });
 }
 

@@ -4,6 +4,7 @@ export {
   isDurable,
   redactUrl,
   type ConnectionRole,
+  type ConnectOptions,
   type RedisConnection,
 } from './connection.ts';
 export { namesOf, queueNames, type QueueNames } from './names.ts';
@@ -11,6 +12,7 @@ export { defaultQueue, queueRuntime, type QueueRuntime, type QueueRuntimeOptions
 export { QueueWorker, startQueueWorker, type QueueWorkerOptions } from './queue-worker.ts';
 export type { RateLimitSetting } from './rate-limit.ts';
 export type { RecoverySettings } from './recovery-settings.ts';
+export type { RedisTls } from './redis-tls.ts';
 export type { RefusedJob } from './refused-jobs.ts';
 export type { Schedule, ScheduleOptions } from './schedules.ts';
 export type { StepReport, WorkerObserver } from './worker-parts.ts';

@@ -18,6 +18,7 @@ import {
 import { checkCount, checkOptionNames, type OptionNames } from '@sentvec/platform';
 import type { Telemetry } from 'bullmq';
 import { connectRedis, defaultRedisUrl } from './connection.ts';
+import type { RedisTls } from './redis-tls.ts';
 import type { QueueClient } from './queue-client.ts';
 import { QueueRun } from './queue-run.ts';
 import type { Schedule, ScheduleOptions } from './schedules.ts';
@@ -31,6 +32,8 @@ export interface QueueRuntimeOptions {
    * @default 'redis://127.0.0.1:6379'
    */
   readonly url?: string | undefined;
+  /** For a URL that asks for TLS. @default see {@link RedisTls} */
+  readonly tls?: RedisTls | undefined;
   /**
    * Name of the queue. Each worker serves one queue; several queues can share a Redis.
    *
@@ -56,6 +59,7 @@ export interface QueueRuntimeOptions {
 
 const optionNames: OptionNames<QueueRuntimeOptions> = {
   url: true,
+  tls: true,
   queue: true,
   retentionSeconds: true,
   connectTimeout: true,
@@ -105,11 +109,12 @@ export async function queueRuntime(options: QueueRuntimeOptions = {}): Promise<Q
     queue = defaultQueue,
     retentionSeconds = defaultRetentionSeconds,
     connectTimeout,
+    tls,
     telemetry,
   } = options;
   checkQueueName(queue);
   checkCount(retentionSeconds, 'retentionSeconds');
-  const redis = await connectRedis(url, 'producer', connectTimeout);
+  const redis = await connectRedis(url, 'producer', { timeout: connectTimeout, tls });
   // Importing BullMQ takes half a second, so a missing Redis is reported before.
   const { QueueClient } = await import('./queue-client.ts');
   return new BullMQRuntime(new QueueClient(redis, { url, queue, retentionSeconds, telemetry }));

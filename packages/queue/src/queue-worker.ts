@@ -13,6 +13,7 @@ import { addRunJob } from './jobs.ts';
 import { defaultRecovery, lockRenewTime, type RecoverySettings } from './recovery-settings.ts';
 import { ParkedJobs } from './parked-jobs.ts';
 import { checkRateLimit, RateLimit, type RateLimitSetting } from './rate-limit.ts';
+import type { RedisTls } from './redis-tls.ts';
 import { RefusedJobs } from './refused-jobs.ts';
 import { RunWatcher } from './run-watcher.ts';
 import { RunProcessor } from './run-processor.ts';
@@ -35,6 +36,8 @@ export interface QueueWorkerOptions {
    * @default 'redis://127.0.0.1:6379'
    */
   readonly url?: string | undefined;
+  /** For a URL that asks for TLS. @default see {@link RedisTls} */
+  readonly tls?: RedisTls | undefined;
   /** @default 'sentvec' */
   readonly queue?: string | undefined;
   /**
@@ -75,6 +78,7 @@ export interface QueueWorkerOptions {
 const optionNames: OptionNames<QueueWorkerOptions> = {
   workflows: true,
   url: true,
+  tls: true,
   queue: true,
   concurrency: true,
   window: true,
@@ -108,7 +112,7 @@ export async function startQueueWorker(options: QueueWorkerOptions): Promise<Que
   checkOptionNames('startQueueWorker()', options, optionNames);
   checkQueueName(options.queue ?? defaultQueue);
   checkWorkerOptions(options);
-  const redis = await connectRedis(options.url ?? defaultRedisUrl, 'worker');
+  const redis = await connectRedis(options.url ?? defaultRedisUrl, 'worker', { tls: options.tls });
   const worker = new QueueWorker(redis, options);
   try {
     await worker.ready();
@@ -312,7 +316,7 @@ export class QueueWorker {
    */
   #denied(worker: Worker, error: Error): boolean {
     // A paused worker has logged the reason already. Several requests may have failed at the same time.
-    if (!isDenial(error.message)) return false;
+    if (!isDenial(reasonOf(error))) return false;
     if (worker.isPaused() || this.#stopping) return true;
     const reason = `Redis denies a command that this worker needs: ${reasonOf(error)}.`;
     this.#parts.logger.error({ reason, milliseconds: setAsideTime.min }, 'this worker cannot process jobs');

@@ -38,6 +38,10 @@ export interface Fleet {
 /** Milliseconds without a heartbeat after which a worker is no longer listed. */
 const heartbeatTimeout = 30_000;
 
+const clockScript = `
+local time = redis.call('TIME')
+return time[1] * 1000 + math.floor(time[2] / 1000)`;
+
 /**
  * Registers worker ARGV[1] with its facts ARGV[2] for ARGV[3] milliseconds, and removes workers whose heartbeats have
  * stopped.
@@ -78,8 +82,8 @@ export class WorkerRegistry {
 
   /** The current time by the clock of Redis, in milliseconds since 1970. */
   async now(): Promise<number> {
-    const [seconds, microseconds] = await this.#redis.time();
-    return Number(seconds) * 1000 + Math.floor(Number(microseconds) / 1000);
+    // By a script with a key: of a cluster, the command itself would ask any node, and their clocks differ.
+    return (await this.#redis.eval(clockScript, 1, this.#names.workers)) as number;
   }
 }
 

@@ -1,7 +1,5 @@
 import { execFile } from 'node:child_process';
-import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { connect, createServer, type AddressInfo } from 'node:net';
-import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { once } from 'node:events';
 import { inspect, promisify } from 'node:util';
@@ -9,7 +7,6 @@ import { connectRedis, isDurable, queueRuntime, redactUrl, startQueueWorker } fr
 import { freePort, startRedis, type RedisServer } from '@sentvec/testing';
 import { defineStep, defineWorkflow, silentLogger } from '@sentvec/workflow';
 import { Redis } from 'ioredis';
-import { generate } from 'selfsigned';
 import * as v from 'valibot';
 import { afterEach, describe, expect, it } from 'vitest';
 import { checkServer, producerTimeout } from '../src/connection.ts';
@@ -278,45 +275,6 @@ describe('URLs', () => {
     await runsThrough(url.replace('//', '//embedder:open%3Asesame@'));
   });
 
-  it('ask for TLS, also of a cluster', async (context) => {
-    const folder = mkdtempSync(join(tmpdir(), 'sentvec-tls-'));
-    const [key, certificate] = [join(folder, 'key.pem'), join(folder, 'certificate.pem')];
-    const names = [{ type: 7 as const, ip: '127.0.0.1' }];
-    const pair = await generate([{ name: 'commonName', value: '127.0.0.1' }], {
-      extensions: [{ name: 'subjectAltName', altNames: names }],
-    });
-    writeFileSync(key, pair.private);
-    writeFileSync(certificate, pair.cert);
-    const tlsPort = await freePort();
-    const files = [
-      '--tls-cert-file',
-      certificate,
-      '--tls-key-file',
-      key,
-      '--tls-ca-cert-file',
-      certificate,
-      '--tls-auth-clients',
-      'no',
-    ];
-    const cluster = ['--cluster-enabled', 'yes', '--tls-cluster', 'yes', '--cluster-announce-ip', '127.0.0.1'];
-    const server = await redis('--tls-port', String(tlsPort), ...files, ...cluster).catch((error: unknown) => error);
-    context.skip(/tls-port|TLS/.test(String(server)), 'this redis-server was built without TLS');
-    await makeCluster(server as RedisServer);
-    const secure = `127.0.0.1:${tlsPort}`;
-    await expect(queueRuntime({ url: `rediss://${secure}` })).rejects.toMatchObject({
-      code: 'queue-unavailable',
-      message: expect.stringMatching(/certificate/),
-    });
-    // Node reads the certificates that it trusts when it starts.
-    const program = join(import.meta.dirname, 'list-runs.mjs');
-    const environment = { ...process.env, NODE_EXTRA_CA_CERTS: certificate };
-    const runsOf = async (url: string) =>
-      (await promisify(execFile)(process.execPath, [program, url], { env: environment })).stdout.trim();
-    expect(await runsOf(`rediss://${secure}`)).toBe('0 runs');
-    expect(await runsOf(`rediss+cluster://${secure}`)).toBe('0 runs');
-    rmSync(folder, { recursive: true });
-  });
-
   it('name a cluster, whose keys all lie in one slot', async () => {
     const server = await redis('--cluster-enabled', 'yes', '--cluster-announce-ip', '127.0.0.1');
     await makeCluster(server);
@@ -373,11 +331,15 @@ it('a worker whose user may not do what it needs says so, and works once it may'
   expect(logged.length).toBeLessThan(10);
   await allow('+@all');
   expect(await run.result()).toMatchObject({ count: 20 });
-  for (const less of ['-info', '-time']) {
+  for (const [less, told] of [
+    ['-info', 'info'],
+    // In a script, where Redis does not name the command.
+    ['-time', 'this command'],
+  ] as const) {
     await allow('+@all', less);
     await expect(startQueueWorker({ url, workflows: [workflow] })).rejects.toMatchObject({
       code: 'queue-unavailable',
-      message: expect.stringContaining(less.slice(1)),
+      message: expect.stringContaining(told),
     });
   }
   await allow('+@all', '-xread');
