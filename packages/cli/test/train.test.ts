@@ -67,7 +67,7 @@ it('Ctrl-C leaves a checkpoint and says how to go on; the resumed run ends as an
   expect(stderr).toMatch(
     /Stopped\. The weights of step \d+ are in .*stopped\.checkpoint\.safetensors\. Continue with: /,
   );
-  expect(stderr).toContain('go on with: sentvec train stopped.json --resume');
+  expect(stderr).toContain('Continue with: sentvec train stopped.json --resume');
   expect(stderr).toContain('with: sentvec train stopped.json --finish');
   expect(existsSync(place.path('stopped'))).toBe(false);
   await place.succeed(['train', config, '--resume']);

@@ -85,7 +85,11 @@ it.each<[title: string, files: Record<string, string | undefined>, message: RegE
     { 'qrels/test.tsv': undefined, 'qrels/a.tsv': `${qrels}q\t1\t1\n`, 'qrels/b.tsv': `${qrels}q\t1\t1\n` },
     /but none is called test: a, b/,
   ],
-  ['an id twice', { 'corpus.jsonl': `${corpus}{"_id": "1", "text": "other"}\n` }, /row 2 \(line 3\): The id "1" is/],
+  [
+    'an id twice',
+    { 'corpus.jsonl': `${corpus}{"_id": "1", "text": "other"}\n` },
+    /row 2 \(line 3\): The id "1" occurs twice/,
+  ],
   [
     'no id',
     { 'queries.jsonl': '{"id": "q", "text": "ask"}\n' },

@@ -102,7 +102,7 @@ it('an update of files that is interrupted changes nothing, and continues', asyn
   expect(await readFile(join(directory, 'manifest.json'), 'utf8')).toBe(manifest);
   expect(Object.keys(await read(directory))).toEqual(['1', '2', '3']);
   const other = [await space.write('other.jsonl', jsonl([row(9)]))];
-  await expect(updateIndex(directory, { embedder, inputs: other })).rejects.toThrow(/Repeat the update/);
+  await expect(updateIndex(directory, { embedder, inputs: other })).rejects.toThrow(/Repeat the interrupted update/);
   const asked: string[] = [];
   const watched = fakeEmbedder({ onEmbed: (texts) => void asked.push(...texts) });
   const update = await updateIndex(directory, { embedder: watched, inputs: files });

@@ -1,33 +1,33 @@
-/** The errors that all stores have in common, so that callers can tell what happened. */
+/** Errors that all stores share, so that callers can distinguish them. */
 import { SentvecError } from '@sentvec/platform';
 
-/** Where a key of a store is: its URI, for messages and details. */
+/** The URI of a key in a store, for messages and details. */
 export function locationOf(uri: string, key: string): string {
   return key === '' ? uri : `${uri.replace(/\/$/u, '')}/${key}`;
 }
 
-/** The error of reading a file that is not there. */
+/** The error for reading a missing file. */
 export function missingError(file: string): SentvecError {
   return new SentvecError('io-failed', `There is no file ${file}. Check its name.`, { file, missing: true });
 }
 
-/** The error of a bucket that is not there, which is another thing than a file that is not there. */
+/** The error for a missing bucket. It differs from that of a missing file: `details.missing` is not set. */
 export function missingBucketError(uri: string, message: string, status: number): SentvecError {
   return new SentvecError('io-failed', message, { file: uri, status, code: 'NoSuchBucket', missing: true });
 }
 
-/** The error of a file that is another version than was asked for, or shorter. */
+/** The error for a file that has another version than requested, or is shorter. */
 export function changedError(file: string): SentvecError {
-  const message = `${file} has changed while it was read. Read it again once it stays as it is.`;
+  const message = `${file} has changed while it was being read. Read it again when it no longer changes.`;
   return new SentvecError('io-failed', message, { file, changed: true });
 }
 
-/** The error of a key that a store cannot have. */
+/** The error for an invalid key. */
 export function invalidKeyError(file: string, problem: string): SentvecError {
-  return new SentvecError('invalid-argument', `${file} cannot be the name of a file here: ${problem}.`, { file });
+  return new SentvecError('invalid-argument', `${file} is not a valid file name in this store: ${problem}.`, { file });
 }
 
-/** @throws SentvecError `invalid-argument` unless both ends are whole numbers, in order */
+/** Validates a byte range. @throws SentvecError `invalid-argument` unless both ends are whole numbers in order */
 export function checkRange(file: string, start: number, end: number | undefined): void {
   const isRange =
     Number.isSafeInteger(start) && start >= 0 && (end === undefined || (Number.isSafeInteger(end) && end >= start));

@@ -1,4 +1,4 @@
-/** Files of a folder of this machine, or of a file system that it has mounted. */
+/** Storage in a local folder or a mounted file system. */
 import { randomUUID } from 'node:crypto';
 import { constants, type BigIntStats } from 'node:fs';
 import { link, open, readdir, rm, stat, type FileHandle } from 'node:fs/promises';
@@ -8,25 +8,25 @@ import { createTemporaryFile, ioError, isSystemError, makeFolder, withFileLock }
 import { changedError, checkRange, invalidKeyError, missingError } from './errors.ts';
 import type { FileVersion, ListedFile, ReadOptions, Storage, StorageContent, WriteOptions } from './storage.ts';
 
-/** Bytes that are read at once. */
+/** Bytes per read. */
 const blockBytes = 1 << 20;
 
-/** Opening does not wait for the other end of a pipe. Windows has no such flag. */
+/** O_NONBLOCK, so that opening a pipe does not wait for its writer. Windows has no such flag. */
 const openFlags = constants.O_RDONLY | (process.platform === 'win32' ? 0 : constants.O_NONBLOCK);
 
 /**
- * The files of a folder, and of the folders in it. The folder is made by the first write.
+ * A storage of the files in a folder and its subfolders. The first write creates the folder.
  *
- * A write is synced to the disk and renamed. `replaces: null`, to write only where no file is, is atomic on any file
- * system with hard links. `replaces` with a version is atomic as long as every writer uses sentvec, since it takes a lock.
+ * A write is synced to disk and renamed. `replaces: null` (write only if no file exists) is atomic on any file system
+ * with hard links. `replaces` with a version takes a lock, so it is atomic if all writers use sentvec.
  */
 export function folderStorage(path: string): Storage {
   const root = resolve(path);
   const pathOf = (key: string): string => {
     const file = join(root, key);
-    if (key.includes('\0')) throw invalidKeyError(file, 'it has a NUL');
+    if (key.includes('\0')) throw invalidKeyError(file, 'it contains a NUL character');
     if (key === '' || key.split('/').some((name) => name === '' || name === '.' || name === '..'))
-      throw invalidKeyError(`${root}/${key}`, 'it has an empty name, "." or ".."');
+      throw invalidKeyError(`${root}/${key}`, 'it contains an empty name, "." or ".."');
     return file;
   };
   return {
@@ -154,7 +154,7 @@ async function writeAtomically(
   return versionAt(file);
 }
 
-/** Making a hard link fails atomically when the file exists. */
+/** Writes a file only if it does not exist. Creating a hard link fails atomically if the target exists. */
 async function writeIfAbsent(
   file: string,
   content: StorageContent,
@@ -170,11 +170,11 @@ async function writeIfAbsent(
     if (isSystemError(error, 'EEXIST')) return undefined;
     throw ioError(error, 'Writing', file);
   } finally {
-    await rm(written, { force: true }).catch(() => {}); // The earlier error is the one that is thrown.
+    await rm(written, { force: true }).catch(() => {}); // Ignored, so that the earlier error is thrown.
   }
 }
 
-/** The blocks of a content. */
+/** Yields the blocks of a content. */
 export async function* blocksOf(content: StorageContent): AsyncGenerator<Uint8Array> {
   if (typeof content === 'string') yield Buffer.from(content);
   else if (content instanceof Uint8Array) yield content;
@@ -182,7 +182,7 @@ export async function* blocksOf(content: StorageContent): AsyncGenerator<Uint8Ar
 }
 
 const lockEnding = '.lock';
-/** Names of temporary files, and of locks. */
+/** Matches the names of temporary files and locks. */
 const unfinished = /\.[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}\.tmp$|^\..+\.lock$/u;
 
 async function* listFolder(
@@ -204,7 +204,7 @@ async function* listFolder(
   }
 }
 
-/** In the order of whole keys: a folder is sorted as its name with a slash. */
+/** Lists files in the order of their keys: folders are sorted by name with a trailing slash. */
 async function* listBelow(
   root: string,
   folder: string,

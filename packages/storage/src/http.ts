@@ -1,6 +1,6 @@
 /**
- * Requests over HTTP: raw bytes, no redirects followed, through the proxy of the environment, tried again after
- * temporary failures.
+ * HTTP requests with raw bytes, through the proxy of the environment, with retries after temporary failures. Redirects
+ * are followed only by {@link followRedirects}.
  */
 import type { Readable } from 'node:stream';
 import { PassingFailure, SentvecError, throwIfAborted, waitToRetry } from '@sentvec/platform';
@@ -8,7 +8,7 @@ import type { Dispatcher } from 'undici';
 import { changedError, checkRange } from './errors.ts';
 import type { FileVersion, ReadOptions } from './storage.ts';
 
-/** A request as it is sent. */
+/** An HTTP request. */
 export interface HttpRequest {
   readonly method: string;
   readonly url: string;
@@ -17,18 +17,19 @@ export interface HttpRequest {
   readonly signal?: AbortSignal | undefined;
 }
 
-/** An answer whose body has not been read. It must be read or discarded. */
+/** A response whose body has not been read yet. It must be read or discarded. */
 export interface HttpAnswer {
   readonly status: number;
   readonly headers: Headers;
   readonly body: Readable;
 }
 
-/** Milliseconds without a byte of the answer. */
+/** Timeout in milliseconds without any byte of the response. */
 const longestSilence = 60_000;
 
 /**
- * Bytes that are sent in a millisecond, at least: the time until an answer begins includes sending the request's body.
+ * Minimum upload speed in bytes per millisecond. It extends the timeout, because the time until the response begins
+ * includes sending the body.
  */
 const slowestUpload = 64;
 
@@ -54,12 +55,12 @@ export async function sendRequest({ method, url, headers, body, signal }: HttpRe
   return { status: answer.statusCode, headers: new Headers(pairs), body: answer.body };
 }
 
-/** Header values are bytes; what is not Latin-1 is not allowed in `Headers`. */
+/** Encodes a header value as Latin-1 bytes, because `Headers` rejects other characters. */
 function toHeaderText(value: string): string {
   return /^[\t\u0020-\u007E\u0080-\u00FF]*$/u.test(value) ? value : '';
 }
 
-/** Reads an answer to its end, at most this many bytes of it. */
+/** Reads the body of a response, at most `limit` bytes of it. */
 export async function readText({ body }: HttpAnswer, limit: number = 1 << 16): Promise<string> {
   const blocks: Buffer[] = [];
   let bytes = 0;
@@ -71,37 +72,37 @@ export async function readText({ body }: HttpAnswer, limit: number = 1 << 16): P
   return Buffer.concat(blocks).toString('utf8');
 }
 
-/** Stops an answer. Its connection is closed, unless it has ended. */
+/** Cancels a response. Its connection is closed, unless the response has ended. */
 export function cancel({ body }: HttpAnswer): void {
-  body.on('error', () => {}); // It is no longer read.
+  body.on('error', () => {}); // Ignore errors, because nobody reads the body.
   body.destroy();
 }
 
-/** Reads an answer to its end and forgets it, so that its connection can be used again. */
+/** Reads a response to its end without keeping it, so that the connection can be reused. */
 export async function discard({ body }: HttpAnswer): Promise<void> {
   body.on('error', () => {});
   for await (const _ of body as AsyncIterable<Buffer>);
 }
 
-/** The most redirects of a request: more are a loop. */
+/** Maximum number of redirects. More are probably a loop. */
 const mostRedirects = 10;
 
-/** What only the server may see that it was meant for. */
+/** Headers that are sent only to the original server, not to redirect targets. */
 const secretHeaders: ReadonlySet<string> = new Set(['authorization', 'cookie']);
 
-/** An answer, from where redirects led. */
+/** A response after redirects. */
 export interface FollowedAnswer extends HttpAnswer {
-  /** Who gave it. */
+  /** The final URL. */
   readonly url: string;
-  /** The headers of the redirects that led there. */
+  /** The headers of all redirect responses. */
   readonly redirects: readonly Headers[];
 }
 
 /**
- * Sends a request and follows redirects. Another server gets neither `authorization` nor `cookie`, and a request that
- * began encrypted stays so.
+ * Sends a request and follows redirects. `authorization` and `cookie` are not sent to another server, and a redirect
+ * from https to http is an error.
  *
- * @param stop whether a redirect is the answer, by its headers. Without it, none is
+ * @param stop returns whether a redirect should not be followed but returned, by its headers. Default: all are followed
  * @throws SentvecError `io-failed`, and errors of the connection
  */
 export async function followRedirects(
@@ -119,13 +120,13 @@ export async function followRedirects(
     redirects.push(answer.headers);
     const next = new URL(location, url);
     if (!/^https?:$/u.test(next.protocol) || (url.startsWith('https:') && next.protocol === 'http:')) {
-      const message = `${request.url} leads to ${next.origin}, which is not encrypted.`;
+      const message = `${request.url} redirects to ${next.origin}, which is not encrypted.`;
       throw new SentvecError('io-failed', message, { file: request.url });
     }
     if (next.origin !== new URL(url).origin) headers = withoutSecrets(headers);
     url = next.href;
   }
-  const message = `${request.url} leads from one address to another more than ${mostRedirects} times.`;
+  const message = `${request.url} has more than ${mostRedirects} redirects.`;
   throw new SentvecError('io-failed', message, { file: request.url });
 }
 
@@ -133,16 +134,19 @@ function withoutSecrets(headers: HttpRequest['headers']): HttpRequest['headers']
   return Object.fromEntries(Object.entries(headers).filter(([name]) => !secretHeaders.has(name.toLowerCase())));
 }
 
-/** How temporary failures are retried. */
+/** Options of retries after temporary failures. */
 export interface RetryOptions {
-  /** The file, for messages. */
+  /** The file, for error messages. */
   readonly file: string;
-  /** Failures in a row after which it is given up. */
+  /** Maximum number of consecutive failures. */
   readonly attempts: number;
   readonly signal?: AbortSignal | undefined;
 }
 
-/** Waits before the store is asked again. @throws SentvecError `aborted`, `io-failed`, or the failure itself */
+/**
+ * Waits before the next retry.
+ * @throws SentvecError `aborted`; `io-failed` after too many failures; a failure that is not temporary
+ */
 export function waitForStore(failure: unknown, failures: number, options: RetryOptions): Promise<void> {
   const { file, attempts, signal } = options;
   const failed = (reason: string): SentvecError => {
@@ -152,7 +156,7 @@ export function waitForStore(failure: unknown, failures: number, options: RetryO
   return waitToRetry(failure, failures, { first: 100, longest: 20_000, attempts, failed, signal });
 }
 
-/** Calls `work` until it succeeds, waiting between failures. @throws see {@link waitForStore} */
+/** Calls `work` until it succeeds, with delays after failures. @throws the errors of {@link waitForStore} */
 export async function withRetries<T>(options: RetryOptions, work: (failures: number) => Promise<T>): Promise<T> {
   for (let failures = 0; ;) {
     throwIfAborted(options.signal);
@@ -167,17 +171,16 @@ export async function withRetries<T>(options: RetryOptions, work: (failures: num
 
 /** Options of {@link readRange}. */
 export interface RangeOptions extends ReadOptions {
-  /** For messages. */
+  /** The file, for error messages. */
   readonly file: string;
   readonly attempts: number;
 }
 
 /**
- * The bytes of a range, all of one version: every answer must be of the version of the first, and what it sends must be
- * what it was asked for.
+ * Streams a byte range of one version. Every response must have the version of the first one and the requested range.
  *
- * @param get sends a GET with these headers; it may answer 412 and 416
- * @throws SentvecError `io-failed` with `details.changed` when another version is there, or the file is not so long
+ * @param get sends a GET request with these headers; its response may have the status 412 or 416
+ * @throws SentvecError `io-failed` with `details.changed` when the file has another version or is shorter
  */
 export async function* readRange(
   get: (headers: Readonly<Record<string, string>>) => Promise<HttpAnswer>,
@@ -190,13 +193,13 @@ export async function* readRange(
   let expected = version;
   const open = async (position: number): Promise<OpenedRange> => {
     const isWhole = position === 0 && end === undefined;
-    // Servers never take a weak ETag or a time as equal in `If-Match`.
+    // Not for weak ETags and times, which never match in `If-Match`.
     const match = expected?.startsWith('"') ? { 'if-match': expected } : {};
     const range = isWhole ? {} : { range: `bytes=${position}-${end === undefined ? '' : end - 1}` };
     const answer = await get({ ...range, ...match });
     if (answer.status === 412 || answer.status === 416) {
       await discard(answer);
-      // A range cannot begin at the end of a file.
+      // A range that begins at the end of the file is answered by 416.
       const size = /^bytes \*\/(\d+)$/u.exec(answer.headers.get('content-range') ?? '')?.[1];
       if (answer.status === 416 && end === undefined && Number(size) === position) return { end: position };
       throw changedError(file);
@@ -208,7 +211,7 @@ export async function* readRange(
     const sent = sentRange(answer, isWhole);
     if (sent?.start !== position) {
       await discard(answer);
-      throw new PassingFailure('it sent other bytes than were asked for');
+      throw new PassingFailure('it sent another range than requested');
     }
     expected ??= versionOf(answer).version;
     if (versionOf(answer).version === expected && (end === undefined || sent.end === end))
@@ -220,11 +223,11 @@ export async function* readRange(
 }
 
 function unknownSizeError(file: string): SentvecError {
-  const message = `The server does not say how long ${file} is, so an answer that breaks off would go unnoticed. Download it first.`;
+  const message = `The server does not report the size of ${file}, so an incomplete response could not be detected. Download it first.`;
   return new SentvecError('io-failed', message, { file });
 }
 
-/** Which bytes an answer says that it sends. */
+/** The byte range of a response, according to its headers. */
 function sentRange(
   { status, headers }: HttpAnswer,
   isWhole: boolean,
@@ -234,15 +237,15 @@ function sentRange(
   return status === 206 && range ? { start: Number(range[1]), end: Number(range[2]) + 1 } : undefined;
 }
 
-/** An answer with the bytes from a position on, and the byte before which they end. No answer: there are no bytes. */
+/** A response with the bytes from a position up to `end`. Without a response, the range is empty. */
 interface OpenedRange {
   readonly answer?: HttpAnswer | undefined;
   readonly end: number;
 }
 
 /**
- * The bytes of a range, from answers that may break anywhere: the next one goes on at the byte that was reached. Only
- * failures in a row without a further byte count.
+ * Streams a byte range from several responses: after a broken response, the next request continues at the last byte.
+ * The failure count is reset whenever bytes arrive.
  */
 async function* streamAnswers(
   start: number,
@@ -257,13 +260,13 @@ async function* streamAnswers(
       const opened = await open(position);
       ({ answer } = opened);
       for await (const block of (answer?.body ?? []) as AsyncIterable<Buffer>) {
-        if (position + block.byteLength > opened.end) throw new PassingFailure('more bytes came than were asked for');
+        if (position + block.byteLength > opened.end) throw new PassingFailure('it sent more bytes than requested');
         position += block.byteLength;
         failures = 0;
         yield block;
       }
       if (position === opened.end) return;
-      throw new PassingFailure(`the answer ended at byte ${position}, before byte ${opened.end}`);
+      throw new PassingFailure(`the response ended at byte ${position}, before byte ${opened.end}`);
     } catch (error) {
       failures += 1;
       await waitForStore(error, failures, options);
@@ -273,18 +276,18 @@ async function* streamAnswers(
   }
 }
 
-/** Size of the file of an answer: `NaN` when it does not say it. */
+/** Total size of the file in bytes, according to the headers; `NaN` if they do not have it. */
 export function totalBytesOf({ headers }: Pick<HttpAnswer, 'headers'>): number {
   const total = /\/(\d+)$/u.exec(headers.get('content-range') ?? '')?.[1] ?? headers.get('content-length');
   return total === null ? Number.NaN : Number(total);
 }
 
-/** A key in the path of a URL: its names are escaped, as S3 signs them, its slashes are not. */
+/** Encodes a key for a URL path, as S3 signatures require. Slashes are not encoded. */
 export function encodeKey(key: string): string {
   return key.split('/').map(encodeName).join('/');
 }
 
-/** Everything is escaped but letters, digits and `-._~`. */
+/** Percent-encodes everything except letters, digits and `-._~`. */
 function encodeName(name: string): string {
   return encodeURIComponent(name).replaceAll(
     /[!'()*]/gu,

@@ -1,4 +1,4 @@
-/** Data sets of the Hugging Face hub: files at one commit of a repository. They can be listed and read. */
+/** Read-only storage of a data set on the Hugging Face hub. */
 import {
   checkHubEndpoint,
   checkCount,
@@ -22,17 +22,17 @@ export interface HubStorageOptions {
    */
   readonly revision?: string | undefined;
   /**
-   * Keys are taken below it.
+   * Prefix of all keys.
    * @default '', the root of the repository
    */
   readonly folder?: string | undefined;
   /**
-   * Where `HF_TOKEN`, `HF_ENDPOINT`, `HF_HUB_OFFLINE` and the other variables of the hub are looked for.
+   * Environment variables: `HF_TOKEN`, `HF_ENDPOINT`, `HF_HUB_OFFLINE` and the other variables of the hub.
    * @default the environment of this process
    */
   readonly environment?: Environment | undefined;
   /**
-   * Failures of a request in a row after which it is given up. The waits between them grow to 20 seconds.
+   * Maximum number of consecutive failures of a request. Delays between attempts grow up to 20 seconds.
    * @default 10
    */
   readonly attempts?: number | undefined;
@@ -40,7 +40,7 @@ export interface HubStorageOptions {
 
 const optionNames: OptionNames<HubStorageOptions> = { revision: true, folder: true, environment: true, attempts: true };
 
-/** A repository of data, and which version of it. */
+/** A file in a data set at a revision. */
 export interface DatasetAddress {
   /** `owner/name`. */
   readonly name: string;
@@ -50,22 +50,22 @@ export interface DatasetAddress {
 
 const defaultRevision = 'main';
 
-/** Reads `hf://datasets/OWNER/NAME[@REVISION]/PATH`. `undefined` for any other text. */
+/** Parses `hf://datasets/OWNER/NAME[@REVISION]/PATH`. `undefined` for any other text. */
 export function parseDatasetAddress(address: string): DatasetAddress | undefined {
   const pattern = /^hf:\/\/datasets\/(\w[\w.-]*\/\w[\w.-]*)(?:@(refs\/(?:convert|pr)\/[\w.-]+|[^/@]+))?(?:\/(.*))?$/isu;
   const [, name, revision = defaultRevision, key = ''] = pattern.exec(address) ?? [];
   return name === undefined ? undefined : { name, revision: revision.replaceAll(/%2f/giu, '/'), key };
 }
 
-/** The address of a data set, or of a file in it. */
+/** The URI of a data set or of a file in it. */
 export function datasetAddress({ name, revision, key }: DatasetAddress): string {
   const text = revision.startsWith('refs/') ? revision : revision.replaceAll('/', '%2F');
   return locationOf(`hf://datasets/${name}${revision === defaultRevision ? '' : `@${text}`}`, key);
 }
 
 /**
- * The files of a data set on the Hugging Face hub. Versions are the hashes by which the hub knows content. Give a commit
- * as revision to read one state of the data set: a branch may move between two calls.
+ * A storage of the files of a data set on the Hugging Face hub. Versions are the hub's content hashes. To read a
+ * consistent state of the data set, use a commit as revision, because a branch may change between two calls.
  *
  * @param name `owner/name`
  */
@@ -74,7 +74,7 @@ export function hubStorage(name: string, options: HubStorageOptions = {}): Stora
   const dataset = new HubDataset(name, options);
   return servedStorage({
     uri: dataset.uri,
-    what: 'a data set of the hub',
+    what: 'a data set on the hub',
     attempts: dataset.attempts,
     send: (method, key, headers, signal) => dataset.askForFile(method, key, headers, signal),
     versionOf: (answer, expected) => dataset.versionOf(answer, expected),
@@ -82,23 +82,23 @@ export function hubStorage(name: string, options: HubStorageOptions = {}): Stora
   });
 }
 
-/** The commit that a revision of a data set is now. @throws SentvecError `io-failed`, `aborted` */
+/** Resolves a revision of a data set to its current commit. @throws SentvecError `io-failed`; `aborted` */
 export async function findCommit(name: string, options: HubStorageOptions & StorageOptions = {}): Promise<string> {
   return new HubDataset(name, options).findCommit(options.signal);
 }
 
-/** Whether a revision is the full id of a commit, whose files never change. */
+/** Whether a revision is a full commit id, whose files never change. */
 export function isCommit(revision: string): boolean {
   return /^[0-9a-f]{40}$/u.test(revision);
 }
 
-/** Pages of a list that are read. The hub puts 1,000 files on a page. */
+/** Maximum number of pages of a list. A page has 1,000 files. */
 const mostPages = 10_000;
 
-/** The most bytes of a page of a list. */
+/** Maximum bytes of a page of a list. */
 const longestPage = 1 << 24;
 
-/** Names of content on the hub: SHA-1 by git, or SHA-256 of a large file. */
+/** Matches content hashes of the hub: git's SHA-1, or the SHA-256 of a large file. */
 const contentHash = /^(?:[0-9a-f]{40}|[0-9a-f]{64})$/u;
 
 class HubDataset {
@@ -134,8 +134,8 @@ class HubDataset {
   }
 
   /**
-   * The hash of a large file is in the redirect that leads to its storage. At a commit a path has one content, so that
-   * there an ETag of another making, as mirrors give it, says nothing.
+   * The version of a response. The hash of a large file is in the headers of the redirect to its storage. At a commit
+   * the content of a path cannot change, so other kinds of ETags, which mirrors send, are ignored there.
    */
   versionOf(answer: HttpAnswer, expected?: string): FileVersion {
     const { headers } = answer;
@@ -151,10 +151,10 @@ class HubDataset {
     const { json } = await this.#askForJson(this.#apiPath(`revision/${encodeURIComponent(this.#revision)}`), signal);
     const { sha } = (json ?? {}) as { readonly sha?: unknown };
     if (typeof sha === 'string' && isCommit(sha)) return sha;
-    throw this.#notFromAHubError(`names the commit ${JSON.stringify(sha)}`);
+    throw this.#notFromAHubError(`has the commit ${JSON.stringify(sha)}`);
   }
 
-  /** The hub promises no order of its lists, so the files of the folder are held and sorted. */
+  /** Lists files. The hub guarantees no order, so all files of the folder are collected and sorted. */
   async *list(prefix: string, signal: AbortSignal | undefined): AsyncGenerator<ListedFile> {
     const start = this.#prefix + prefix;
     const folder = start.slice(0, Math.max(0, start.lastIndexOf('/')));
@@ -183,14 +183,14 @@ class HubDataset {
     const bytes = Number(lfs?.size ?? size);
     const version = lfs?.oid ?? oid;
     if (Number.isSafeInteger(bytes) && bytes >= 0 && typeof version === 'string') return { key: path, bytes, version };
-    throw this.#notFromAHubError(`gives neither size nor hash of ${path}`);
+    throw this.#notFromAHubError(`has neither size nor hash of ${path}`);
   }
 
   #apiPath(path: string): string {
     return `/api/datasets/${this.#name}/${path}`;
   }
 
-  /** @returns no `json` for a folder that is not there, where that is allowed */
+  /** Requests JSON. @returns no `json` for a missing folder, if that is allowed */
   async #askForJson(
     url: string,
     signal: AbortSignal | undefined,
@@ -208,7 +208,7 @@ class HubDataset {
     }
   }
 
-  /** @param request its URL may be a path on the hub */
+  /** Sends a request with retries. @param request its URL may be a path on the hub */
   async #ask(request: {
     readonly method: 'GET' | 'HEAD';
     readonly url: string;
@@ -235,10 +235,10 @@ class HubDataset {
       }
       await discard(answer);
       const said = `${status}${errorOf(answer.headers)}`;
-      // The signed address of a storage server goes out of date; the next request to the hub gives a new one.
+      // The signed URL of the storage server has expired. The next request to the hub returns a new one.
       const isExpired = status === 403 && new URL(answer.url).origin !== new URL(url).origin;
       if (isExpired || status === 408 || status === 425 || status === 429 || status >= 500)
-        throw new PassingFailure(`it answered ${said}`, retryAfter(answer.headers));
+        throw new PassingFailure(`it returned ${said}`, retryAfter(answer.headers));
       throw this.#refusedError(hub, answer, said, token !== undefined);
     });
   }
@@ -248,7 +248,7 @@ class HubDataset {
     if (headers.get('x-error-code') === 'RevisionNotFound')
       return new SentvecError(
         'io-failed',
-        `The data set ${this.#name} has no revision ${this.#revision} (${said}). Check it.`,
+        `The data set ${this.#name} has no revision ${this.#revision} (${said}). Check the name of the branch, tag or commit.`,
         details,
       );
     if (status === 404 || status === 410)
@@ -258,25 +258,25 @@ class HubDataset {
         details,
       );
     if (status !== 401 && status !== 403)
-      return new SentvecError('io-failed', `The hub does not give ${this.uri} (${said}).`, details);
+      return new SentvecError('io-failed', `The hub refuses ${this.uri} (${said}).`, details);
     const page = `${hub}/datasets/${this.#name}`;
     const remedy = hasToken
-      ? `Accept its terms on ${page} if it is gated, or set HF_TOKEN to the token of someone who may read it.`
+      ? `Accept its terms on ${page} if it is gated, or set HF_TOKEN to a token with read access.`
       : `Check the name. If it is private or gated, accept its terms on ${page} and set HF_TOKEN to a token from ${hub}/settings/tokens.`;
     return new SentvecError(
       'io-failed',
-      `The hub gives no access to the data set ${this.#name} (${said}). ${remedy}`,
+      `The hub denies access to the data set ${this.#name} (${said}). ${remedy}`,
       details,
     );
   }
 
   #notFromAHubError(problem: string): SentvecError {
-    const message = `What HF_ENDPOINT names does not answer as a hub does: its answer about ${this.uri} ${problem}. Check HF_ENDPOINT, and the proxy if there is one.`;
+    const message = `The server of HF_ENDPOINT is not a hub: its response for ${this.uri} ${problem}. Check HF_ENDPOINT and the proxy, if there is one.`;
     return new SentvecError('io-failed', message, { file: this.uri });
   }
 }
 
-/** An entry in the hub's list of a commit's files, as far as it can be trusted. */
+/** An entry in the hub's list of files, before validation. */
 interface ListedEntry {
   readonly type?: unknown;
   readonly path?: unknown;
@@ -285,13 +285,13 @@ interface ListedEntry {
   readonly lfs?: { readonly oid?: unknown; readonly size?: unknown } | undefined;
 }
 
-/** A data set or a revision that is not there is an error of another kind. */
+/** Whether a response means that the file is missing. A missing data set or revision is another error. */
 function isMissingFile({ status, headers }: HttpAnswer): boolean {
   const code = headers.get('x-error-code');
   return status === 404 && code !== 'RepoNotFound' && code !== 'RevisionNotFound';
 }
 
-/** The headers of an answer, with what the hub said of the file when it sent us elsewhere. */
+/** The headers of a response, with the file headers of the hub's redirect. */
 function withLinked(headers: Headers, redirects: readonly Headers[]): Headers {
   const all = new Headers(headers);
   for (const each of redirects) {
@@ -309,6 +309,6 @@ function errorOf(headers: Headers): string {
 }
 
 function offlineError(file: string): SentvecError {
-  const message = `HF_HUB_OFFLINE is set, so ${file} is not read. Unset it, or download the file and name its path.`;
+  const message = `HF_HUB_OFFLINE is set, so ${file} cannot be read. Unset it, or download the file and use its path.`;
   return new SentvecError('io-failed', message, { file });
 }

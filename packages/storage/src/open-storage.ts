@@ -1,4 +1,4 @@
-/** From the address of a file or a folder, as a person writes it, to the store that has it. */
+/** Opens the storage of a path or URI. */
 import { SentvecError } from '@sentvec/platform';
 import { azStorage } from './az/az-storage.ts';
 import { folderStorage } from './folder-storage.ts';
@@ -8,42 +8,42 @@ import { s3Storage } from './s3/s3-storage.ts';
 import type { Storage, StorageOptions } from './storage.ts';
 import { webStorage } from './web-storage.ts';
 
-/** A file in its store. */
+/** A storage and a key in it. */
 export interface StoredFile {
   readonly storage: Storage;
   readonly key: string;
 }
 
-/** Stores of objects, by the scheme of their addresses. */
+/** Object stores by URI scheme. */
 const bucketStorages: Readonly<Record<string, (bucket: string, prefix: string) => Storage>> = {
   s3: s3Storage,
   gs: gsStorage,
   az: azStorage,
 };
 
-/** What comes before the path in the address of a file in a store. */
+/** Matches the scheme of a URI. */
 const scheme = /^[a-z][a-z0-9+.-]+:\/\//iu;
 
-/** Whether a text is an address (`s3://bucket/key`, `https://host/file`) rather than a path of this machine. */
+/** Whether a text is a URI (`s3://bucket/key`, `https://host/file`) and not a local path. */
 export function isStorageUri(text: string): boolean {
   return scheme.test(text);
 }
 
-/** Whether an address is one of a store of objects, which can be listed and written. */
+/** Whether a URI belongs to an object store, which can be listed and written. */
 export function isBucketUri(text: string): boolean {
   return Object.hasOwn(bucketStorages, text.split('://')[0]!.toLowerCase());
 }
 
-/** Address and name joined; unlike `join` of Node, which takes `//` for `/`. */
+/** Joins a location and a name. Node's `join` would replace `//` in a URI by `/`. */
 export function joinLocation(folder: string, name: string): string {
   return `${folder.replace(/(?<!\/)\/+$/u, '')}/${name}`;
 }
 
 /**
- * Opens a folder: a path, `s3://bucket/folder`, `gs://bucket/folder` or `az://container/folder`. Nothing is asked of
- * the store yet. Credentials come from the environment of this process, never from an address.
+ * Opens a folder: a path, `s3://bucket/folder`, `gs://bucket/folder` or `az://container/folder`. It sends no requests.
+ * Credentials come from the environment of this process, never from a URI.
  *
- * @throws SentvecError `invalid-argument` for an address that sentvec does not know, or that holds a secret
+ * @throws SentvecError `invalid-argument` for an unsupported URI, or one that contains a secret
  */
 export function openStorage(folder: string): Storage {
   if (!isStorageUri(folder)) return folderStorage(folder);
@@ -53,9 +53,9 @@ export function openStorage(folder: string): Storage {
 
 /**
  * Finds the store of a file: `s3://bucket/key`, `gs://…`, `az://…`, `https://host/file`,
- * `hf://datasets/owner/name/file`. Nothing is asked of it yet.
+ * `hf://datasets/owner/name/file`. It sends no requests.
  *
- * @throws SentvecError `invalid-argument` for a path, an address that sentvec does not know, or that holds a secret
+ * @throws SentvecError `invalid-argument` for a path, an unsupported URI, or one that contains a secret
  */
 export function locateFile(uri: string): StoredFile {
   const { storage, key } = split(uri);
@@ -63,9 +63,8 @@ export function locateFile(uri: string): StoredFile {
 }
 
 /**
- * The same addresses, with a commit in the place of a branch or tag of the hub: what is read by them is of one state,
- * however long that takes. A branch that occurs several times is the same commit each time. Paths, and addresses of other
- * stores, stay as they are.
+ * Pins URIs of the hub: replaces branches and tags by their current commit, so that all reads see one state. A branch
+ * that occurs several times is resolved once. Paths and URIs of other stores do not change.
  *
  * @throws SentvecError `io-failed`, `aborted`
  */
@@ -84,13 +83,13 @@ export async function pinAddresses(addresses: readonly string[], options: Storag
   );
 }
 
-/** The address without the revision of a data set: what allows to read a data set allows all its revisions. */
+/** Removes the revision of a data set from a URI, because access to a data set includes all revisions. */
 export function withoutRevision(address: string): string {
   const dataset = parseDatasetAddress(address);
   return dataset === undefined ? address : datasetAddress({ ...dataset, revision: 'main' });
 }
 
-/** The root of a store (`s3://bucket`, `https://host`), and the key in it. */
+/** Splits a URI into the root of a store (`s3://bucket`, `https://host`) and a key. */
 function split(uri: string): { readonly storage: string; readonly key: string } {
   const [, kind = '', authority = '', key = ''] = /^([a-z][a-z0-9+.-]+):\/\/([^/]*)\/?(.*)$/isu.exec(uri) ?? [];
   const name = kind.toLowerCase();
@@ -101,19 +100,19 @@ function split(uri: string): { readonly storage: string; readonly key: string } 
   }
   if (Object.hasOwn(bucketStorages, name)) {
     if (!/^(?:[a-z0-9][a-z0-9._-]{0,254}|\$(?:root|web|logs))$/iu.test(authority))
-      throw addressError(uri, `what follows "${name}://" is not the name of a bucket`);
+      throw addressError(uri, `it has no valid bucket name after "${name}://"`);
     if (/[?&](?:sig|x-(?:amz|goog)-signature)=/iu.test(key))
       throw addressError(
         uri.replace(/[?#].*$/su, '?…'),
-        'it holds a signature, which is a secret and would be stored in the manifest',
+        'it contains a signature, which is a secret and would be stored in the manifest',
       );
     return { storage: `${name}://${authority}`, key };
   }
-  if (name !== 'https' && name !== 'http') throw addressError(uri, `sentvec does not know ${name}://`);
+  if (name !== 'https' && name !== 'http') throw addressError(uri, `the scheme ${name}:// is not supported`);
   if (authority.includes('@') || /[?#]/u.test(key))
     throw addressError(
       uri.replace(/[?#].*$/su, '?…'),
-      'it holds a password or a query, which may be a secret and would be stored in the manifest',
+      'it contains a password or a query, which may be a secret and would be stored in the manifest',
     );
   return { storage: `${name}://${authority}`, key: key.split('/').map(decodeName).join('/') };
 }
@@ -126,7 +125,7 @@ function decodeName(name: string): string {
   }
 }
 
-/** Each store once: they share credentials and what they have learned. */
+/** One storage per root, so that credentials, region and clock are shared. */
 const roots = new Map<string, Storage>();
 
 function rootOf(root: string, prefix = ''): Storage {
@@ -148,7 +147,7 @@ function newStorage(root: string, prefix: string): Storage {
 
 function addressError(uri: string, problem: string): SentvecError {
   const remedy =
-    'Name a path, s3://bucket/key, gs://bucket/key, az://container/key, hf://datasets/owner/name/file, or https://host/file without a query.';
-  const file = uri.replace(/\/\/[^/]*@/u, '//…@'); // A password must not get into a message.
+    'Use a path, s3://bucket/key, gs://bucket/key, az://container/key, hf://datasets/owner/name/file, or https://host/file without a query.';
+  const file = uri.replace(/\/\/[^/]*@/u, '//…@'); // Passwords must not be in error messages.
   return new SentvecError('invalid-argument', `${file} cannot be used: ${problem}. ${remedy}`, { file });
 }

@@ -1,17 +1,17 @@
-/** What a store of files can do: the one interface between sentvec and file systems, object stores and web servers. */
+/** The interface of a storage: file systems, object stores and web servers. */
 
-/** What a store says of a file. JSON. */
+/** Size and version of a file. JSON. */
 export interface FileVersion {
-  /** Size. */
+  /** Size in bytes. */
   readonly bytes: number;
   /**
-   * Another one whenever the content is another: the ETag of an object store; size, time and inode of a file system.
-   * Only compared, and only with versions of the same file.
+   * A string that changes when the content changes: the ETag in an object store; size, time and inode in a file system.
+   * It is only compared with versions of the same file.
    */
   readonly version: string;
 }
 
-/** A file that {@link Storage.list} has found. */
+/** A file in a {@link Storage.list}. */
 export interface ListedFile extends FileVersion {
   readonly key: string;
 }
@@ -23,65 +23,64 @@ export interface StorageOptions {
 
 /** Options of {@link Storage.read} and {@link Storage.stream}. */
 export interface ReadOptions extends StorageOptions {
-  /** First byte. @default 0 */
+  /** Offset of the first byte. @default 0 */
   readonly start?: number | undefined;
-  /** One more than the last byte. The file must have that many. @default the end of the file */
+  /** Offset after the last byte. The file must have at least this size. @default the end of the file */
   readonly end?: number | undefined;
-  /** Reads only this version. @default whatever is there when reading begins */
+  /** The version that must be read. @default the version at the beginning of the read */
   readonly version?: string | undefined;
 }
 
 /** Options of {@link Storage.write}. */
 export interface WriteOptions extends StorageOptions {
   /**
-   * What the write may replace: `null` for nothing, or the file of this version.
-   * @default whatever is there
+   * Makes the write conditional. `null`: only if no file exists. A version: only if the file has this version.
+   * @default unconditional
    */
   readonly replaces?: string | null | undefined;
 }
 
-/** What a file is to hold: its bytes, or a stream of them that is written in constant memory. */
+/** The content of a write: bytes, a string, or a stream that is written in constant memory. */
 export type StorageContent = Uint8Array | string | AsyncIterable<Uint8Array>;
 
 /**
- * Files by their keys: texts such as `run/shard-00000.parquet`, with `/` between names. Every implementation passes
- * `storageContract` of `@sentvec/testing`.
+ * A storage of files by key, such as `run/shard-00000.parquet`. Every implementation must pass `storageContract` of
+ * `@sentvec/testing`.
  *
- * Methods retry temporary failures. They throw SentvecError `io-failed`, with `details.file` and the remedy in the
- * message; `details.missing` says that the file is not there, `details.changed` that it is another version or has
- * another size than was asked for. `aborted` when the signal fires. `invalid-argument` for keys that the store cannot
- * have.
+ * Methods retry temporary failures. They throw a SentvecError `io-failed` with `details.file`; `details.missing` is set
+ * if the file does not exist, and `details.changed` if it has another version or size than requested. They throw
+ * `aborted` when the signal is aborted, and `invalid-argument` for invalid keys.
  */
 export interface Storage {
   readonly specificationVersion: 1;
-  /** The address of the store, for messages: `s3://bucket/folder`, or a path. A key follows after a slash. */
+  /** The location of the storage for messages: `s3://bucket/folder` or a path. A key is appended after a slash. */
   readonly uri: string;
 
-  /** Size and version of a file; `undefined` when there is none. */
+  /** Returns size and version of a file; `undefined` if it does not exist. */
   stat(key: string, options?: StorageOptions): Promise<FileVersion | undefined>;
 
-  /** The bytes from `start` to `end`, exactly that many, all of one version. */
+  /** Reads exactly the bytes from `start` to `end`, all of one version. */
   read(key: string, options?: ReadOptions): Promise<Uint8Array>;
 
-  /** Like {@link Storage.read}, in blocks, in constant memory. Each block is the caller's. */
+  /** Like {@link Storage.read}, but in blocks and in constant memory. The caller owns each block. */
   stream(key: string, options?: ReadOptions): AsyncIterable<Uint8Array>;
 
   /**
-   * Writes a file: it appears whole or not at all, in place of an earlier one. With `replaces`, of several that write
-   * at once one succeeds.
-   * @returns what was written, or `undefined` when another file is there than `replaces` says: then nothing has changed
+   * Writes a file atomically, in place of an existing one. With `replaces`, exactly one of several concurrent writes
+   * succeeds.
+   * @returns the written version, or `undefined` if the condition of `replaces` was not met and nothing was written
    */
   write(key: string, content: StorageContent, options?: WriteOptions): Promise<FileVersion | undefined>;
 
-  /** All files whose keys begin with `prefix`, in the order of the bytes of their keys, in constant memory. */
+  /** Lists all files whose keys begin with `prefix`, in byte order of their keys, in constant memory. */
   list(prefix: string, options?: StorageOptions): AsyncIterable<ListedFile>;
 
-  /** Removes a file. Does nothing when there is none. */
+  /** Removes a file. Does nothing if it does not exist. */
   remove(key: string, options?: StorageOptions): Promise<void>;
 
   /**
-   * Removes what writes below `prefix` left when they were killed, which no other method shows: parts of objects,
-   * temporary files. Writes that are going on there fail.
+   * Removes leftovers of killed writes below `prefix`, such as parts of multipart uploads and temporary files, which
+   * other methods do not show. Active writes there fail.
    */
   removeUnfinished(prefix: string, options?: StorageOptions): Promise<void>;
 }

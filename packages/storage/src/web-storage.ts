@@ -1,4 +1,4 @@
-/** Files of a web server, by ranges. They can only be read. */
+/** Read-only storage of a web server, by range requests. */
 import {
   checkCount,
   checkOptionNames,
@@ -22,15 +22,15 @@ import type { FileVersion, ReadOptions, Storage } from './storage.ts';
 
 /** Options of {@link webStorage}. */
 export interface WebStorageOptions {
-  /** Failures of a request in a row after which it is given up. @default 10 */
+  /** Maximum number of consecutive failures of a request. @default 10 */
   readonly attempts?: number | undefined;
 }
 
 /**
- * The files of a web server below an address. The server must answer ranges, and say by an ETag or a time when a file
- * has changed. It cannot be listed.
+ * A storage of the files of a web server below a URL. The server must support range requests, and send an ETag or a
+ * modification time. It cannot be listed.
  *
- * @throws SentvecError `invalid-argument` for options that cannot be used
+ * @throws SentvecError `invalid-argument` for invalid options
  */
 export function webStorage(address: string, options: WebStorageOptions = {}): Storage {
   checkOptionNames('webStorage()', options, { attempts: true });
@@ -46,9 +46,9 @@ export function webStorage(address: string, options: WebStorageOptions = {}): St
       if ((status >= 200 && status < 300) || status === 404 || status === 412 || status === 416) return answer;
       await discard(answer);
       if (status === 408 || status === 429 || status >= 500)
-        throw new PassingFailure(`it answered ${status}`, retryAfter(answer.headers));
-      const remedy = status === 401 || status === 403 ? ' Download it with a program that can log in.' : '';
-      throw new SentvecError('io-failed', `The server does not give ${file} (${status}).${remedy}`, { file, status });
+        throw new PassingFailure(`it returned ${status}`, retryAfter(answer.headers));
+      const remedy = status === 401 || status === 403 ? ' Download it with a program that supports the login.' : '';
+      throw new SentvecError('io-failed', `The server refuses ${file} (${status}).${remedy}`, { file, status });
     });
   };
   return servedStorage({
@@ -61,34 +61,34 @@ export function webStorage(address: string, options: WebStorageOptions = {}): St
     async *list() {
       throw new SentvecError(
         'invalid-argument',
-        `${uri} is a web server, whose files cannot be listed. Name each file.`,
+        `${uri} is a web server, whose files cannot be listed. Name each file instead of using a glob.`,
       );
     },
   });
 }
 
-/** Files that a server answers requests for, and that cannot be written. */
+/** The parts of a read-only storage that differ between servers. */
 export interface ServedFiles extends Pick<Storage, 'list'> {
   readonly uri: string;
-  /** What the store is, for messages: `a web server`. */
+  /** Description of the store for messages, such as `a web server`. */
   readonly what: string;
   readonly attempts: number;
-  /** Sends a request until it succeeds. Its answer may also be 404, 412 or 416. */
+  /** Sends a request with retries. The response may also have the status 404, 412 or 416. */
   readonly send: (
     method: 'GET' | 'HEAD',
     key: string,
     headers: Readonly<Record<string, string>>,
     signal: AbortSignal | undefined,
   ) => Promise<HttpAnswer>;
-  /** Version and size of the file of an answer; the size is `NaN` where the answer does not say it. */
+  /** Version and size of the file in a response. The size is `NaN` if the response does not have it. */
   readonly versionOf: (answer: HttpAnswer, expected?: string) => FileVersion;
 }
 
-/** A store of files that can only be read. */
+/** Creates a read-only storage. */
 export function servedStorage({ uri, what, attempts, send, versionOf, list }: ServedFiles): Storage {
   const checkKey = (key: string): void => {
     if (key !== '' && !key.split('/').some((name) => name === '.' || name === '..')) return;
-    throw invalidKeyError(locationOf(uri, key), 'it is empty, or has a name "." or ".."');
+    throw invalidKeyError(locationOf(uri, key), 'it is empty or contains "." or ".."');
   };
   async function* stream(key: string, options: ReadOptions = {}): AsyncGenerator<Uint8Array> {
     checkKey(key);
@@ -110,7 +110,7 @@ export function servedStorage({ uri, what, attempts, send, versionOf, list }: Se
     yield* readRange(get, (answer) => versionOf(answer, options.version), { ...options, file, attempts });
   }
   const readOnly = async (): Promise<never> => {
-    throw new SentvecError('invalid-argument', `${uri} is ${what}: sentvec only reads there. Name a folder or s3://….`);
+    throw new SentvecError('invalid-argument', `${uri} is ${what}, which is read-only. Use a folder or s3://….`);
   };
   return {
     specificationVersion: 1,
@@ -123,7 +123,7 @@ export function servedStorage({ uri, what, attempts, send, versionOf, list }: Se
       if (answer.status === 404) return undefined;
       const version = versionOf(answer);
       if (Number.isSafeInteger(version.bytes)) return version;
-      // A server that streams its answer says the size only in its answer to a range.
+      // A server that streams its responses reports the size only for a range request.
       const first = await send('GET', key, { range: 'bytes=0-0' }, signal);
       cancel(first);
       if (!/\/\d+$/u.test(first.headers.get('content-range') ?? '')) throw noRangesError(locationOf(uri, key));
@@ -149,6 +149,6 @@ function webVersionOf(answer: Pick<HttpAnswer, 'headers'>): FileVersion {
 }
 
 function noRangesError(file: string): SentvecError {
-  const message = `The server of ${file} does not answer ranges of bytes. Download the file, then name its path.`;
+  const message = `The server of ${file} does not support range requests. Download the file, and use its path.`;
   return new SentvecError('io-failed', message, { file });
 }

@@ -77,7 +77,7 @@ describe('a store that fails', () => {
     }
     expect(await storage.write('file', content(), { replaces: null })).toBeUndefined();
     const error = await failure(storage.write('file', content()));
-    expect(error.message).toMatch(/another program wrote it at the same time\. Try again\.$/u);
+    expect(error.message).toMatch(/another program has written it at the same time\. Try again\.$/u);
     expect(Buffer.from(await storage.read('file')).toString()).toBe('of another');
   });
 

@@ -91,7 +91,9 @@ describe('a store that fails', () => {
     expect(error.message).toMatch(/^Google Cloud Storage refused a part of gs:\/\/bucket\/test\/\d+\/file \(403\)/u);
     expect(server.uploads()).toEqual([]);
     fail(undefined, { instead: { status: 410 } });
-    expect((await failure(storage.write('file', blocksOf(bytes)))).message).toMatch(/lost what was sent of it\. Try/u);
+    expect((await failure(storage.write('file', blocksOf(bytes)))).message).toMatch(
+      /lost the parts that were sent\. Try/u,
+    );
   });
 
   it('has another object by the time a stream ends', async () => {

@@ -88,9 +88,9 @@ it('follows redirects, waits for servers that are busy, and says what it does no
   await expect(storage.read('circle')).rejects.toThrow(/more than 10 times/u);
   await expect(storage.read('secret')).rejects.toThrow(/does not give .*\/secret \(403\)\. Download it/u);
   await expect(storage.read('whole', { start: 3 })).rejects.toThrow(
-    /does not answer ranges of bytes\. Download the file/u,
+    /does not support range requests\. Download the file/u,
   );
-  await expect(storage.write('new', 'x')).rejects.toThrow(/only reads there/u);
+  await expect(storage.write('new', 'x')).rejects.toThrow(/is read-only/u);
   await expect(storage.list('')[Symbol.asyncIterator]().next()).rejects.toThrow(/cannot be listed/u);
 });
 
@@ -130,7 +130,7 @@ it('asks a server for a range where it does not say how long a file is', async (
   files.set('/streamed', Buffer.from('content'));
   files.set('/streamed-whole', Buffer.from('content'));
   expect(await storage.stat('streamed')).toMatchObject({ bytes: 7 });
-  await expect(storage.stat('streamed-whole')).rejects.toThrow(/does not answer ranges of bytes/u);
+  await expect(storage.stat('streamed-whole')).rejects.toThrow(/does not support range requests/u);
   await expect(storage.read('streamed-whole')).rejects.toThrow(/does not say how long .*\/streamed-whole is/u);
 });
 
@@ -166,7 +166,7 @@ it('finds the store of an address, and the key in it as it is', () => {
 it.each([
   ['ftp://host/file', /sentvec does not know ftp:\/\//u],
   ['ftp://me:secret@host/file', /^ftp:\/\/…@host\/file cannot be used: sentvec does not know ftp:\/\//u],
-  ['s3:///key', /what follows "s3:\/\/" is not the name of a bucket/u],
+  ['s3:///key', /no valid bucket name after "s3:\/\/"/u],
   ['s3://AKIA:secret@bucket/key', /^s3:\/\/…@bucket\/key cannot be used: what follows "s3:\/\/" is not the name/u],
   ['gs://me:secret@bucket/key', /^gs:\/\/…@bucket\/key cannot be used: what follows "gs:\/\/" is not the name/u],
   ['az://container/key?sv=2021&sig=secret', /^az:\/\/container\/key\?… cannot be used: it holds a signature/u],

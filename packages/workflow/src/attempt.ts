@@ -1,23 +1,23 @@
-/** One attempt at a step. Every runtime executes steps through these functions. */
+/** Executes one attempt of a step. All runtimes use these functions. */
 import { SentvecError, type ErrorDetails } from '@sentvec/core';
 import { withDeadline } from '@sentvec/platform';
 import type { RunError } from './runtime.ts';
 import type { AnyStep, Logger, StepContext } from './step.ts';
 import { checkSchema, describeThrown, maxReasonLength, shorten, toJsonValue } from './values.ts';
 
-/** What a runtime knows about one attempt. The step's context is made from it. */
+/** The data of one attempt, from which the context of the step is made. */
 export interface Attempt extends Omit<StepContext, 'expect'> {
   readonly expect?: ((items: number) => void) | undefined;
 }
 
-/** Milliseconds for which a step whose signal has fired may still clean up. */
+/** Milliseconds that a step may take to clean up after its signal was aborted. */
 const cleanUpTime = 1000;
 
 /**
- * Checks the input, runs the step within its timeout, checks the output.
+ * Validates the input, runs the step within its timeout, and validates the output.
  *
- * @throws SentvecError `invalid-argument` for an input or output that does not fit or is not small JSON, `timed-out`,
- * `aborted`; whatever the step throws
+ * @throws SentvecError `invalid-argument` for an input or output that does not match its schema or is not small JSON;
+ * `timed-out`; `aborted`; the errors of the step
  */
 export async function attemptStep(step: AnyStep, input: unknown, attempt: Attempt): Promise<unknown> {
   const checked = await checkInputOf(step, input);
@@ -28,10 +28,10 @@ export async function attemptStep(step: AnyStep, input: unknown, attempt: Attemp
 }
 
 /**
- * Like {@link attemptStep} for a step that yields items. Leaves out the first `skip` of them.
+ * Like {@link attemptStep}, for a step that yields items. Skips the first `skip` items.
  *
- * @param least how many items there were when the source was read before
- * @throws SentvecError as {@link attemptStep}; `invalid-argument` when there are fewer than `least` items
+ * @param least how many items the source yielded when it was read before
+ * @throws SentvecError the errors of {@link attemptStep}; `invalid-argument` when there are fewer than `least` items
  */
 export async function* attemptSource(
   step: AnyStep,
@@ -56,16 +56,16 @@ export async function* attemptSource(
       if (index >= skip) yield await checkOutputOf(step, next.value);
     }
   } finally {
-    // Not awaited: a generator that hangs in the middle would never return.
+    // Not awaited, because a generator that hangs never returns.
     void Promise.resolve(iterator.return?.()).catch(() => {});
   }
 }
 
-/** The error of a source that was read again, and yielded fewer items than before. */
+/** The error for a source that yielded fewer items when it was read again. */
 function shorterError({ id }: AnyStep, items: number, earlier: number): SentvecError {
   return new SentvecError(
     'invalid-argument',
-    `Step "${id}" yielded ${items} items when it was read again, and at least ${earlier} before. It must yield the same items in the same order each time.`,
+    `Step "${id}" yielded ${items} items when it was read again, but at least ${earlier} before. It must always yield the same items in the same order.`,
     { step: id },
   );
 }
@@ -76,7 +76,7 @@ function checkInputOf(step: AnyStep, input: unknown): Promise<unknown> {
 
 async function checkOutputOf(step: AnyStep, output: unknown): Promise<unknown> {
   if (isAsyncIterable(output)) {
-    throw new SentvecError('invalid-argument', `Step "${step.id}" yields items: put a forEach after it.`);
+    throw new SentvecError('invalid-argument', `Step "${step.id}" yields items, so a forEach must follow it.`);
   }
   const what = `The output of step "${step.id}"`;
   return toJsonValue(await checkSchema(step.output, output, what), what);
@@ -86,7 +86,7 @@ function isAsyncIterable(value: unknown): value is AsyncIterable<unknown> {
   return typeof value === 'object' && value !== null && Symbol.asyncIterator in value;
 }
 
-/** A step that ignores its signal does not hold up the run. */
+/** Runs a step within its timeout. A step that ignores its signal does not block the run. */
 function withinTimeout<T>(step: AnyStep, signal: AbortSignal, work: (signal: AbortSignal) => Promise<T>): Promise<T> {
   const { id, timeout } = step;
   const error = (): SentvecError =>
@@ -95,8 +95,8 @@ function withinTimeout<T>(step: AnyStep, signal: AbortSignal, work: (signal: Abo
 }
 
 /**
- * Any thrown value as a SentvecError in plain form: JSON, of bounded size. What has no code of its own is
- * `step-failed`. `details.step` says where it happened. Never throws.
+ * Converts any thrown value to the JSON form of a SentvecError, of bounded size. Values without an error code become
+ * `step-failed`. `details.step` is the step. Never throws.
  */
 export function toRunError(error: unknown, step: string): RunError {
   if (SentvecError.is(error)) {
@@ -106,7 +106,7 @@ export function toRunError(error: unknown, step: string): RunError {
   return { code: 'step-failed', message: `Step "${step}" failed: ${describeThrown(error)}`, details: { step } };
 }
 
-/** The details with each fact that is large, or that JSON cannot hold, as a short text. */
+/** Replaces details that are large or not JSON by a short text. */
 function plainDetails(details: ErrorDetails): ErrorDetails {
   const facts = Object.entries(details).filter(([, fact]) => fact !== undefined);
   return Object.fromEntries(facts.map(([name, fact]) => [name, plainFact(fact)]));

@@ -1,10 +1,10 @@
 import { once } from 'node:events';
 import { eventIdError, type RunEvent, type RunEventPayload } from './runtime.ts';
 
-/** The latest events that are stored, at least. */
+/** Minimum number of latest events that are kept. */
 const storedEvents = 1000;
 
-/** The latest events of a run in this process, for any number of readers, each at its own speed. */
+/** The latest events of a run in this process. Any number of readers can read them at their own speed. */
 export class EventLog {
   readonly #changes = new EventTarget();
   #events: RunEvent[] = [];
@@ -18,13 +18,13 @@ export class EventLog {
     this.#changes.dispatchEvent(new Event('change'));
   }
 
-  /** Ends each reader when it has read everything. */
+  /** Ends each reader after it has read all events. */
   close(): void {
     this.#open = false;
     this.#changes.dispatchEvent(new Event('change'));
   }
 
-  /** From now on, readers wait for events again. */
+  /** Reopens the log, so that readers wait for further events again. */
   reopen(): void {
     this.#open = true;
   }

@@ -1,4 +1,4 @@
-/** The runtime of this process. */
+/** The in-process runtime. */
 import { checkCount, checkOptionNames, type OptionNames } from '@sentvec/platform';
 import { silentLogger } from './attempt.ts';
 import { LocalRun, LocalRunHandle, type LocalRunOptions } from './local-run.ts';
@@ -11,7 +11,7 @@ import type { AnyWorkflow, Workflow } from './workflow.ts';
 /** Options of {@link inProcessRuntime}. */
 export interface InProcessOptions {
   /**
-   * Items in progress at once, for a `forEach` that does not say.
+   * Number of concurrent items of a `forEach` without its own `concurrency`.
    * @default 2
    */
   readonly concurrency?: number | undefined;
@@ -21,11 +21,11 @@ export interface InProcessOptions {
 
 const optionNames: OptionNames<InProcessOptions> = { concurrency: true, logger: true };
 
-/** The most runs that can be found. Ended runs beyond it are forgotten, the oldest first. */
+/** Maximum number of runs that are kept. When it is exceeded, the oldest ended runs are removed. */
 const maxRuns = 1000;
 
 /**
- * Runs workflows in this process: no Redis, no other process. Runs live as long as the process.
+ * Creates a runtime that runs workflows in this process, without Redis. Runs exist as long as the process.
  *
  * @throws SentvecError `invalid-argument`
  */
@@ -53,14 +53,14 @@ class InProcessRuntime implements Runtime {
     const plain = plainInput(workflow, input);
     const checked = await checkInput(workflow, plain);
     const request = await identifyRequest(workflow, checked);
-    // Nothing is awaited in between: two starts at the same moment are one run, too.
+    // No await between finding and beginning a run, so that two concurrent starts give one run.
     const found = this.#findRun(request, options.id);
     const run = found ?? this.#begin(workflow, plain, request, options.id);
     if (run.state === 'failed' || run.state === 'cancelled') await run.replay();
     return new LocalRunHandle(run) as RunHandle<Output>;
   }
 
-  /** The run that a request is for, if it is there. */
+  /** Finds an existing run for a request. */
   #findRun(request: Request, id: string | undefined): LocalRun | undefined {
     if (id === undefined) return this.#live().find((run) => request.merges && run.request.content === request.content);
     const run = this.#runs.get(checkRunId(id));

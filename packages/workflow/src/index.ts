@@ -1,4 +1,4 @@
-// @sentvec/workflow: workflows and their steps, the runtime in this process, and the workflow that embeds a corpus.
+// @sentvec/workflow: workflows and steps, the in-process runtime, and the workflow that embeds a corpus.
 export { attemptStep, silentLogger, toRunError, type Attempt } from './attempt.ts';
 export { inProcessRuntime, type InProcessOptions } from './in-process.ts';
 export { runItem } from './local-stages.ts';

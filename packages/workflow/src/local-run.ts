@@ -1,4 +1,4 @@
-/** A run in this process: its state, its events, and what can be done to it. */
+/** A run in this process: its state, its events and its control. */
 import { SentvecError } from '@sentvec/core';
 import { abortable } from '@sentvec/platform';
 import { toRunError } from './attempt.ts';
@@ -19,7 +19,7 @@ import { workflowVersion } from './workflow-version.ts';
 import type { DeadLetter, Logger } from './step.ts';
 import type { AnyWorkflow } from './workflow.ts';
 
-/** The most dead letters of a run that are stored. */
+/** Maximum number of dead letters of a run. */
 const maxDeadLetters = 1000;
 
 /** Options of {@link LocalRun}. */
@@ -27,7 +27,7 @@ export interface LocalRunOptions {
   readonly concurrency: number;
   readonly logger: Logger;
   readonly request: Request;
-  /** Called before each attempt. Throws when another run writes what this one would write. */
+  /** Called before each attempt. Throws if another run writes the same output. */
   readonly mayBegin: (run: LocalRun) => void;
 }
 
@@ -121,7 +121,7 @@ export class LocalRun {
     if (!hasEnded(this.#status.state)) {
       throw new SentvecError(
         'invalid-argument',
-        `Run ${this.id} is ${this.#status.state}: only a run that has ended can be replayed.`,
+        `Run ${this.id} is ${this.#status.state}. Only a run that has ended can be replayed.`,
       );
     }
     this.#begin();
@@ -233,7 +233,7 @@ export class LocalRunHandle implements RunHandle {
     if (this.#run.attempt === this.#attempt) return this.#run;
     throw new SentvecError(
       'invalid-argument',
-      `Run ${this.id} was replayed, and this request was meant for attempt ${this.#attempt}. Find the run again.`,
+      `Run ${this.id} was replayed, but this handle is for attempt ${this.#attempt}. Find the run again to get a new handle.`,
       { run: this.id, attempt: this.#attempt },
     );
   }

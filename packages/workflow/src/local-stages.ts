@@ -11,7 +11,7 @@ export class LocalStages implements StageRunner {
   readonly #scope: LocalScope;
   readonly #keyPrefix: string;
 
-  /** @param keyPrefix what the keys of its steps begin with */
+  /** @param keyPrefix the prefix of the keys of its steps */
   constructor(scope: LocalScope, keyPrefix: string = `${scope.run}/`) {
     this.#scope = scope;
     this.#keyPrefix = keyPrefix;
@@ -45,7 +45,7 @@ export class LocalStages implements StageRunner {
       active.add(task);
     };
     const concurrency = options.concurrency ?? scope.concurrency;
-    // One slow item must not let the results of the items after it pile up.
+    // Limit how far items run ahead of a slow one, because their results are kept until it finishes.
     const maxAhead = concurrency * 8;
     try {
       const key = this.#keyPrefix + sourcePath(path, stage);
@@ -65,7 +65,7 @@ export class LocalStages implements StageRunner {
   }
 }
 
-/** Executes the body of a `forEach` for one item: a step, or a whole workflow in this process. */
+/** Executes the body of a `forEach` for one item: a step, or a nested workflow in this process. */
 export async function runItem(
   body: AnyStep | AnyWorkflow,
   item: unknown,
@@ -73,7 +73,8 @@ export async function runItem(
   scope: LocalScope,
 ): Promise<unknown> {
   if (body.kind === 'step') return attemptWithRetries(body, item, key, scope);
-  // Watchers would take the stages and items of a nested workflow for those of the run. Events of steps have a key.
+  // Drop stage and item events of a nested workflow, because watchers would mistake them for those of the run. Step
+  // events have a key, so they are unambiguous.
   const emit = (payload: RunEventPayload) => {
     if ('key' in payload) scope.emit(payload);
   };

@@ -6,8 +6,8 @@ import { describeThrown, maxInputBytes, toJsonValue } from './values.ts';
 import type { ForEachOptions } from './workflow.ts';
 
 /**
- * Counts the items of a `forEach` and folds their results in the order of the items, whatever the order in which they
- * finish. Holds only the results that wait for an earlier one.
+ * Counts the items of a `forEach`, and folds their results in the order of the items, even if they finish in another
+ * order. It keeps only results that wait for an earlier item.
  */
 export class OrderedProgress {
   readonly #fold: ForEachOptions['fold'];
@@ -20,8 +20,8 @@ export class OrderedProgress {
   #total: unknown;
 
   /**
-   * @param begun how many items at the beginning are done already, and the fold of them
-   * @default none are
+   * @param begun how many of the first items are already done, and their fold
+   * @default no items are done
    */
   constructor(
     fold: ForEachOptions['fold'],
@@ -36,17 +36,17 @@ export class OrderedProgress {
     this.#total = begun.total;
   }
 
-  /** The fold so far, over the longest finished beginning of the items. */
+  /** The fold of all items before the first unfinished one. */
   get total(): unknown {
     return this.#total;
   }
 
-  /** How many items there are from the first unfinished one to the last planned one. */
+  /** Number of items from the first unfinished one to the last planned one. */
   get ahead(): number {
     return this.#planned - this.#folded;
   }
 
-  /** How many items are planned and not finished. */
+  /** Number of planned items that are not finished. */
   get unfinished(): number {
     return this.#planned - this.#done;
   }
@@ -57,12 +57,12 @@ export class OrderedProgress {
     return this.#planned - 1;
   }
 
-  /** Sets how many items there will be. A number that is not finite means that it is not known. */
+  /** Sets the expected number of items. A non-finite number means that it is unknown. */
   readonly expect = (items: number): void => {
     this.#expected = Number.isFinite(items) ? Math.round(items) : undefined;
   };
 
-  /** An item is finished. */
+  /** Records a finished item. */
   finish(index: number, result: unknown): void {
     this.#done += 1;
     this.#waiting.set(index, result);
@@ -74,7 +74,7 @@ export class OrderedProgress {
     this.#report(this.#items(), this.#total);
   }
 
-  /** All items are finished. @returns their number */
+  /** Records that all items are finished. @returns their number */
   end(): number {
     this.#expected = this.#planned;
     this.#report(this.#items(), this.#total);
@@ -88,23 +88,23 @@ export class OrderedProgress {
 }
 
 /**
- * What a fold begins with: a copy, so that a fold that changes its total in place does not spoil the next run.
- * @throws SentvecError `invalid-argument` for what JSON cannot hold, such as `-Infinity` or a `Set`: another process
- * that goes on with the run would begin with something else
+ * The initial total of a fold. It is a copy, so that a fold that mutates its total does not affect later runs.
+ * @throws SentvecError `invalid-argument` for a value that JSON cannot represent, such as `-Infinity` or a `Set`,
+ * because another process that continues the run would begin with another value
  */
 export function initialTotal(fold: ForEachOptions['fold']): unknown {
   if (!fold) return null;
   const what = 'The initial total of a forEach';
   const total = toJsonValue(fold.initial, what, maxInputBytes);
   if (isDeepStrictEqual(total, fold.initial)) return total;
-  const message = `${what} must be plain JSON, not ${describeThrown(fold.initial)}: JSON has ${JSON.stringify(total)} for it.`;
+  const message = `${what} must be plain JSON, not ${describeThrown(fold.initial)}: JSON represents it as ${JSON.stringify(total)}.`;
   throw new SentvecError('invalid-argument', message);
 }
 
 /**
- * The next total, as JSON has it: the run may go on in another process at any item.
- * @throws SentvecError `step-failed` when the workflow's own function throws; `invalid-argument` when its result is a
- * promise, or not JSON, or too large for the input of the next step
+ * Computes the next total, converted to JSON, because another process may continue the run at any item.
+ * @throws SentvecError `step-failed` when the workflow's fold throws; `invalid-argument` when its result is a promise,
+ * is not JSON, or is too large
  */
 export function addToTotal(fold: ForEachOptions['fold'], total: unknown, result: unknown): unknown {
   if (!fold) return total;

@@ -1,37 +1,42 @@
-/** The identity of requests, the claims on what only one run may write at a time, and the ids of runs. */
+/** The identity of requests, exclusive claims on outputs, and the ids of runs. */
 import { createHash, randomUUID } from 'node:crypto';
 import { SentvecError } from '@sentvec/core';
 import { canonicalJson } from '@sentvec/platform';
 import { shorten, toJsonValue } from './values.ts';
 import type { AnyWorkflow } from './workflow.ts';
 
-/** What a workflow knows about a request beyond its input. See `identify` of `defineWorkflow`. */
+/** The identity of a request beyond its input. See `identify` of `defineWorkflow`. */
 export interface RequestIdentity {
   /**
-   * JSON that distinguishes two requests with equal input, such as size and time of the files that they name. `undefined`
-   * when that cannot be known: the request is then never merged with another.
+   * JSON that distinguishes requests with equal input, such as size and time of their files. `undefined` if it is
+   * unknown: the request is then never merged with another.
    */
   readonly content?: unknown;
-  /** Whether a request must always be done, and is never merged with another that is the same. @default false */
+  /** Whether the request always starts a new run, and is never merged with an equal request. @default false */
   readonly alwaysNew?: boolean | undefined;
-  /** What only one live run may write, by names that all processes use, such as `folder:/data/vectors`. */
+  /**
+   * The outputs that only one live run may write, such as `folder:/data/vectors`. All processes must use the same
+   * names.
+   */
   readonly writes?: readonly string[] | undefined;
 }
 
-/** A request as runtimes compare it. */
+/** The form of a request that runtimes compare. */
 export interface Request {
   /** A hash of workflow and input. */
   readonly input: string;
-  /** A hash of workflow, input and content. `undefined` when the content is not known. */
+  /** A hash of workflow, input and content. `undefined` if the content is unknown. */
   readonly content: string | undefined;
-  /** Whether a live run of the same content answers it. */
+  /** Whether the request returns a live run with the same content. */
   readonly merges: boolean;
   readonly writes: readonly string[];
 }
 
 /**
- * @param input checked by the workflow's schema
- * @throws SentvecError `invalid-argument` when `identify` gives what JSON cannot hold; whatever `identify` throws
+ * Computes the identity of a request.
+ * @param input the input, validated by the workflow's schema
+ * @throws SentvecError `invalid-argument` when `identify` returns a value that JSON cannot represent; errors of
+ * `identify`
  */
 export async function identifyRequest(workflow: AnyWorkflow, input: unknown): Promise<Request> {
   const identity: RequestIdentity = (await workflow.identify?.(input as never)) ?? { content: null };
@@ -61,17 +66,17 @@ export function checkRunId(id: string): string {
   if (/^[A-Za-z][A-Za-z0-9_-]{0,63}$/.test(id)) return id;
   throw new SentvecError(
     'invalid-argument',
-    `"${shorten(id, 100)}" cannot be the id of a run: use up to 64 letters, digits, "-" and "_", beginning with a letter.`,
+    `"${shorten(id, 100)}" is not a valid run id. Use up to 64 letters, digits, "-" and "_", beginning with a letter.`,
   );
 }
 
-/** The error of a request with the id of a run that was asked for something else. */
+/** The error for a request with the id of a run with another request. */
 export function otherRequestError(run: string, differs: 'input' | 'content'): SentvecError {
-  const what = differs === 'input' ? 'has another input' : 'has completed, and what it read has changed since';
+  const what = differs === 'input' ? 'has another input' : 'has completed, and its input files have changed since';
   return new SentvecError('invalid-argument', `Run ${run} ${what}. Choose another id.`, { run });
 }
 
-/** The error of a request that would write what a live run writes. */
+/** The error for a request that would write the same output as a live run. */
 export function busyError(run: string, written: string): SentvecError {
   const name = written.slice(written.indexOf(':') + 1);
   return new SentvecError('invalid-output', `Run ${run} is writing to ${name}. Wait until it ends, or cancel it.`, {

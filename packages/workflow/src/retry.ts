@@ -1,37 +1,37 @@
-/** When a failed step is tried again, and after which delay. */
+/** Retry policies: whether a failed step is retried, and after which delay. */
 import { SentvecError, type ErrorCode } from '@sentvec/core';
 import type { RunError } from './runtime.ts';
 import { describeThrown } from './values.ts';
 
-/** When and how often a failed step is tried again. */
+/** How a failed step is retried. */
 export interface RetryPolicy {
   /**
-   * The most attempts in all.
-   * @default no limit for a fault that passes by itself ({@link isPassingFault}), 4 for any other
+   * Maximum number of attempts, including the first.
+   * @default no limit for a temporary fault ({@link isPassingFault}), 4 for any other error
    */
   readonly attempts?: number | undefined;
   /**
-   * Milliseconds before the second attempt; doubled before each further one, up to `maxDelay`.
+   * Milliseconds before the second attempt. The delay doubles for each further attempt, up to `maxDelay`.
    * @default 1000
    */
   readonly delay?: number | undefined;
   /**
-   * The longest delay, in milliseconds.
-   * @default 30_000, or `delay` when that is more
+   * Maximum delay in milliseconds.
+   * @default 30_000, or `delay` if that is more
    */
   readonly maxDelay?: number | undefined;
   /**
-   * Milliseconds after the first failure after which a step is not tried again.
+   * Milliseconds after the first failure during which the step is retried.
    * @default 900_000, 15 minutes
    */
   readonly totalTime?: number | undefined;
   /**
-   * The random share of a delay, 0 to 1, so that a fleet does not retry at the same moment.
+   * The random share of a delay, 0 to 1. It prevents all workers from retrying at the same time.
    * @default 0.5
    */
   readonly jitter?: number | undefined;
   /**
-   * Whether another attempt may succeed.
+   * Returns whether another attempt may succeed after this error.
    * @default {@link isTransient}
    */
   readonly when?: ((error: unknown) => boolean) | undefined;
@@ -66,8 +66,8 @@ const permanent: ReadonlySet<ErrorCode> = new Set<ErrorCode>([
 ]);
 
 /**
- * Whether another attempt may succeed: after a full disk, a lost connection, a timeout, anything unknown. An error that
- * would come again, such as a wrong argument, is not transient.
+ * Whether another attempt may succeed: for example after a full disk, a lost connection, a timeout, or an unknown
+ * error. Errors that would occur again, such as a wrong argument, are not transient.
  */
 export function isTransient(error: unknown): boolean {
   return !(SentvecError.is(error) && (permanent.has(error.code) || dependsOnWorker(error)));
@@ -75,7 +75,7 @@ export function isTransient(error: unknown): boolean {
 
 const passingCodes: ReadonlySet<ErrorCode> = new Set<ErrorCode>(['io-failed', 'download-failed', 'queue-unavailable']);
 
-/** Error numbers of the system for what ends when a disk is cleaned, remounted or reconnected, or a network is back. */
+/** System error codes of temporary faults of disks and networks. */
 const passingErrnos: ReadonlySet<unknown> = new Set(
   (
     'ENOSPC EDQUOT EROFS EIO ESTALE EBUSY EAGAIN EMFILE ENFILE ENOMEM ETIMEDOUT ECONNRESET ECONNREFUSED ECONNABORTED ' +
@@ -83,7 +83,7 @@ const passingErrnos: ReadonlySet<unknown> = new Set(
   ).split(' '),
 );
 
-/** Whether an error is known to pass by itself within minutes: a full or read-only disk, a network that is away. */
+/** Whether an error is a temporary fault, such as a full or read-only disk or an unreachable network. */
 export function isPassingFault(error: unknown): boolean {
   if (SentvecError.is(error)) {
     const { errno } = error.details;
@@ -106,12 +106,12 @@ const workerCodes: ReadonlySet<ErrorCode> = new Set<ErrorCode>([
   'job-refused',
 ]);
 
-/** Error numbers of the system that say that this machine, or this user, cannot reach a file. */
+/** System error codes that mean that a file is not accessible on this machine or for this user. */
 const unreachable: ReadonlySet<string> = new Set(['ENOENT', 'ENOTDIR', 'EACCES', 'EPERM', 'ENOTCONN', 'EHOSTDOWN']);
 
 /**
- * Whether an error may be the worker's own: another model or other weights, a missing mount, library or plugin. The same
- * step may succeed in another worker.
+ * Whether an error may be specific to this worker: another model or other weights, a missing mount, library or plugin.
+ * The step may then succeed on another worker.
  */
 export function dependsOnWorker(error: unknown): boolean {
   if (!SentvecError.is(error)) return false;
@@ -119,7 +119,7 @@ export function dependsOnWorker(error: unknown): boolean {
   return workerCodes.has(error.code) || missing === true || unreachable.has(String(errno));
 }
 
-/** @throws SentvecError `invalid-argument` for numbers that make no sense */
+/** Fills in the defaults. @throws SentvecError `invalid-argument` for numbers out of range */
 export function fullRetryPolicy(policy: RetryPolicy = {}): FullRetryPolicy {
   const { attempts, delay = 1000, maxDelay = Math.max(30_000, delay) } = policy;
   const { totalTime = 900_000, jitter = 0.5, when = isTransient } = policy;
@@ -133,24 +133,24 @@ export function fullRetryPolicy(policy: RetryPolicy = {}): FullRetryPolicy {
   return { attempts, delay, maxDelay, totalTime, jitter, when };
 }
 
-/** The most milliseconds of any delay: a week. */
+/** Upper limit of any delay in milliseconds: a week. */
 const longestDelay = 7 * 24 * 3_600_000;
 
-/** How often a step has failed, and for how long. */
+/** The failures of a step so far. */
 export interface Failures {
-  /** How many attempts have failed, at least 1. */
+  /** Number of failed attempts, at least 1. */
   readonly attempts: number;
-  /** Milliseconds since the first of them. */
+  /** Milliseconds since the first failure. */
   readonly milliseconds: number;
 }
 
-/** The most attempts at a step that fails for a reason that is not known to pass. */
+/** Default maximum number of attempts for errors that are not temporary faults. */
 const defaultAttempts = 4;
 
 /**
- * Milliseconds until the next attempt: exponential, with a random share.
+ * Milliseconds until the next attempt: exponential backoff with jitter.
  *
- * @returns `undefined` when there is no next attempt
+ * @returns `undefined` if there is no next attempt
  * @throws SentvecError `step-failed` when `retry.when` throws
  */
 export function retryDelay(policy: FullRetryPolicy, error: unknown, failures: Failures): number | undefined {
@@ -164,12 +164,12 @@ function mayRetry({ when }: FullRetryPolicy, error: unknown): boolean {
   try {
     return when(error);
   } catch (cause) {
-    const message = `retry.when failed: ${describeThrown(cause)}. It was asked about: ${describeThrown(error)}`;
+    const message = `retry.when failed: ${describeThrown(cause)}. The error of the step was: ${describeThrown(error)}`;
     throw new SentvecError('step-failed', message, {}, { cause: error });
   }
 }
 
-/** The error of a step that is not tried again, with how often and how long it was tried. */
+/** Adds the number of attempts and their total time to the error of a step that is not retried again. */
 export function finalError(error: RunError, { attempts, milliseconds }: Failures): RunError {
   if (attempts === 1) return error;
   const seconds = Math.round(milliseconds / 1000);

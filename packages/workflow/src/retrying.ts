@@ -1,4 +1,4 @@
-/** Steps that are executed in this process, with further attempts after those that failed. */
+/** Executes steps in this process with retries. */
 import { SentvecError } from '@sentvec/core';
 import { sleep, throwIfAborted } from '@sentvec/platform';
 import { attemptSource, attemptStep, toRunError, type Attempt } from './attempt.ts';
@@ -7,7 +7,7 @@ import type { RunEventPayload } from './runtime.ts';
 import type { AnyStep, DeadLetter, Logger } from './step.ts';
 import { maxReasonLength, shorten, toJsonValue } from './values.ts';
 
-/** What steps that are executed in this process know about their run. */
+/** The scope of a run for steps that are executed in this process. */
 export interface LocalScope {
   readonly run: string;
   readonly runAttempt: number;
@@ -18,14 +18,14 @@ export interface LocalScope {
   readonly losses?: number | undefined;
   readonly signal: AbortSignal;
   readonly logger: Logger;
-  /** Items in progress at once, for a `forEach` that does not say. */
+  /** Number of concurrent items of a `forEach` without its own `concurrency`. */
   readonly concurrency: number;
-  /** Resolves when work may begin: at once, or when a paused run is resumed. */
+  /** Resolves when work may begin. Waits while the run is paused. */
   readonly untilResumed: () => Promise<void>;
   readonly emit: (payload: RunEventPayload) => void;
 }
 
-/** Executes a step, with the further attempts and delays that its policy allows. */
+/** Executes a step with retries according to its policy. */
 export async function attemptWithRetries(
   step: AnyStep,
   value: unknown,
@@ -45,21 +45,24 @@ export async function attemptWithRetries(
 
 /** Options of {@link readSource}. */
 export interface ReadSourceOptions {
-  /** Called with the number of items that the source says there will be. */
+  /** Called with the number of items that the source expects. */
   readonly expect: (items: number) => void;
   /**
-   * How many items to leave out at the beginning.
+   * Number of items to skip at the beginning.
    * @default 0
    */
   readonly skip?: number | undefined;
   /**
-   * How many items the source has yielded when it was read before, in another process.
+   * How many items the source yielded when it was read before by another process.
    * @default `skip`
    */
   readonly least?: number | undefined;
 }
 
-/** The items of a source. A source that fails in the middle is read again, without the items that it yielded already. */
+/**
+ * Yields the items of a source. If the source fails in the middle, it is read again, and the items that were already
+ * yielded are skipped.
+ */
 export async function* readSource(
   step: AnyStep,
   input: unknown,
@@ -84,7 +87,7 @@ export async function* readSource(
   }
 }
 
-/** An attempt that sends its progress and dead letters to the scope's `emit`. */
+/** Creates an attempt that sends its progress and dead letters to the scope's `emit`. */
 export function createAttempt(
   key: string,
   attempt: number,
@@ -103,7 +106,7 @@ export function createAttempt(
   };
 }
 
-/** A letter as it is stored: a long reason is shortened. */
+/** Validates a dead letter, and shortens a long reason. */
 function checkLetter({ reference, reason }: DeadLetter, key: string): DeadLetter {
   if (typeof reference === 'string' && typeof reason === 'string' && reference.length <= maxReasonLength)
     return { reference, reason: shorten(reason, maxReasonLength) };
@@ -111,7 +114,7 @@ function checkLetter({ reference, reason }: DeadLetter, key: string): DeadLetter
   throw new SentvecError('invalid-argument', message, { step: key });
 }
 
-/** The further attempts at one step. */
+/** The retries of one step. */
 class Retries {
   readonly #step: AnyStep;
   readonly #key: string;
@@ -124,7 +127,7 @@ class Retries {
     this.#scope = scope;
   }
 
-  /** Waits until the next attempt is due, or throws the error when there is none. */
+  /** Waits until the next attempt, or throws the error if there is none. */
   async delayOrThrow(error: unknown, attempt: number): Promise<void> {
     const { signal, emit, logger } = this.#scope;
     throwIfAborted(signal);
@@ -138,7 +141,7 @@ class Retries {
       throw new SentvecError(code, message, details, { cause: error });
     }
     emit({ type: 'retry', key: this.#key, attempt, error: plain });
-    logger.warn({ key: this.#key, attempt, delay, error: plain }, 'a step failed and will be tried again');
+    logger.warn({ key: this.#key, attempt, delay, error: plain }, 'a step failed and will be retried');
     await sleep(delay, signal);
   }
 }

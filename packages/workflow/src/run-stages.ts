@@ -1,4 +1,4 @@
-/** Walks through the stages of a workflow: what every runtime has in common. */
+/** Runs the stages of a workflow. Shared by all runtimes. */
 import { SentvecError } from '@sentvec/core';
 import type { AnyStep } from './step.ts';
 import { checkSchema, maxInputBytes, toJsonValue } from './values.ts';
@@ -7,13 +7,13 @@ import type { AnyWorkflow, ForEachResult, Stage } from './workflow.ts';
 /** A `forEach` stage. */
 export type ForEachStage = Extract<Stage, { kind: 'for-each' }>;
 
-/** How a runtime executes the two kinds of stage. `path` names the stage in the run: ids joined by `/`. */
+/** A runtime's implementation of the two kinds of stages. `path` identifies the stage in the run: ids joined by `/`. */
 export interface StageRunner {
   step(path: string, step: AnyStep, value: unknown): Promise<unknown>;
   forEach(path: string, stage: ForEachStage, input: unknown): Promise<ForEachResult<unknown, unknown>>;
 }
 
-/** Runs the stages of a workflow one after the other. @returns the value of the last one */
+/** Runs the stages of a workflow in order. @returns the value of the last stage */
 export async function runStages(
   workflow: AnyWorkflow,
   input: unknown,
@@ -31,7 +31,8 @@ export async function runStages(
 }
 
 /**
- * @returns the input as the workflow's schema and JSON have it
+ * Validates the input of a workflow.
+ * @returns the input after the schema and conversion to JSON
  * @throws SentvecError `invalid-argument`
  */
 export async function checkInput(workflow: AnyWorkflow, input: unknown): Promise<unknown> {
@@ -40,16 +41,19 @@ export async function checkInput(workflow: AnyWorkflow, input: unknown): Promise
 }
 
 /**
- * The input of a request as every process that works on the run gets it: written and parsed as JSON.
+ * Converts the input of a request to JSON and back, so that all processes get the same value.
  *
- * @throws SentvecError `invalid-argument` for what JSON cannot hold, and for more than `maxInputBytes` of it
+ * @throws SentvecError `invalid-argument` for a value that JSON cannot represent, or that has more than `maxInputBytes`
  */
 export function plainInput(workflow: AnyWorkflow, input: unknown): unknown {
   if (input === undefined) return undefined;
   return toJsonValue(input, `The input of workflow "${workflow.id}"`, maxInputBytes);
 }
 
-/** The `forEach` stage or step at a path of the workflow. @throws SentvecError `job-refused` when there is none */
+/**
+ * Finds the `forEach` stage or the step at a path of the workflow.
+ * @throws SentvecError `job-refused` when there is none
+ */
 export function stageAt(workflow: AnyWorkflow, path: string): Exclude<Stage, { kind: 'workflow' }> {
   const [id, ...rest] = path.split('/');
   const stage = workflow.stages.find((candidate) => candidate.id === id);
@@ -57,11 +61,11 @@ export function stageAt(workflow: AnyWorkflow, path: string): Exclude<Stage, { k
   if (stage && stage.kind !== 'workflow' && rest.length === 0) return stage;
   throw new SentvecError(
     'job-refused',
-    `Workflow "${workflow.id}" has no stage "${path}". Do producer and worker have the same version?`,
+    `Workflow "${workflow.id}" has no stage "${path}". Check that producer and worker have the same version.`,
   );
 }
 
-/** The path of a `forEach` stage's source: beside that of its body. */
+/** The path of a `forEach` stage's source, next to that of its body. */
 export function sourcePath(path: string, stage: ForEachStage): string {
   return path.slice(0, path.length - stage.id.length) + stage.source.id;
 }

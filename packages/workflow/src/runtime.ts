@@ -1,128 +1,128 @@
-/** The interface of a runtime: it starts runs of workflows, and gives handles of them. */
+/** The interface of a runtime, which starts runs of workflows and returns handles of them. */
 import { SentvecError, type ErrorCode, type ErrorDetails } from '@sentvec/core';
 import type { DeadLetter } from './step.ts';
 import { shorten } from './values.ts';
 import type { Workflow } from './workflow.ts';
 
-/** The state of a run. The last three are final, until it is replayed. */
+/** The state of a run. The last three are final, unless the run is replayed. */
 export type RunState = 'queued' | 'running' | 'paused' | 'completed' | 'failed' | 'cancelled';
 
-/** Whether a run of this state has ended. */
+/** Whether a run in this state has ended. */
 export function hasEnded(state: RunState): boolean {
   return state === 'completed' || state === 'failed' || state === 'cancelled';
 }
 
-/** A run at a moment. JSON. */
+/** The status of a run. JSON. */
 export interface RunStatus {
   readonly id: string;
   /** Id of the workflow. */
   readonly workflow: string;
-  /** The version of the workflow that this attempt began with. `undefined` before it begins. See `workflowVersion`. */
+  /** The workflow version of this attempt; `undefined` before it begins. See `workflowVersion`. */
   readonly version: string | undefined;
   readonly state: RunState;
-  /** Which attempt of the run it is, from 1. Each replay is one more. */
+  /** Number of the attempt of the run, from 1. Each replay is a new attempt. */
   readonly attempt: number;
   /** Milliseconds since 1970. */
   readonly createdAt: number;
-  /** When the first step of this attempt began. Milliseconds since 1970, as `finishedAt`. */
+  /** Start time of the first step of this attempt, in milliseconds since 1970. */
   readonly startedAt: number | undefined;
   readonly finishedAt: number | undefined;
-  /** The stage that it is at, for example `embed`, or `nested/embed`. */
+  /** The current stage, for example `embed` or `nested/embed`. */
   readonly stage: string | undefined;
   /** Progress of the latest `forEach`. */
   readonly items: RunItems | undefined;
   /** The fold of the latest `forEach` so far. */
   readonly total: unknown;
   readonly error: RunError | undefined;
-  /** Why no worker works on the run just now, in a sentence for people, such as that no worker serves its workflow. */
+  /** Why no worker works on the run, in a sentence: for example, no worker has its workflow. */
   readonly notice: string | undefined;
 }
 
 /** Progress of a `forEach`. */
 export interface RunItems {
   readonly done: number;
-  /** How many the source has yielded so far. */
+  /** Number of items that the source has yielded so far. */
   readonly planned: number;
-  /** How many it said there will be. Exact once it has ended. */
+  /** Number of items that the source expects. Exact after the source has ended. */
   readonly expected: number | undefined;
 }
 
-/** Why a run failed, in the plain form of a SentvecError. */
+/** The error of a failed run: the JSON form of a SentvecError. */
 export interface RunError {
   readonly code: ErrorCode;
   readonly message: string;
   readonly details: ErrorDetails;
 }
 
-/** Something that happened in a run. `id`s grow; they are what `events({ after })` takes. */
+/** An event of a run. `id`s are increasing. Pass one to `events({ after })` to continue after it. */
 export type RunEvent = {
   readonly id: string;
   /** Milliseconds since 1970. */
   readonly at: number;
 } & RunEventPayload;
 
-/** The error of an `after` that is no id of an event. */
+/** The error for an `after` that is not an event id. */
 export function eventIdError(after: string): SentvecError {
   return new SentvecError(
     'invalid-argument',
-    `${JSON.stringify(shorten(after, 100))} is not the id of an event of this runtime: \`after\` takes the \`id\` of an event that it gave.`,
+    `${JSON.stringify(shorten(after, 100))} is not an event id of this runtime. Set \`after\` to the \`id\` of an event that it returned.`,
   );
 }
 
-/** What a {@link RunEvent} says, by its `type`. */
+/** The payload of a {@link RunEvent}, by its `type`. */
 export type RunEventPayload =
-  /** The run came to this state. */
+  /** The run entered this state. */
   | {
       readonly type: 'state';
       readonly state: RunState;
       readonly attempt: number;
       readonly error?: RunError | undefined;
     }
-  /** It reached this stage. */
+  /** The run reached this stage. */
   | { readonly type: 'stage'; readonly stage: string }
   /** More items of a `forEach` are done. */
   | { readonly type: 'items'; readonly stage: string; readonly items: RunItems; readonly total: unknown }
-  /** An attempt failed, and there will be another. */
+  /** An attempt failed and will be retried. */
   | { readonly type: 'retry'; readonly key: string; readonly attempt: number; readonly error: RunError }
   /** A step called `deadLetter`. */
   | { readonly type: 'dead-letter'; readonly key: string; readonly letter: DeadLetter }
-  /** A step called `progress`. A runtime may leave out some of those that follow each other fast. */
+  /** A step called `progress`. A runtime may drop some of several events in quick succession. */
   | { readonly type: 'progress'; readonly key: string; readonly value: unknown };
 
-/** A run that was started, in whatever process. */
+/** The handle of a run, which may have been started by any process. */
 export interface RunHandle<Output = unknown> {
   readonly id: string;
   /**
-   * The attempt of the run that this handle controls: the latest when it was obtained, or the one that `replay` began.
-   * `pause`, `resume`, `cancel` and `replay` throw `invalid-argument` when the run has been replayed elsewhere since,
-   * so that a call meant for one attempt never changes the next.
+   * The attempt of the run that this handle controls: the latest one when the handle was created, or the one that its
+   * `replay` began. `pause`, `resume`, `cancel` and `replay` throw `invalid-argument` if the run has been replayed
+   * through another handle since, so that a call for one attempt never changes the next.
    */
   readonly attempt: number;
   /** @throws SentvecError `run-not-found`, `queue-unavailable` */
   status(): Promise<RunStatus>;
   /**
-   * What happens in the run, from the beginning, or after the event of that id. Ends when the run ends. Old events of a
-   * long run are forgotten; each `items` event has the whole progress.
-   * @throws SentvecError `invalid-argument`, at the first event, when `after` is no id of an event
+   * Yields the events of the run, from the beginning or after the event with the id `after`. Ends when the run ends.
+   * Old events of a long run are dropped, but each `items` event has the complete progress.
+   * @throws SentvecError `invalid-argument`, at the first event, when `after` is not an event id
    */
   events(options?: {
     readonly after?: string | undefined;
     readonly signal?: AbortSignal | undefined;
   }): AsyncIterable<RunEvent>;
   /**
-   * Waits for the end, also while the queue cannot be reached. Rejects with the error of a failed run, and with
-   * `aborted` when it was cancelled. A fired signal stops the waiting, not the run.
+   * Waits for the result, even while the queue is unreachable. Rejects with the error of a failed run, or with
+   * `aborted` if the run was cancelled. Aborting the signal stops waiting, not the run.
    */
   result(options?: { readonly signal?: AbortSignal | undefined }): Promise<Output>;
-  /** What the steps of this attempt could not process: the first thousand, each once, by their references. */
+  /** The dead letters of this attempt: at most a thousand, one per reference. */
   deadLetters(): Promise<readonly DeadLetter[]>;
-  /** Lets what has begun finish and begins nothing more, until `resume`. No effect on a run that has ended. */
+  /** Pauses the run: active steps finish, and no others begin until `resume`. No effect on a run that has ended. */
   pause(): Promise<void>;
   resume(): Promise<void>;
-  /** Stops what is in progress and begins nothing more. No effect on a run that has ended. */
+  /** Cancels the run: active steps are aborted, and no others begin. No effect on a run that has ended. */
   cancel(): Promise<void>;
   /**
-   * Runs an ended run again, as its next attempt. Steps see `runAttempt`, and skip or repair what is there already.
+   * Runs an ended run again, as its next attempt. Steps can read `runAttempt`, to skip or repair existing results.
    * @throws SentvecError `invalid-argument` while it has not ended
    */
   replay(): Promise<void>;
@@ -136,7 +136,7 @@ export interface StartOptions {
    */
   readonly id?: string | undefined;
   /**
-   * 1 (first) to 1000. In this process, runs do not wait for each other.
+   * Priority, 1 (highest) to 1000. The in-process runtime ignores it, because its runs do not wait for each other.
    * @default 100
    */
   readonly priority?: number | undefined;
@@ -144,29 +144,33 @@ export interface StartOptions {
 
 /** Runs workflows. See `runtimeContract` in `@sentvec/testing`. */
 export interface Runtime {
-  /** Such as `in-process` or `bullmq`. */
+  /** The name of the runtime, such as `in-process` or `bullmq`. */
   readonly name: string;
   /**
-   * Begins a run and returns at once.
+   * Starts a run, and returns its handle without waiting for the result.
    *
-   * Without an id, a request that is the same as that of a run which has not ended gives the handle of that run; see
-   * `identify` of `defineWorkflow`. A run that has ended never answers a new request.
+   * Without an id: if a live run has the same request, its handle is returned; see `identify` of `defineWorkflow`. A
+   * run that has ended is never returned.
    *
-   * With the id of a run that is there, gives its handle when the input is the same; a run that failed or was cancelled
-   * is then replayed. So an id makes a request idempotent for as long as the run can be found.
+   * With the id of an existing run: its handle is returned if the input is the same, and a failed or cancelled run is
+   * replayed. So an id makes a request idempotent as long as the run can be found.
    *
-   * @throws SentvecError `invalid-argument` when the input does not fit the workflow's schema, or the id belongs to
-   *   another request; `invalid-output` when a live run writes what this one would write; `queue-unavailable`
+   * @throws SentvecError `invalid-argument` when the input does not match the workflow's schema, or the id belongs to
+   * another request; `invalid-output` when a live run writes the same output; `queue-unavailable`
    */
   start<Input, Output>(
     workflow: Workflow<Input, Output>,
     input: Input,
     options?: StartOptions,
   ): Promise<RunHandle<Output>>;
-  /** The run of that id, from whatever process it was started. */
+  /** Finds the run with this id, which any process may have started. */
   find(id: string): Promise<RunHandle | undefined>;
-  /** Runs, newest first: the newest 100, or `limit` of them. @throws SentvecError `invalid-argument` */
+  /**
+   * Lists the newest runs, newest first.
+   * @param options `limit`: maximum number, default 100.
+   * @throws SentvecError `invalid-argument`
+   */
   list(options?: { readonly limit?: number | undefined }): Promise<readonly RunStatus[]>;
-  /** Frees connections. In this process it also cancels what runs. */
+  /** Closes connections. The in-process runtime also cancels its active runs. */
   close(): Promise<void>;
 }

@@ -1,9 +1,9 @@
-/** Steps: what a workflow is made from. */
+/** Steps, the parts of workflows. */
 import { SentvecError } from '@sentvec/core';
 import type { StandardSchemaV1 } from '@standard-schema/spec';
 import { fullRetryPolicy, type FullRetryPolicy, type RetryPolicy } from './retry.ts';
 
-/** Where steps write their log. A pino logger fits. */
+/** The logger of steps. A pino logger can be used. */
 export interface Logger {
   debug(facts: object, message: string): void;
   info(facts: object, message: string): void;
@@ -11,77 +11,79 @@ export interface Logger {
   error(facts: object, message: string): void;
 }
 
-/** The context of a step: what it can read about its attempt, and how it reports. */
+/** The context of a step: information about its attempt, and functions to report. */
 export interface StepContext {
   /** Id of the run. */
   readonly run: string;
-  /** Names this piece of work: the same in every attempt and in every process. For idempotent writes. */
+  /**
+   * Identifies this execution of the step. It is the same in every attempt and process, so use it for idempotent
+   * writes.
+   */
   readonly key: string;
-  /** Which attempt at this step it is, from 1. */
+  /** Number of the attempt of this step, from 1. */
   readonly attempt: number;
-  /** Which attempt of the run it is, from 1. Each replay is one more. See {@link RunStatus.attempt}. */
+  /** Number of the attempt of the run, from 1. Each replay is a new attempt. See {@link RunStatus.attempt}. */
   readonly runAttempt: number;
   /**
-   * How many processes were lost while they executed this step: they ended or froze. Such losses do not count as
-   * attempts. A step that may be the cause should take more care from the second loss on.
+   * How many processes crashed or froze while they executed this step. These losses do not count as attempts. If the
+   * step may be the cause, it should be more careful from the second loss on.
    */
   readonly losses: number;
   /**
-   * Fires when the run is cancelled or has failed elsewhere, when the attempt takes longer than its timeout, and when
-   * the process stops.
+   * Aborted when the run is cancelled or has failed, when the attempt exceeds its timeout, or when the process stops.
    */
   readonly signal: AbortSignal;
   readonly logger: Logger;
   /**
-   * Reports the progress of this piece of work to watchers of the run. A small JSON value.
-   * @throws SentvecError `invalid-argument` for anything else
+   * Reports the progress of this step to watchers of the run, as a small JSON value.
+   * @throws SentvecError `invalid-argument` for any other value
    */
   readonly progress: (value: unknown) => void;
   /**
-   * Records a piece of data that could not be processed, and that does not make the step fail. A second letter with the
-   * same reference replaces the first. A reason of more than 4000 characters is shortened.
+   * Records data that could not be processed, without failing the step. A second letter with the same reference
+   * replaces the first. A reason of more than 4000 characters is shortened.
    * @throws SentvecError `invalid-argument` unless both parts are strings
    */
   readonly deadLetter: (letter: DeadLetter) => void;
   /**
-   * In a step that yields items: how many there will be, as far as is known, so that watchers can estimate the time
-   * left. `NaN` when it is not known.
+   * For a step that yields items: sets the expected number of items, so that watchers can estimate the time left. `NaN`
+   * if it is unknown.
    */
   readonly expect: (items: number) => void;
 }
 
-/** A piece of data that could not be processed. JSON. */
+/** A dead letter: a reference to data that could not be processed. JSON. */
 export interface DeadLetter {
-  /** Where it is, such as `corpus.jsonl#17`: a reference, not the data. */
+  /** The location of the data, such as `corpus.jsonl#17`. */
   readonly reference: string;
-  /** A sentence for people. */
+  /** An explanation in a sentence. */
   readonly reason: string;
 }
 
-/** What {@link defineStep} takes. */
+/** The argument of {@link defineStep}. */
 export interface StepDefinition<Input extends StandardSchemaV1, Output extends StandardSchemaV1, Result> {
   /** Letters, digits and `-`, unique in its workflow. */
   readonly id: string;
-  /** Any Standard Schema. `run` gets its output. */
+  /** Any Standard Schema. Its output is passed to `run`. */
   readonly input: Input;
-  /** Any Standard Schema. When `run` yields items, the schema of an item. */
+  /** Any Standard Schema. If `run` yields items: the schema of an item. */
   readonly output: Output;
   readonly retry?: RetryPolicy | undefined;
   /**
-   * Milliseconds that one attempt may take; for a step that yields items, until its next item.
+   * Timeout of one attempt in milliseconds. For a step that yields items: the timeout of each next item.
    * @default no limit
    */
   readonly timeout?: number | undefined;
   /**
-   * Does the work. Idempotent: executed twice with the same input, it has the same effect as once. Takes and returns
-   * small JSON values; data goes to files. As an async generator it yields the items of the `forEach` that follows:
-   * always the same items in the same order, because it is read again from its start when the process that reads it
-   * dies.
+   * Does the work. It must be idempotent: executing it twice with the same input has the same effect as once. Input and
+   * output are small JSON values; data belongs in files. An async generator yields the items of the following
+   * `forEach`. It must always yield the same items in the same order, because it is read again from the start if its
+   * process dies.
    */
   readonly run: (input: StandardSchemaV1.InferOutput<Input>, context: StepContext) => Result;
 }
 
-/** A step or a source, as runtimes see it. */
+/** A step or a source without its types, for runtimes. */
 export interface AnyStep {
   readonly kind: 'step';
   readonly id: string;
@@ -92,19 +94,19 @@ export interface AnyStep {
   readonly run: (input: never, context: StepContext) => unknown;
 }
 
-/** A step from one value to another. Made by {@link defineStep}. */
+/** A step from an input to an output. Made by {@link defineStep}. */
 export interface Step<Input, Output> extends AnyStep {
   /** For the type checker only. */
   readonly '~step': (input: Input) => Output;
 }
 
-/** A step that yields items, for the `forEach` that follows it. Made by {@link defineStep}. */
+/** A step that yields items for the following `forEach`. Made by {@link defineStep}. */
 export interface Source<Input, Item> extends AnyStep {
   /** For the type checker only. */
   readonly '~source': (input: Input) => Item;
 }
 
-/** A {@link Source} when `run` returns an async iterable, else a {@link Step}. */
+/** A {@link Source} if `run` returns an async iterable, else a {@link Step}. */
 export type DefinedStep<Input extends StandardSchemaV1, Output extends StandardSchemaV1, Result> =
   Result extends AsyncIterable<unknown>
     ? Source<StandardSchemaV1.InferInput<Input>, StandardSchemaV1.InferOutput<Output>>
@@ -113,7 +115,7 @@ export type DefinedStep<Input extends StandardSchemaV1, Output extends StandardS
 /**
  * Defines a step of a workflow.
  *
- * @throws SentvecError `invalid-argument` for an id, retry policy or timeout that cannot be used
+ * @throws SentvecError `invalid-argument` for an invalid id, retry policy or timeout
  */
 export function defineStep<
   Input extends StandardSchemaV1,
@@ -135,11 +137,14 @@ export function defineStep<
   return step as DefinedStep<Input, Output, Result>;
 }
 
-/** @throws SentvecError `invalid-argument` unless the id is made of letters, digits and `-`, beginning with a letter */
+/**
+ * Validates an id.
+ * @throws SentvecError `invalid-argument` unless it has letters, digits and `-`, beginning with a letter
+ */
 export function checkId(kind: 'step' | 'workflow', id: string): void {
   if (/^[A-Za-z][A-Za-z0-9-]{0,63}$/.test(id)) return;
   throw new SentvecError(
     'invalid-argument',
-    `"${id}" cannot be the id of a ${kind}: use up to 64 letters, digits and "-", beginning with a letter.`,
+    `"${id}" is not a valid ${kind} id. Use up to 64 letters, digits and "-", beginning with a letter.`,
   );
 }

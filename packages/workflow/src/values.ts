@@ -1,29 +1,29 @@
-/** The values that pass between steps: checked by a schema, and small when written as JSON. */
+/** Values that pass between steps: small JSON, validated by schemas. */
 import { inspect } from 'node:util';
 import { SentvecError } from '@sentvec/core';
 import type { StandardSchemaV1 } from '@standard-schema/spec';
 
-/** The most bytes of JSON that a step may take or give: values are references to data, never the data. */
+/** Maximum bytes of a step's input or output as JSON. Values should refer to data, not contain it. */
 export const maxValueBytes: number = 16 * 1024;
 
-/** The most bytes of JSON of a run's input. It is stored once, and may name many files. */
+/** Maximum bytes of a run's input as JSON. It is stored once, and may list many files. */
 export const maxInputBytes: number = 1024 * 1024;
 
-/** The most characters of a reason that is stored with a run: an error may quote the data that it is about. */
+/** Maximum characters of a stored reason. Errors may quote large data. */
 export const maxReasonLength = 4000;
 
 /**
- * The value after it was written and parsed as JSON, so that every runtime passes on the same: a `Date` becomes a
- * string, `undefined` becomes `null`.
+ * Converts a value to JSON and back, so that all runtimes pass the same value: a `Date` becomes a string, `undefined`
+ * becomes `null`.
  *
- * @param what names the value in messages: `The input of step "embed"`
- * @throws SentvecError `invalid-argument` for what JSON cannot hold, and for more than `maxBytes` of it
+ * @param what description of the value for error messages, such as `The input of step "embed"`
+ * @throws SentvecError `invalid-argument` for a value that JSON cannot represent, or that has more than `maxBytes`
  */
 export function toJsonValue(value: unknown, what: string, maxBytes: number = maxValueBytes): unknown {
   const json = stringify(value, what);
   const bytes = Buffer.byteLength(json);
   if (bytes > maxBytes) {
-    const message = `${what} has ${bytes} bytes of JSON; at most ${maxBytes} are allowed. Write the data to a file and give a reference to it.`;
+    const message = `${what} has ${bytes} bytes of JSON; the maximum is ${maxBytes}. Write the data to a file and pass a reference to it.`;
     throw new SentvecError('invalid-argument', message, { bytes, maxBytes });
   }
   return JSON.parse(json);
@@ -38,12 +38,12 @@ function stringify(value: unknown, what: string): string {
 }
 
 /**
- * Checks a value with any Standard Schema library (valibot, zod, arktype …).
+ * Validates a value with any Standard Schema library (valibot, zod, arktype …).
  *
- * @param what names the value in messages: `The input of step "embed"`
+ * @param what description of the value for error messages, such as `The input of step "embed"`
  * @returns the output of the schema
- * @throws SentvecError `invalid-argument` with every issue and its path; `details.issues` has them for programs;
- *   `step-failed` when the schema itself throws
+ * @throws SentvecError `invalid-argument`; the message and `details.issues` list every issue with its path;
+ * `step-failed` when the schema itself throws
  */
 export async function checkSchema<Schema extends StandardSchemaV1>(
   schema: Schema,
@@ -53,7 +53,7 @@ export async function checkSchema<Schema extends StandardSchemaV1>(
   const result = await validate(schema, value, what);
   if (!result.issues) return result.value;
   const issues = result.issues.map(describeIssue);
-  throw new SentvecError('invalid-argument', `${what} does not fit its schema: ${issues.join('; ')}.`, { issues });
+  throw new SentvecError('invalid-argument', `${what} does not match its schema: ${issues.join('; ')}.`, { issues });
 }
 
 async function validate<Schema extends StandardSchemaV1>(
@@ -64,7 +64,12 @@ async function validate<Schema extends StandardSchemaV1>(
   try {
     return await schema['~standard'].validate(value);
   } catch (cause) {
-    throw new SentvecError('step-failed', `${what} was not checked: ${describeThrown(cause)}`, {}, { cause });
+    throw new SentvecError(
+      'step-failed',
+      `${what} could not be validated, because its schema failed: ${describeThrown(cause)}`,
+      {},
+      { cause },
+    );
   }
 }
 
@@ -73,16 +78,16 @@ function describeIssue({ message, path }: StandardSchemaV1.Issue): string {
   return keys.length > 0 ? `${keys.join('.')}: ${message}` : message;
 }
 
-/** What a thrown value says about itself, with its causes: at most `maxReasonLength` characters. Never throws. */
+/** Describes a thrown value and its causes in at most `maxReasonLength` characters. Never throws. */
 export function describeThrown(thrown: unknown): string {
   try {
     return shorten(messagesOf(thrown).join(': '), maxReasonLength);
   } catch {
-    return 'What was thrown cannot be described.';
+    return 'The thrown value cannot be described.';
   }
 }
 
-/** The messages of an error and of its causes, each that says something new. */
+/** The messages of an error and its causes, without repetitions. */
 function messagesOf(thrown: unknown): string[] {
   if (typeof thrown === 'string') return [thrown];
   if (!(thrown instanceof Error)) return [inspect(thrown, { breakLength: Infinity, customInspect: false })];
@@ -90,7 +95,7 @@ function messagesOf(thrown: unknown): string[] {
   let error: unknown = thrown;
   while (error instanceof Error && messages.length < maxCauses) {
     const { name, message } = error;
-    // An AggregateError of several addresses has a code and no message.
+    // The AggregateError of a failed connection to several addresses has a code but no message.
     const text = message || ('code' in error ? String(error.code) : name);
     if (!messages.some((earlier) => earlier.includes(text))) messages.push(text);
     if (error.cause === undefined) break;
@@ -99,10 +104,10 @@ function messagesOf(thrown: unknown): string[] {
   return messages;
 }
 
-/** The most errors of a chain of causes that are described: a chain may be a ring. */
+/** Maximum number of causes that are described. A chain of causes may be circular. */
 const maxCauses = 5;
 
-/** The beginning of a text, at most `length` characters. */
+/** Shortens a text to at most `length` characters. */
 export function shorten(text: string, length: number): string {
   return text.length <= length ? text : `${text.slice(0, length - 1)}…`;
 }

@@ -3,9 +3,9 @@ import type { AnyStep } from './step.ts';
 import type { AnyWorkflow, Stage } from './workflow.ts';
 
 /**
- * Names what a workflow does: a hash of its `version`, of its stages in their order, and of the source text of their
- * functions. A run that began with one is not continued with another. The hash cannot see what those functions call:
- * raise the `version` when that changes.
+ * The version of a workflow: a hash of its `version` option, its stages and the source text of their functions. A run
+ * is never continued with another version. The hash does not include functions that the steps call, so increase the
+ * `version` option when these change.
  *
  * @returns 16 hexadecimal digits
  */

@@ -1,4 +1,4 @@
-/** Workflows: rows of stages, as data. A runtime executes them. */
+/** Workflows: sequences of stages, defined as data, which a runtime executes. */
 import { checkCount } from '@sentvec/platform';
 import { SentvecError } from '@sentvec/core';
 import type { StandardSchemaV1 } from '@standard-schema/spec';
@@ -9,28 +9,28 @@ import { checkId, type AnyStep, type Source, type Step } from './step.ts';
 /** Options of `forEach`. */
 export interface ForEachOptions<Result = unknown, Total = unknown> {
   /**
-   * The most items in progress at once, over all workers.
+   * Maximum number of concurrent items on all workers together.
    * @default the runtime decides
    */
   readonly concurrency?: number | undefined;
   /**
-   * Reduces all results to one small JSON value, in the order of the items, as they arrive. Watchers of the run see it.
+   * Reduces all results to one small JSON value, in the order of the items. Watchers of the run see the current value.
    * @default the total is `null`
    */
   readonly fold?: { readonly initial: Total; readonly add: (total: Total, result: Result) => Total } | undefined;
 }
 
-/** The value of a `forEach` stage: what the next stage gets. */
+/** The value of a `forEach` stage, which is the input of the next stage. */
 export interface ForEachResult<Input, Total> {
   /** The input of the step that yielded the items. */
   readonly input: Input;
-  /** How many items there were. */
+  /** Number of items. */
   readonly count: number;
-  /** The fold of all results; `null` without one. */
+  /** The fold of all results; `null` without a fold. */
   readonly total: Total;
 }
 
-/** One stage of a workflow, as runtimes see it. */
+/** A stage of a workflow without its types, for runtimes. */
 export type Stage =
   | { readonly kind: 'step'; readonly id: string; readonly step: AnyStep }
   | { readonly kind: 'workflow'; readonly id: string; readonly workflow: AnyWorkflow }
@@ -43,7 +43,7 @@ export type Stage =
       readonly options: ForEachOptions;
     };
 
-/** A workflow as runtimes see it. */
+/** A workflow without its types, for runtimes. */
 export interface AnyWorkflow {
   readonly kind: 'workflow';
   readonly id: string;
@@ -55,13 +55,13 @@ export interface AnyWorkflow {
   readonly stages: readonly Stage[];
 }
 
-/** Stages in a row. Immutable: each call returns a new workflow. Made by {@link defineWorkflow}. */
+/** A sequence of stages. Immutable: each method returns a new workflow. Made by {@link defineWorkflow}. */
 export interface Workflow<Input, Output> extends AnyWorkflow {
   /** For the type checker only. */
   readonly '~workflow': (input: Input) => Output;
-  /** Adds a step. Its input is the output of the stage before it. */
+  /** Adds a step. Its input is the output of the previous stage. */
   step<Next>(step: Step<Output, Next>): Workflow<Input, Next>;
-  /** Adds another workflow, as one stage. */
+  /** Adds another workflow as one stage. */
   step<Next>(workflow: Workflow<Output, Next>): Workflow<Input, Next>;
   /** Adds a step that yields items. `forEach` must follow. */
   step<Item>(source: Source<Output, Item>): Sequence<Input, Output, Item>;
@@ -69,10 +69,7 @@ export interface Workflow<Input, Output> extends AnyWorkflow {
 
 /** A workflow whose last step yields items. */
 export interface Sequence<Input, SourceInput, Item> {
-  /**
-   * Adds a step or a workflow that is executed for each item. Items are read as there is room for them, never all at
-   * once.
-   */
+  /** Adds a step or a workflow that is executed for each item. Items are read gradually, never all at once. */
   forEach<Result, Total = null>(
     body: Step<Item, Result> | Workflow<Item, Result>,
     options?: ForEachOptions<Result, Total>,
@@ -80,24 +77,24 @@ export interface Sequence<Input, SourceInput, Item> {
 }
 
 /**
- * Begins a workflow. Add stages with `step` and `forEach`. A workflow is data: a runtime executes it.
+ * Defines a workflow. Add stages with `step` and `forEach`. A runtime executes it.
  *
  * @throws SentvecError `invalid-argument`
  */
 export function defineWorkflow<Input extends StandardSchemaV1>(definition: {
-  /** Letters, digits and `-`. Workers find the workflow by it. */
+  /** Letters, digits and `-`. Workers identify the workflow by it. */
   readonly id: string;
   /**
-   * Any string. Raise it when a change makes other items or other results of the same input: a run that began with
-   * another version is never continued with this one. See {@link workflowVersion}.
+   * Any string. Change it when the same input gives other items or other results than before, so that a run of the old
+   * version is never continued with the new one. See {@link workflowVersion}.
    */
   readonly version?: string | undefined;
   /** Any Standard Schema. */
   readonly input: Input;
   /**
-   * Called where a run is started: what distinguishes the request from another with the same input, and what only one
-   * run may write at a time.
-   * @default requests with equal input are the same while a run of them is alive, and nothing is written exclusively
+   * Called when a run is started. Returns what distinguishes the request from others with the same input, and which
+   * outputs only one run may write at a time.
+   * @default requests with equal input are the same while their run is live, and no outputs are exclusive
    */
   readonly identify?: ((input: StandardSchemaV1.InferOutput<Input>) => Promise<RequestIdentity>) | undefined;
 }): Workflow<StandardSchemaV1.InferInput<Input>, StandardSchemaV1.InferOutput<Input>> {

@@ -1,4 +1,4 @@
-/** Authorized requests to Azure Blob Storage. */
+/** The protocol of Azure Blob Storage: signing requests and interpreting errors. */
 import { createHmac } from 'node:crypto';
 import type { SentvecError } from '@sentvec/platform';
 import type { Environment } from '@sentvec/platform/node';
@@ -8,20 +8,20 @@ import { CredentialCache } from '../objects/credential-cache.ts';
 import { findSkew, type ObjectProtocol, type ObjectRequest, type Refusal } from '../objects/object-requests.ts';
 import { findAzureCredentials, type AccountKey, type AzureCredentials } from './credentials.ts';
 
-/** What a request was authorized with, as far as an answer may correct it. */
+/** A signed request with the values that a response may correct. */
 interface Signed {
   readonly request: HttpRequest;
   readonly way: 'key' | 'sas' | 'token';
   readonly clock: number;
 }
 
-/** Version of the protocol. */
+/** Version of the REST API. */
 const version = '2021-12-02';
 
-/** Answers after which the same request may succeed. */
+/** Status codes of temporary failures. */
 const passing: ReadonlySet<number> = new Set([408, 429, 500, 502, 503, 504]);
 
-/** How Azure Blob Storage is talked to. */
+/** The protocol of Azure Blob Storage. */
 export class AzProtocol implements ObjectProtocol<Signed> {
   readonly name = 'Azure Blob Storage';
   readonly rights = 'Storage Blob Data Contributor, or for inputs Storage Blob Data Reader';
@@ -29,7 +29,7 @@ export class AzProtocol implements ObjectProtocol<Signed> {
   readonly attempts: number;
   readonly #container: string;
   readonly #credentials: CredentialCache<AzureCredentials>;
-  /** Milliseconds by which the store's clock is ahead of ours. */
+  /** How many milliseconds the store's clock is ahead of the local clock. */
   #clock = 0;
 
   constructor(container: string, environment: Environment, attempts: number) {
@@ -74,7 +74,7 @@ export class AzProtocol implements ObjectProtocol<Signed> {
 
   missingBucket({ status, code }: Refusal): SentvecError | undefined {
     if (code !== 'ContainerNotFound') return undefined;
-    const message = `There is no container ${this.#container}. Check the name, and the account.`;
+    const message = `There is no container ${this.#container}. Check its name and the account.`;
     return missingBucketError(this.root, message, status);
   }
 }
@@ -83,19 +83,19 @@ export class AzProtocol implements ObjectProtocol<Signed> {
 export interface UnsignedRequest {
   readonly method: string;
   readonly url: URL;
-  /** Names in small letters. */
+  /** Header names in lower case. */
   readonly headers: Readonly<Record<string, string>>;
   readonly body?: Uint8Array | undefined;
 }
 
-/** `Authorization` of a request, signed by the key of an account. */
+/** The `Authorization` header of a request, signed with the key of an account. */
 export function signSharedKey(request: UnsignedRequest, { account, secret }: AccountKey): string {
   const text = textToSign(request, account);
   const signature = createHmac('sha256', Buffer.from(secret, 'base64')).update(text).digest('base64');
   return `SharedKey ${account}:${signature}`;
 }
 
-/** Headers that are signed by their places. The date is in `x-ms-date`. */
+/** Standard headers in the order of the string to sign. The date is in `x-ms-date` instead. */
 const signedHeaders = [
   'content-encoding',
   'content-language',

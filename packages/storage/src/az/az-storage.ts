@@ -1,4 +1,4 @@
-/** Files in a container of Azure Blob Storage, as block blobs. */
+/** Storage in a container of Azure Blob Storage, as block blobs. */
 import { checkOptionNames, SentvecError } from '@sentvec/platform';
 import { discard, totalBytesOf } from '../http.ts';
 import { sendObjectRequest, type ObjectAnswer, type ObjectRequest } from '../objects/object-requests.ts';
@@ -15,23 +15,26 @@ import type { FileVersion, Storage } from '../storage.ts';
 import { AzProtocol } from './az-client.ts';
 
 /**
- * Options of {@link azStorage}. In the environment are `AZURE_STORAGE_ACCOUNT`, `AZURE_STORAGE_KEY`,
- * `AZURE_STORAGE_SAS_TOKEN`, `AZURE_STORAGE_CONNECTION_STRING`, `AZURE_CLIENT_ID` and the other variables of Azure's tools;
- * `AZURE_STORAGE_ENDPOINT` is the address of an account elsewhere. A blob has 50,000 parts at most.
+ * Options of {@link azStorage}. Environment variables: `AZURE_STORAGE_ACCOUNT`, `AZURE_STORAGE_KEY`,
+ * `AZURE_STORAGE_SAS_TOKEN`, `AZURE_STORAGE_CONNECTION_STRING`, `AZURE_CLIENT_ID` and the other variables of Azure's
+ * tools. `AZURE_STORAGE_ENDPOINT` is the URL of another server with this protocol. A blob has at most 50,000 parts.
  */
 export type AzStorageOptions = ObjectStorageOptions;
 
 const mostParts = 50_000;
 
-/** What Azure calls a condition that is not met. Other reasons have the same statuses: a lease, for example. */
+/**
+ * Error codes of an unmet condition. The status alone is not enough, because other errors, such as a lease, have the
+ * same status.
+ */
 const unmetCodes: ReadonlySet<string> = new Set(['BlobAlreadyExists', 'BlobNotFound', 'ConditionNotMet']);
 
 /**
- * The blobs of a container whose names begin with a prefix. Versions are ETags, conditions `If-None-Match` and
- * `If-Match`. Streams are written as blocks that become a blob all at once; Azure forgets those of killed writers after a
- * week.
+ * A storage of the blobs below a prefix in a container. Versions are ETags; conditional writes use `If-None-Match` and
+ * `If-Match`. Streams are uploaded as blocks, which are then committed atomically as a blob. Azure removes uncommitted
+ * blocks of killed writers after a week.
  *
- * @param prefix keys are taken below it; with or without a slash at its end
+ * @param prefix prefix of all keys, with or without a trailing slash
  */
 export function azStorage(container: string, prefix = '', options: AzStorageOptions = {}): Storage {
   checkOptionNames('azStorage()', options, objectOptionNames);
@@ -89,7 +92,10 @@ class AzStorage extends ObjectStorage {
     return { files, next: textOfElement(text, 'NextMarker') || undefined };
   }
 
-  /** Blobs that have blocks alone: they become empty blobs, which loses their blocks, and are removed. */
+  /**
+   * Removes blobs that have only uncommitted blocks: writing an empty blob discards the blocks, and then the blob is
+   * removed.
+   */
   protected async removeUploads(prefix: string, signal: AbortSignal | undefined): Promise<void> {
     let next: string | undefined;
     do {
@@ -123,7 +129,7 @@ class AzStorage extends ObjectStorage {
     const ids: string[] = [];
     const bytes = await sendParts(parts, async (body, index) => {
       if (index >= mostParts) throw this.#tooLargeError(file);
-      // Writers of the same blob must not have the same ids, and all ids of a blob are equally long.
+      // Concurrent writers of a blob need different block ids, and all block ids of a blob must have the same length.
       const blockid = Buffer.from(`${token}-${String(index).padStart(6, '0')}`).toString('base64');
       await discard(await this.send({ method: 'PUT', key: object, query: { comp: 'block', blockid }, body, signal }));
       ids.push(blockid);
@@ -144,36 +150,38 @@ class AzStorage extends ObjectStorage {
     return this.#explainLoss(write);
   }
 
-  /** Another writer of the same blob was first, which loses the blocks of all others. */
+  /**
+   * Explains lost blocks: another writer has committed the same blob first, which discards the blocks of all others.
+   */
   async #explainLoss({ object, file, replaces, signal }: PartsWrite): Promise<undefined> {
     const accept: ObjectRequest['accept'] = (status) => status === 404;
     const there = await this.send({ method: 'HEAD', key: object, signal, accept });
     await discard(there);
     const now = there.status === 404 ? null : this.versionOf(there).version;
     if (replaces !== undefined && now !== replaces) return undefined;
-    const message = `${file} was not written: another program wrote it at the same time. Try again.`;
+    const message = `${file} was not written: another program has written it at the same time. Try again.`;
     throw new SentvecError('io-failed', message, { file });
   }
 
   #tooLargeError(file: string): SentvecError {
     const most = Math.floor((mostParts * this.partBytes) / 2 ** 30);
-    const message = `${file} is too large: a blob in parts has at most ${most} GiB.`;
+    const message = `${file} is too large: a blob that is uploaded in parts has at most ${most} GiB.`;
     return new SentvecError('io-failed', message, { file });
   }
 }
 
-/** What makes a blob of blocks. */
+/** The XML that commits blocks as a blob. */
 function blockList(ids: readonly string[]): Uint8Array {
   const list = ids.map((id) => `<Latest>${id}</Latest>`).join('');
   return Buffer.from(`<?xml version="1.0" encoding="utf-8"?><BlockList>${list}</BlockList>`);
 }
 
-/** Whether an answer says that blocks are no longer there. */
+/** Whether a response means that blocks no longer exist. */
 function isLost(headers: Headers): boolean {
   return headers.get('x-ms-error-code') === 'InvalidBlockList';
 }
 
-/** Names that XML cannot have are percent-encoded. */
+/** Decodes a blob name in a list. Azure percent-encodes names that XML cannot represent. */
 function nameOf(blob: string): string {
   const name = textOfElement(blob, 'Name') ?? '';
   return /<Name Encoded="true">/u.test(blob) ? decodeURIComponent(name) : name;

@@ -1,7 +1,7 @@
 /**
- * The account of Azure and what its requests are authorized with, found where Azure's tools find them: a connection
- * string, the account's key, a shared access signature, or a token of a service principal, of a cluster's workload
- * identity, or of the machine's managed identity. They are kept in memory only.
+ * Finds Azure credentials in the same places as Azure's tools: a connection string, the account's key, a shared access
+ * signature, or a token of a service principal, of a cluster's workload identity, or of the machine's managed identity.
+ * Credentials are kept only in memory.
  */
 import { SentvecError } from '@sentvec/platform';
 import type { Environment } from '@sentvec/platform/node';
@@ -14,13 +14,13 @@ import {
   type Expiring,
 } from '../objects/credential-cache.ts';
 
-/** Where requests go, and one of the ways to authorize them. */
+/** The endpoint, and one of the ways to authorize requests. */
 export interface AzureCredentials extends Expiring {
-  /** Address of the account's blobs, without a slash at its end. */
+  /** URL of the account's blob service, without a trailing slash. */
   readonly endpoint: string;
-  /** Signs requests. */
+  /** The key that requests are signed with. */
   readonly key?: AccountKey | undefined;
-  /** A shared access signature: parameters for each query. */
+  /** A shared access signature: query parameters for each request. */
   readonly sas?: string | undefined;
   readonly token?: string | undefined;
 }
@@ -32,7 +32,7 @@ export interface AccountKey {
   readonly secret: string;
 }
 
-/** A token, and when it expires. */
+/** A token with its expiry time. */
 interface Token extends Expiring {
   readonly token: string;
 }
@@ -62,11 +62,11 @@ export async function findAzureCredentials(environment: Environment): Promise<Az
     if (token) return { endpoint, ...token };
   }
   const remedy =
-    'Set AZURE_STORAGE_KEY or AZURE_STORAGE_SAS_TOKEN, or AZURE_TENANT_ID, AZURE_CLIENT_ID and AZURE_CLIENT_SECRET; machines and clusters of Azure give those of their managed identity.';
+    'Set AZURE_STORAGE_KEY or AZURE_STORAGE_SAS_TOKEN, or AZURE_TENANT_ID, AZURE_CLIENT_ID and AZURE_CLIENT_SECRET; Azure machines and clusters provide those of their managed identity.';
   throw new SentvecError('io-failed', `There are no credentials for ${store}. ${remedy}`);
 }
 
-/** `Name=value;Name=value`; values may hold `=`. Names in small letters. */
+/** Parses `Name=value;Name=value`; values may contain `=`. Returned names are in lower case. */
 function parseConnectionString(text: string): Readonly<Record<string, string>> {
   const parts = text.split(';').map((part) => /^\s*([^=]+)=(.*)$/su.exec(part));
   return Object.fromEntries(parts.flatMap((part) => (part ? [[part[1]!.toLowerCase(), part[2]!.trim()]] : [])));
@@ -78,7 +78,7 @@ async function fromPrincipal(environment: Environment): Promise<Token | undefine
   return secret ? exchange(environment, { client_secret: secret }, 'the service principal') : undefined;
 }
 
-/** As in Kubernetes: a token of the cluster is exchanged for one of Azure. */
+/** Workload identity of Kubernetes: exchanges a token of the cluster for an Azure token. */
 async function fromWorkload(environment: Environment): Promise<Token | undefined> {
   const file = environment['AZURE_FEDERATED_TOKEN_FILE'];
   if (!file) return undefined;
@@ -103,18 +103,18 @@ async function exchange(
   return readToken(await answer.json(), source);
 }
 
-/** As in App Service, Functions and Container Apps. */
+/** Managed identity in App Service, Functions and Container Apps. */
 async function fromService(environment: Environment): Promise<Token | undefined> {
   const { IDENTITY_ENDPOINT: address, IDENTITY_HEADER: secret } = environment;
   if (!address || !secret) return undefined;
   const url = identityUrl(address, '2019-08-01', environment);
   const answer = await askForCredentials(url, { headers: { 'x-identity-header': secret } }, serviceTimeout);
   const source = 'the managed identity';
-  if (!answer.ok) throw credentialError(store, source, `its service answered ${answer.status}`);
+  if (!answer.ok) throw credentialError(store, source, `its service returned ${answer.status}`);
   return readToken(await answer.json(), source);
 }
 
-/** As in virtual machines, by their metadata service. A machine of another kind has none. */
+/** Managed identity of a virtual machine, from its metadata service. Other machines have no such service. */
 async function fromMachine(environment: Environment): Promise<Token | undefined> {
   const host = environment['AZURE_POD_IDENTITY_AUTHORITY_HOST'] || 'http://169.254.169.254';
   const url = identityUrl(`${host.replace(/\/+$/u, '')}/metadata/identity/oauth2/token`, '2018-02-01', environment);
@@ -134,7 +134,7 @@ function identityUrl(address: string, version: string, environment: Environment)
 
 function readToken(answer: unknown, source: string): Token {
   const { access_token: token, expires_in: lifetime, expires_on: end } = (answer ?? {}) as Record<string, unknown>;
-  if (typeof token !== 'string') throw credentialError(store, source, 'what it gave has no access_token');
+  if (typeof token !== 'string') throw credentialError(store, source, 'its response has no access_token');
   const seconds = Number(lifetime ?? Number(end) - Date.now() / 1000);
   return { token, expires: Date.now() + (Number.isFinite(seconds) ? seconds : 3600) * 1000 };
 }

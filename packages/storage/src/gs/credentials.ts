@@ -1,7 +1,7 @@
 /**
- * The credentials of Google Cloud Storage, found where Google's tools find them: HMAC keys and key files that the
- * environment names, what `gcloud auth application-default login` has left, the metadata of the machine. They are kept in
- * memory only.
+ * Finds credentials of Google Cloud Storage in the same places as Google's tools: HMAC keys and key files in
+ * environment variables, the file of `gcloud auth application-default login`, and the metadata service of the machine.
+ * Credentials are kept only in memory.
  */
 import { createSign } from 'node:crypto';
 import { access } from 'node:fs/promises';
@@ -18,13 +18,13 @@ import {
   type Expiring,
 } from '../objects/credential-cache.ts';
 
-/** What requests are authorized with: an HMAC key that signs them, a token, or nothing (an emulator). */
+/** Credentials: an HMAC key that signs requests, a token, or none (for an emulator). */
 export interface GoogleCredentials extends Expiring {
   readonly key?: HmacKey | undefined;
   readonly token?: string | undefined;
 }
 
-/** A key of the interoperability with S3. */
+/** An HMAC key of the S3-compatible API. */
 export interface HmacKey {
   readonly id: string;
   readonly secret: string;
@@ -44,11 +44,11 @@ export async function findGoogleCredentials(environment: Environment): Promise<G
   const found = await fromMachine(environment);
   if (found) return found;
   const remedy =
-    'Set GOOGLE_APPLICATION_CREDENTIALS to a key file, or run "gcloud auth application-default login", or set GS_ACCESS_KEY_ID and GS_SECRET_ACCESS_KEY to an HMAC key; machines of Google give those of their service account.';
+    'Set GOOGLE_APPLICATION_CREDENTIALS to a key file, or run "gcloud auth application-default login", or set GS_ACCESS_KEY_ID and GS_SECRET_ACCESS_KEY to an HMAC key; Google's machines provide those of their service account.';
   throw new SentvecError('io-failed', `There are no credentials for ${store}. ${remedy}`);
 }
 
-/** What `gcloud auth application-default login` writes. */
+/** Finds the file that `gcloud auth application-default login` writes. */
 async function findDefaultFile(environment: Environment): Promise<string | undefined> {
   const home = environment['HOME'] || homedir();
   const folder =
@@ -61,7 +61,7 @@ async function findDefaultFile(environment: Environment): Promise<string | undef
   );
 }
 
-/** A key file: of a service account, or of a person. */
+/** A key file of a service account or of a user. */
 type KeyFile = Readonly<Record<string, unknown>>;
 
 async function fromFile(file: string): Promise<GoogleCredentials> {
@@ -91,10 +91,10 @@ async function fromFile(file: string): Promise<GoogleCredentials> {
       refresh_token: field('refresh_token'),
     });
   const type = JSON.stringify(key['type'])?.slice(0, 60) ?? 'none';
-  throw credentialError(store, source, `its type is ${type}; sentvec takes "service_account" and "authorized_user"`);
+  throw credentialError(store, source, `its type is ${type}; sentvec supports "service_account" and "authorized_user"`);
 }
 
-/** A JSON Web Token by which a service account asks for a token. */
+/** Signs the JSON Web Token with which a service account requests an access token. */
 function signAssertion(email: string, privateKey: string, audience: string, source: string): string {
   const now = Math.floor(Date.now() / 1000);
   const encode = (value: unknown): string => Buffer.from(JSON.stringify(value)).toString('base64url');
@@ -113,7 +113,7 @@ async function askForToken(
   fields: Record<string, string>,
 ): Promise<GoogleCredentials> {
   const url = URL.canParse(service) ? new URL(service) : undefined;
-  if (url === undefined) throw credentialError(store, source, 'its token_uri is not an address');
+  if (url === undefined) throw credentialError(store, source, 'its token_uri is not a URL');
   const answer = await askForCredentials(url, { method: 'POST', body: new URLSearchParams(fields) }, serviceTimeout);
   if (answer.ok) return readToken(await answer.json(), source);
   const { error } = ((await answer.json().catch(() => undefined)) ?? {}) as { readonly error?: unknown };
@@ -123,11 +123,13 @@ async function askForToken(
 
 function readToken(answer: unknown, source: string): GoogleCredentials {
   const { access_token: token, expires_in: lifetime } = (answer ?? {}) as Readonly<Record<string, unknown>>;
-  if (typeof token !== 'string') throw credentialError(store, source, 'what it gave has no access_token');
+  if (typeof token !== 'string') throw credentialError(store, source, 'its response has no access_token');
   return { token, expires: Date.now() + Number(lifetime ?? 3600) * 1000 };
 }
 
-/** As in Compute Engine, GKE and Cloud Run. A machine of another kind has none. */
+/**
+ * Service account of Compute Engine, GKE or Cloud Run, from the metadata service. Other machines have no such service.
+ */
 async function fromMachine(environment: Environment): Promise<GoogleCredentials | undefined> {
   if (environment['NO_GCE_CHECK']?.toLowerCase() === 'true') return undefined;
   const host = environment['GCE_METADATA_HOST'] || 'metadata.google.internal';
@@ -136,6 +138,6 @@ async function fromMachine(environment: Environment): Promise<GoogleCredentials 
   const answer = await askForCredentials(url, { headers }, metadataTimeout).catch(() => undefined);
   if (answer === undefined) return undefined;
   const source = 'the service account of this machine';
-  if (!answer.ok) throw credentialError(store, source, `its metadata service answered ${answer.status}`);
+  if (!answer.ok) throw credentialError(store, source, `its metadata service returned ${answer.status}`);
   return readToken(await answer.json(), source);
 }

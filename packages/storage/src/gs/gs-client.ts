@@ -1,4 +1,4 @@
-/** Authorized requests to the XML API of Google Cloud Storage. */
+/** The protocol of Google Cloud Storage (XML API): signing requests and interpreting errors. */
 import { createHash, createHmac } from 'node:crypto';
 import type { SentvecError } from '@sentvec/platform';
 import type { Environment } from '@sentvec/platform/node';
@@ -8,17 +8,17 @@ import { CredentialCache } from '../objects/credential-cache.ts';
 import { findSkew, type ObjectProtocol, type ObjectRequest, type Refusal } from '../objects/object-requests.ts';
 import { findGoogleCredentials, type GoogleCredentials, type HmacKey } from './credentials.ts';
 
-/** What a request was authorized with, as far as an answer may correct it. */
+/** A signed request with the values that a response may correct. */
 interface Signed {
   readonly request: HttpRequest;
   readonly hasKey: boolean;
   readonly clock: number;
 }
 
-/** Answers after which the same request may succeed. 429: an object is written once a second at most. */
+/** Status codes of temporary failures. 429: an object can be written at most once per second. */
 const passing: ReadonlySet<number> = new Set([408, 409, 429, 500, 502, 503, 504]);
 
-/** How Google Cloud Storage is talked to. */
+/** The protocol of Google Cloud Storage. */
 export class GsProtocol implements ObjectProtocol<Signed> {
   readonly name = 'Google Cloud Storage';
   readonly rights = 'storage.objects.get, storage.objects.create, storage.objects.delete, storage.objects.list';
@@ -27,7 +27,7 @@ export class GsProtocol implements ObjectProtocol<Signed> {
   readonly #bucket: string;
   readonly #environment: Environment;
   readonly #credentials: CredentialCache<GoogleCredentials>;
-  /** Milliseconds by which the store's clock is ahead of ours. */
+  /** How many milliseconds the store's clock is ahead of the local clock. */
   #clock = 0;
 
   constructor(bucket: string, environment: Environment, attempts: number) {
@@ -44,7 +44,7 @@ export class GsProtocol implements ObjectProtocol<Signed> {
     const clock = this.#clock;
     for (const [name, value] of Object.entries(query)) url.searchParams.set(name, value);
     url.search = url.search.replaceAll('+', '%20');
-    // Without it, objects that are stored with `Content-Encoding: gzip` are unpacked, and have no ranges.
+    // Without this header, objects with `Content-Encoding: gzip` are decompressed and do not support ranges.
     const plain = { 'accept-encoding': 'gzip', ...headers };
     const request = { method, url, headers: plain, body, date: new Date(Date.now() + clock) };
     const token = credentials.token === undefined ? {} : { authorization: `Bearer ${credentials.token}` };
@@ -66,7 +66,7 @@ export class GsProtocol implements ObjectProtocol<Signed> {
   async isCorrected({ method }: ObjectRequest, signed: Signed, refusal: Refusal): Promise<boolean> {
     const { status, code } = refusal;
     if (signed.hasKey) {
-      // An answer to HEAD has no body, which would say what is wrong.
+      // A response to HEAD has no body, so the reason of the error is unknown.
       const isSilent = method === 'HEAD' && (status === 400 || status === 403);
       const skew = findSkew(refusal, signed.clock);
       if ((code !== 'RequestTimeTooSkewed' && !isSilent) || skew === undefined) return false;
@@ -80,7 +80,7 @@ export class GsProtocol implements ObjectProtocol<Signed> {
 
   missingBucket({ status, code }: Refusal): SentvecError | undefined {
     if (code !== 'NoSuchBucket') return undefined;
-    return missingBucketError(this.root, `There is no bucket ${this.#bucket}. Check the name.`, status);
+    return missingBucketError(this.root, `There is no bucket ${this.#bucket}. Check its name.`, status);
   }
 }
 
@@ -94,8 +94,8 @@ export interface UnsignedRequest {
 }
 
 /**
- * The headers of a request with a signature by an HMAC key, of the form `GOOG4-HMAC-SHA256`: the host and all headers
- * that begin with `x-goog-` are signed.
+ * Adds a `GOOG4-HMAC-SHA256` signature with an HMAC key to the headers of a request. The host and all `x-goog-` headers
+ * are signed.
  *
  * @see https://cloud.google.com/storage/docs/authentication/signatures
  */

@@ -1,4 +1,4 @@
-/** Files in a bucket of Google Cloud Storage. */
+/** Storage in a bucket of Google Cloud Storage. */
 import { checkOptionNames, PassingFailure, retryAfter, SentvecError } from '@sentvec/platform';
 import { discard, sendRequest, totalBytesOf, withRetries } from '../http.ts';
 import { readPage } from '../objects/object-list.ts';
@@ -15,28 +15,28 @@ import type { FileVersion, Storage } from '../storage.ts';
 import { GsProtocol } from './gs-client.ts';
 
 /**
- * Options of {@link gsStorage}. In the environment are `GOOGLE_APPLICATION_CREDENTIALS`, `GS_ACCESS_KEY_ID` and
- * `GS_SECRET_ACCESS_KEY` for an HMAC key, `STORAGE_EMULATOR_HOST` and the other variables of Google's tools. Parts are
- * multiples of 256 KiB.
+ * Options of {@link gsStorage}. Environment variables: `GOOGLE_APPLICATION_CREDENTIALS`, `GS_ACCESS_KEY_ID` and
+ * `GS_SECRET_ACCESS_KEY` for an HMAC key, `STORAGE_EMULATOR_HOST` and the other variables of Google's tools. Part sizes
+ * are multiples of 256 KiB.
  */
 export type GsStorageOptions = ObjectStorageOptions;
 
-/** All parts of a resumable upload but the last are multiples of this. */
+/** All parts of a resumable upload except the last must be multiples of this. */
 const blockBytes = 256 << 10;
 
 /**
- * The objects of a bucket of Google Cloud Storage whose keys begin with a prefix. Versions are generations, and conditions
- * are `x-goog-if-generation-match`. Streams are written by resumable uploads, since uploads in parts know no conditions;
- * Google forgets those that nobody finishes after a week.
+ * A storage of the objects below a prefix in a bucket of Google Cloud Storage. Versions are generations; conditional
+ * writes use `x-goog-if-generation-match`. Streams are written by resumable uploads, because multipart uploads do not
+ * support conditions. Google removes unfinished uploads after a week.
  *
- * @param prefix keys are taken below it; with or without a slash at its end
+ * @param prefix prefix of all keys, with or without a trailing slash
  */
 export function gsStorage(bucket: string, prefix = '', options: GsStorageOptions = {}): Storage {
   checkOptionNames('gsStorage()', options, objectOptionNames);
   return new GsStorage(bucket, prefix, options);
 }
 
-/** How far a resumable upload is: so many bytes are there, or what was written, or its condition is not met. */
+/** The state of a resumable upload: the number of received bytes, the written version, or an unmet condition. */
 type Progress =
   | { readonly kind: 'going'; readonly bytes: number }
   | { readonly kind: 'done'; readonly version: string | undefined }
@@ -45,15 +45,15 @@ type Progress =
 /** A block of a resumable upload. */
 interface Block {
   readonly part: Uint8Array;
-  /** Where in the object it begins. */
+  /** Its offset in the object. */
   readonly start: number;
-  /** Size of the object, with its last block. */
+  /** Size of the object. Sent with the last block. */
   readonly total?: number | undefined;
 }
 
 class GsStorage extends ObjectStorage {
   protected readonly writeHeader = 'x-goog-meta-sentvec-write';
-  /** Objects that everybody may read are cached for an hour otherwise, and a manifest is replaced. */
+  /** Otherwise Google caches public objects for an hour, and readers would see an old manifest. */
   protected override readonly writeHeaders = { 'cache-control': 'no-store' };
   readonly #protocol: GsProtocol;
 
@@ -91,7 +91,7 @@ class GsStorage extends ObjectStorage {
     return readPage((request) => this.send(request), { prefix, next, signal }, 'Generation');
   }
 
-  /** Nobody sees or pays for them. */
+  /** Nothing to do: unfinished uploads are invisible and cost nothing. */
   protected async removeUploads(): Promise<void> {}
 
   protected async putParts(
@@ -108,7 +108,7 @@ class GsStorage extends ObjectStorage {
       await sendParts(parts, async (part) => {
         const start = bytes;
         bytes += part.byteLength;
-        // Only the last part is shorter than the others.
+        // A part that is shorter than the others is the last one.
         const total = part.byteLength < this.partBytes ? bytes : undefined;
         progress = await this.#sendBlock(session, { part, start, total }, write);
       });
@@ -133,7 +133,7 @@ class GsStorage extends ObjectStorage {
     throw lostUploadError(write.file);
   }
 
-  /** @returns the address of the upload, which is a secret: who has it may write */
+  /** Begins an upload. @returns its URL, which is a secret, because it allows writing */
   async #begin(condition: Readonly<Record<string, string>>, write: PartsWrite): Promise<string | undefined> {
     const { object, file, token, signal } = write;
     const headers = {
@@ -148,10 +148,10 @@ class GsStorage extends ObjectStorage {
     if (answer.status >= 300) return undefined;
     const location = answer.headers.get('location');
     if (location !== null && URL.canParse(location)) return location;
-    throw new SentvecError('io-failed', `${file} was not written: the store gave no address for its parts.`, { file });
+    throw new SentvecError('io-failed', `${file} was not written: the store returned no upload URL.`, { file });
   }
 
-  /** Sends a block; when its answer is lost, asks how far the upload is and goes on there. */
+  /** Sends a block. If the response is lost, asks for the state of the upload and continues there. */
   #sendBlock(session: string, { part, start, total }: Block, { file, signal }: PartsWrite): Promise<Progress> {
     const end = start + part.byteLength;
     const whole = total ?? '*';
@@ -167,7 +167,7 @@ class GsStorage extends ObjectStorage {
       const range = from === end ? `bytes */${whole}` : `bytes ${from}-${end - 1}/${whole}`;
       const progress = await this.#ask(session, part.subarray(from - start), range, file, signal);
       if (progress.kind === 'going' && progress.bytes < end)
-        throw new PassingFailure(`it kept ${progress.bytes} of ${end} bytes`);
+        throw new PassingFailure(`it received ${progress.bytes} of ${end} bytes`);
       return progress;
     });
   }
@@ -190,7 +190,7 @@ class GsStorage extends ObjectStorage {
     }
     if (this.isUnmet(status)) return { kind: 'unmet' };
     if (this.#protocol.isPassing({ status, headers: answer.headers, code: '', text: '' }))
-      throw new PassingFailure(`it answered ${status}`, retryAfter(answer.headers));
+      throw new PassingFailure(`it returned ${status}`, retryAfter(answer.headers));
     if (status === 404 || status === 410) throw lostUploadError(file);
     throw new SentvecError('io-failed', `Google Cloud Storage refused a part of ${file} (${status}).`, {
       file,
@@ -202,12 +202,12 @@ class GsStorage extends ObjectStorage {
     try {
       await discard(await sendRequest({ method: 'DELETE', url: session, headers: {} }));
     } catch {
-      // The earlier error is the one that is thrown, and Google forgets the upload.
+      // Ignored, so that the earlier error is thrown. Google removes the upload after a week.
     }
   }
 }
 
 function lostUploadError(file: string): SentvecError {
-  const message = `${file} was not written: the store has lost what was sent of it. Try again.`;
+  const message = `${file} was not written: the store has lost the parts that were sent. Try again.`;
   return new SentvecError('io-failed', message, { file });
 }

@@ -1,26 +1,26 @@
-/** Credentials that expire: found once, kept in memory only, and found again before they end. */
+/** A cache of credentials in memory, which renews them before they expire. */
 import { readFile } from 'node:fs/promises';
 import { SentvecError } from '@sentvec/platform';
 import type { Environment } from '@sentvec/platform/node';
 
-/** Credentials, and when they expire, in milliseconds. `undefined`: never. */
+/** Credentials with their expiry time in milliseconds since 1970. `undefined`: they do not expire. */
 export interface Expiring {
   readonly expires?: number | undefined;
 }
 
-/** Milliseconds before they expire at which credentials are fetched again. */
+/** How many milliseconds before their expiry credentials are renewed. */
 const margin = 5 * 60_000;
 
-/** Milliseconds to wait for a metadata service; where there is none, nothing answers. */
+/** Timeout of a metadata service in milliseconds. It is short, because on other machines nothing responds. */
 export const metadataTimeout = 2000;
 
-/** Milliseconds to wait for a service that gives credentials. */
+/** Timeout of a credential service in milliseconds. */
 export const serviceTimeout = 30_000;
 
-/** By environment, and by the function that finds them. */
+/** Caches by environment and by the function that finds the credentials. */
 const caches = new WeakMap<Environment, Map<unknown, CredentialCache<Expiring>>>();
 
-/** Finds credentials at the first request, and again before they expire. */
+/** Finds credentials at the first request, and renews them before they expire. */
 export class CredentialCache<Credentials extends Expiring> {
   readonly #find: () => Promise<Credentials>;
   #found: Promise<Credentials> | undefined;
@@ -29,7 +29,7 @@ export class CredentialCache<Credentials extends Expiring> {
     this.#find = find;
   }
 
-  /** The one of all stores that share an environment and find their credentials in the same way. */
+  /** The cache that all stores with the same environment and kind of credentials share. */
   static of<Credentials extends Expiring>(
     environment: Environment,
     find: (environment: Environment) => Promise<Credentials>,
@@ -41,7 +41,7 @@ export class CredentialCache<Credentials extends Expiring> {
     return cache as CredentialCache<Credentials>;
   }
 
-  /** @throws SentvecError `io-failed` when there are none */
+  /** Returns valid credentials. @throws SentvecError `io-failed` when there are none */
   async get(): Promise<Credentials> {
     const found = (this.#found ??= this.#find());
     try {
@@ -56,18 +56,18 @@ export class CredentialCache<Credentials extends Expiring> {
     return this.#found;
   }
 
-  /** Forgets credentials that a server has refused as expired. */
+  /** Drops credentials that a server has rejected as expired. */
   renew(found: Promise<Credentials> | undefined = this.#found): void {
     if (this.#found === found) this.#found = undefined;
   }
 }
 
-/** Asks a service for credentials. @throws errors of the connection */
+/** Requests credentials from a service. @throws errors of the connection */
 export async function askForCredentials(url: URL, init: RequestInit, timeout: number): Promise<Response> {
   return fetch(url, { ...init, redirect: 'error', signal: AbortSignal.timeout(timeout) });
 }
 
-/** The text of a file with a secret. @throws SentvecError `io-failed`, with the name of the file and nothing of it */
+/** Reads a file with a secret. @throws SentvecError `io-failed`, with the file name but not its content */
 export async function readSecret(store: string, file: string): Promise<string> {
   try {
     return await readFile(file, 'utf8');
@@ -76,7 +76,7 @@ export async function readSecret(store: string, file: string): Promise<string> {
   }
 }
 
-/** The error of a source of credentials that is there and gives none. */
+/** The error for a source of credentials that exists but provides none. */
 export function credentialError(store: string, source: string, problem: string): SentvecError {
   return new SentvecError('io-failed', `There are no credentials for ${store} from ${source}: ${problem}.`);
 }

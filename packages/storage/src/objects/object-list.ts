@@ -1,16 +1,16 @@
-/** The pages of a list in the form of S3, which Google's stores answer in, too. */
+/** Reads pages of an object list in S3's XML format, which Google Cloud Storage uses too. */
 import type { ObjectAnswer, ObjectRequest } from './object-requests.ts';
 import type { ObjectPage } from './object-storage.ts';
 import { elements, textOfElement } from './xml.ts';
 
-/** A page of a list, and where it begins. */
+/** A request for a page of a list. */
 export interface PageRequest {
   readonly prefix: string;
   readonly next?: string | undefined;
   readonly signal: AbortSignal | undefined;
 }
 
-/** @param version the element with the version of an object */
+/** Requests and parses a page. @param version name of the XML element with the version of an object */
 export async function readPage(
   send: (request: ObjectRequest) => Promise<ObjectAnswer>,
   { prefix, next, signal }: PageRequest,
@@ -28,7 +28,7 @@ export async function readPage(
   return { files, next: isTruncated ? textOfElement(page, 'NextContinuationToken') : undefined };
 }
 
-/** The key of an entry of a list. A server that does not know `encoding-type` gives keys as they are. */
+/** The key of a list entry. Servers that ignore `encoding-type` return keys without encoding. */
 export function keyOf(entry: string, page: string): string {
   const key = textOfElement(entry, 'Key') ?? '';
   return textOfElement(page, 'EncodingType') === 'url' ? decodeURIComponent(key.replaceAll('+', ' ')) : key;

@@ -1,13 +1,14 @@
 /**
- * Requests to a store of objects: signed, tried again as the store asks for, and signed in another way when an answer says
- * what was wrong. What may have been carried out although its answer was lost is reported as uncertain.
+ * Requests to an object store, with signing and retries. If a response shows why the signature was wrong, the request
+ * is signed again. If a request may have been executed although its response was lost, the result is marked as
+ * uncertain.
  */
 import { PassingFailure, retryAfter, SentvecError } from '@sentvec/platform';
 import { missingError } from '../errors.ts';
 import { readText, sendRequest, withRetries, type HttpAnswer, type HttpRequest } from '../http.ts';
 import { textOfElement } from './xml.ts';
 
-/** A request for an object, or with an empty key for its bucket. */
+/** A request for an object; with an empty key, for the bucket. */
 export interface ObjectRequest {
   readonly method: 'GET' | 'HEAD' | 'PUT' | 'POST' | 'DELETE';
   readonly key: string;
@@ -15,55 +16,58 @@ export interface ObjectRequest {
   readonly headers?: Readonly<Record<string, string>> | undefined;
   readonly body?: Uint8Array | undefined;
   readonly signal?: AbortSignal | undefined;
-  /** Which answers other than success the caller handles itself. @default none */
+  /** Returns whether the caller handles a response with this error status. @default none */
   readonly accept?: ((status: number, headers: Headers) => boolean) | undefined;
-  /** Whether the answer is text, which is read here: one that breaks off is asked for again. @default false */
+  /** Whether to read the response as text. An incomplete response is requested again. @default false */
   readonly readsText?: boolean | undefined;
 }
 
-/** An answer, and whether an earlier attempt may have been carried out although its answer was lost. */
+/** A response, and whether an earlier attempt may have been executed although its response was lost. */
 export interface ObjectAnswer extends HttpAnswer {
   readonly uncertain: boolean;
-  /** With `readsText`; else empty. */
+  /** The body, if `readsText` is set; else empty. */
   readonly text: string;
 }
 
-/** An answer that is neither of success nor accepted. */
+/** An error response that the caller does not accept. */
 export interface Refusal extends Pick<HttpAnswer, 'status' | 'headers'> {
-  /** What the store calls the problem; empty when it does not say. */
+  /** The error code of the store; empty if there is none. */
   readonly code: string;
   readonly text: string;
 }
 
-/** How a kind of store is talked to. */
+/** The protocol of a kind of object store. */
 export interface ObjectProtocol<Signed extends { readonly request: HttpRequest }> {
-  /** What the store is, for messages: `S3`. */
+  /** Name of the store for messages, such as `S3`. */
   readonly name: string;
-  /** The rights that reading, writing and listing need, for messages. */
+  /** The permissions for reading, writing and listing, for messages. */
   readonly rights: string;
-  /** The bucket, for messages: `s3://bucket`. */
+  /** URI of the bucket for messages: `s3://bucket`. */
   readonly root: string;
-  /** Failures in a row after which a request is given up. */
+  /** Maximum number of consecutive failures of a request. */
   readonly attempts: number;
-  /** The error of a bucket that is not there. @returns `undefined` when that is not what the refusal says */
+  /** The error for a missing bucket. @returns `undefined` if the response means something else */
   missingBucket(refusal: Refusal): SentvecError | undefined;
-  /** Whether the same request may succeed later. */
+  /** Whether the failure is temporary, so the same request may succeed later. */
   isPassing(refusal: Refusal): boolean;
   sign(request: ObjectRequest): Promise<Signed>;
   /**
-   * Whether the next attempt is signed in another way than this one was, since the answer or that to another request
-   * says so: for another region, with other credentials, at another time.
+   * Whether the next attempt will be signed differently, because this response or that of another request has shown
+   * another region, expired credentials, or a wrong clock.
    */
   isCorrected(request: ObjectRequest, signed: Signed, refusal: Refusal): Promise<boolean>;
 }
 
-/** How often an answer may change what the next attempt is signed with. */
+/** Maximum number of times that a request is signed again. */
 const mostCorrections = 3;
 
-/** The most bytes of a text; a page of a list has some thousand keys. */
+/** Maximum bytes of a text response. A page of a list has a few thousand keys. */
 const longestText = 1 << 24;
 
-/** @throws SentvecError `io-failed` for any answer that is neither of success nor accepted; `aborted` */
+/**
+ * Sends a request with retries.
+ * @throws SentvecError `io-failed` for an error response that the caller does not accept; `aborted`
+ */
 export async function sendObjectRequest<Signed extends { readonly request: HttpRequest }>(
   protocol: ObjectProtocol<Signed>,
   request: ObjectRequest,
@@ -88,7 +92,7 @@ export async function sendObjectRequest<Signed extends { readonly request: HttpR
       throw error;
     }
     const { status, headers } = answer;
-    // Azure says it in a header, too: an answer to HEAD has no body.
+    // Azure also sends the code in a header, which is needed for HEAD, because its response has no body.
     const code = headers.get('x-ms-error-code') ?? textOfElement(text, 'Code') ?? '';
     const refusal = { status, headers, code, text };
     uncertain = before || status >= 500;
@@ -97,12 +101,12 @@ export async function sendObjectRequest<Signed extends { readonly request: HttpR
       corrections += 1;
       throw new PassingFailure(says);
     }
-    if (protocol.isPassing(refusal)) throw new PassingFailure(`it answered ${says}`, retryAfter(headers));
+    if (protocol.isPassing(refusal)) throw new PassingFailure(`it returned ${says}`, retryAfter(headers));
     throw refusalError(protocol, file, refusal);
   });
 }
 
-/** The error of an answer that no further attempt will change. */
+/** The error for a permanent failure. */
 export function refusalError(
   protocol: Pick<ObjectProtocol<never>, 'name' | 'rights' | 'missingBucket'>,
   file: string,
@@ -115,8 +119,8 @@ export function refusalError(
   if (missingBucket) return missingBucket;
   if (status === 404) return missingError(file);
   if (status === 401 || status === 403) {
-    const remedy = `Check the credentials and their rights: ${protocol.rights}. Without the right to list, a file that is missing looks the same.`;
-    const message = `${protocol.name} gives no access to ${file} (${says}). ${remedy}`;
+    const remedy = `Check the credentials and their permissions: ${protocol.rights}. Without the permission to list, a missing file gives the same error.`;
+    const message = `${protocol.name} denies access to ${file} (${says}). ${remedy}`;
     return new SentvecError('io-failed', message, details);
   }
   const message = textOfElement(text, 'Message');
@@ -125,8 +129,8 @@ export function refusalError(
 }
 
 /**
- * Milliseconds by which the store's clock is ahead of ours, when an answer shows that it is another number than the one
- * that the request was signed with.
+ * How many milliseconds the store's clock is ahead of the local clock, if the response shows another value than the one
+ * that the request was signed with; else `undefined`.
  */
 export function findSkew({ headers }: Pick<Refusal, 'headers'>, signedWith: number): number | undefined {
   const skew = Date.parse(headers.get('date') ?? '') - Date.now();

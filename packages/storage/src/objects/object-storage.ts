@@ -1,4 +1,4 @@
-/** What all stores of objects have in common: whole and conditional writes, parts of streams, ranges, lists by pages. */
+/** The base class of all object stores: atomic and conditional writes, multipart uploads, ranges, and paged lists. */
 import { randomUUID } from 'node:crypto';
 import { checkCount, throwIfAborted, type OptionNames } from '@sentvec/platform';
 import type { Environment } from '@sentvec/platform/node';
@@ -15,20 +15,20 @@ import type {
 } from '../storage.ts';
 import type { ObjectAnswer, ObjectRequest } from './object-requests.ts';
 
-/** Options that all stores of objects have. */
+/** Options of all object stores. */
 export interface ObjectStorageOptions {
   /**
-   * Where credentials and addresses are looked for, by the variables that the tools of the store's maker know.
+   * Environment variables with credentials and endpoints: those of the official tools of the store.
    * @default the environment of this process
    */
   readonly environment?: Environment | undefined;
   /**
-   * Failures of a request in a row after which it is given up. The waits between them grow to 20 seconds.
+   * Maximum number of consecutive failures of a request. Delays between attempts grow up to 20 seconds.
    * @default 10
    */
   readonly attempts?: number | undefined;
   /**
-   * Size of the parts in which streams are written.
+   * Size in bytes of the parts of multipart uploads.
    * @default 32 MiB
    */
   readonly partBytes?: number | undefined;
@@ -40,23 +40,23 @@ export const objectOptionNames: OptionNames<ObjectStorageOptions> = {
   partBytes: true,
 };
 
-/** A page of a list, with whole keys. */
+/** A page of a list with complete keys. */
 export interface ObjectPage {
   readonly files: readonly ListedFile[];
-  /** What asks for the next page. */
+  /** The token for the next page. */
   readonly next?: string | undefined;
 }
 
-/** A write in parts. */
+/** A multipart write. */
 export interface PartsWrite extends WriteOptions {
   readonly object: string;
-  /** For messages. */
+  /** The file, for error messages. */
   readonly file: string;
-  /** The random number of the write, for {@link ObjectStorage.writeHeader}. */
+  /** The random token of the write, for {@link ObjectStorage.writeHeader}. */
   readonly token: string;
 }
 
-/** The objects of a bucket whose keys begin with a prefix. A kind of store says how its requests look. */
+/** A storage of the objects below a prefix in a bucket. Subclasses implement the requests of each kind of store. */
 export abstract class ObjectStorage implements Storage {
   readonly specificationVersion = 1;
   readonly uri: string;
@@ -75,30 +75,30 @@ export abstract class ObjectStorage implements Storage {
     this.partBytes = partBytes;
   }
 
-  /** The header with the random number of a write, by which the write recognizes its own object. */
+  /** The metadata header with the random token of a write, which identifies the object that this write has created. */
   protected abstract readonly writeHeader: string;
   /** Further headers of a write. */
   protected readonly writeHeaders: Readonly<Record<string, string>> = {};
   protected abstract send(request: ObjectRequest): Promise<ObjectAnswer>;
   protected abstract versionOf(answer: Pick<ObjectAnswer, 'headers'>): FileVersion;
-  /** The headers of a condition; `undefined` when no object can meet it. */
+  /** The headers of a condition; `undefined` if no object can meet it. */
   protected abstract conditionOf(replaces: string | null | undefined): Readonly<Record<string, string>> | undefined;
-  /** Whether an answer says that the condition of a write is not met. */
+  /** Whether a response means that the condition of a write was not met. */
   protected abstract isUnmet(status: number, headers: Headers): boolean;
   protected abstract listPage(
     prefix: string,
     next: string | undefined,
     signal: AbortSignal | undefined,
   ): Promise<ObjectPage>;
-  /** Writes an object in parts. */
+  /** Writes an object by a multipart upload. */
   protected abstract putParts(
     parts: AsyncIterable<Uint8Array>,
     condition: Readonly<Record<string, string>>,
     write: PartsWrite,
   ): Promise<FileVersion | undefined>;
-  /** Removes the unfinished writes below a whole prefix. */
+  /** Removes unfinished writes below a complete prefix. */
   protected abstract removeUploads(prefix: string, signal: AbortSignal | undefined): Promise<void>;
-  /** @throws SentvecError `io-failed` when the bucket is not there */
+  /** Checks that the bucket exists. @throws SentvecError `io-failed` when it does not */
   protected abstract askForBucket(signal: AbortSignal | undefined): Promise<void>;
 
   async stat(key: string, { signal }: StorageOptions = {}): Promise<FileVersion | undefined> {
@@ -140,7 +140,7 @@ export abstract class ObjectStorage implements Storage {
       const write = { ...options, object, file, token: randomUUID() };
       return await this.putParts(prepend([first.value, second.value], parts), condition, write);
     } finally {
-      // Closes the source when the write failed before all of it was read.
+      // Close the source if the write has failed before all of it was read.
       await parts.return(undefined).catch(() => {});
     }
   }
@@ -150,7 +150,7 @@ export abstract class ObjectStorage implements Storage {
     do {
       const page = await this.listPage(this.#prefix + prefix, next, signal);
       for (const { key, ...version } of page.files) {
-        // Consoles write an empty object for a folder.
+        // Skip empty objects that web consoles create for folders.
         if (!key.startsWith(this.#prefix) || key.endsWith('/')) continue;
         yield { key: key.slice(this.#prefix.length), ...version };
       }
@@ -171,7 +171,7 @@ export abstract class ObjectStorage implements Storage {
     const whole = this.#prefix + key;
     const file = locationOf(this.uri, key);
     if (key === '' || whole.split('/').some((name) => name === '.' || name === '..'))
-      throw invalidKeyError(file, 'it is empty, or has a name "." or "..", which no URL can have');
+      throw invalidKeyError(file, 'it is empty or contains "." or "..", which URLs cannot have');
     if (Buffer.byteLength(whole) > 1024) throw invalidKeyError(file, 'it is longer than 1,024 bytes');
     return whole;
   }
@@ -182,7 +182,7 @@ export abstract class ObjectStorage implements Storage {
     return answer;
   }
 
-  /** An object that is missing in a bucket that is missing is an error of another kind. */
+  /** After a missing object: checks that the bucket exists, because a missing bucket is another error. */
   async #findBucket(signal: AbortSignal | undefined): Promise<void> {
     if (this.#bucketIsThere) return;
     await this.askForBucket(signal);
@@ -203,7 +203,7 @@ export abstract class ObjectStorage implements Storage {
     return answer.uncertain ? this.findOwn(object, token, signal) : undefined;
   }
 
-  /** What an earlier attempt has written whose answer was lost, if it is still there. */
+  /** Finds the object of an earlier attempt whose response was lost, if it still exists. */
   protected async findOwn(
     object: string,
     token: string,
@@ -215,7 +215,7 @@ export abstract class ObjectStorage implements Storage {
   }
 }
 
-/** Sends parts, one on its way while the next is collected. @returns their size */
+/** Sends parts; while one is being sent, the next one is collected. @returns their total size */
 export async function sendParts(
   parts: AsyncIterable<Uint8Array>,
   send: (part: Uint8Array, index: number) => Promise<void>,
@@ -227,14 +227,14 @@ export async function sendParts(
     await sending;
     bytes += part.byteLength;
     sending = send(part, index);
-    sending.catch(() => {}); // It is awaited before the next one.
+    sending.catch(() => {}); // Errors are handled when it is awaited, before the next part.
     index += 1;
   }
   await sending;
   return bytes;
 }
 
-/** Blocks joined and split into parts of one size; the last may be smaller. */
+/** Joins blocks and splits them into parts of equal size; the last one may be smaller. */
 async function* partsOf(blocks: AsyncIterable<Uint8Array>, size: number): AsyncGenerator<Uint8Array> {
   let part = Buffer.allocUnsafeSlow(size);
   let filled = 0;

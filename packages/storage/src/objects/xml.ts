@@ -1,12 +1,12 @@
-/** Reads the few forms of XML in which S3 and STS answer: elements of text, and lists of such elements. */
+/** A minimal XML reader for responses of S3 and STS: text elements, and lists of elements. */
 
-/** The text of the first element of this name. */
+/** The text of the first element with this name. */
 export function textOfElement(xml: string, name: string): string | undefined {
   const [inner] = elements(xml, name);
   return inner === undefined ? undefined : unescape(inner);
 }
 
-/** The content between the tags of each element of this name. */
+/** The inner XML of each element with this name. */
 export function elements(xml: string, name: string): string[] {
   const pattern = new RegExp(`<${name}(?:\\s[^>]*)?(?:/>|>([\\s\\S]*?)</${name}>)`, 'gu');
   return Array.from(xml.matchAll(pattern), ([, inner = '']) => inner);
@@ -21,7 +21,7 @@ function unescape(text: string): string {
   });
 }
 
-/** A text as it is written in an element. */
+/** Escapes a text for an element. */
 export function escapeXml(text: string): string {
   return text.replaceAll('&', '&amp;').replaceAll('<', '&lt;').replaceAll('>', '&gt;').replaceAll('"', '&quot;');
 }

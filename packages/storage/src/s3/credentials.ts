@@ -1,6 +1,6 @@
 /**
- * The credentials of S3, found where the tools of AWS find them and in their order: environment, web identity, files of
- * profiles, the container's and the machine's metadata. They are kept in memory only.
+ * Finds S3 credentials in the same places and the same order as AWS's tools: environment variables, web identity,
+ * profile files, and the metadata of the container or the machine. Credentials are kept only in memory.
  */
 import { execFile } from 'node:child_process';
 import { readFile } from 'node:fs/promises';
@@ -19,14 +19,14 @@ import {
 } from '../objects/credential-cache.ts';
 import { textOfElement } from '../objects/xml.ts';
 
-/** What requests are signed with. */
+/** The credentials that requests are signed with. */
 export interface Credentials extends Expiring {
   readonly accessKeyId: string;
   readonly secretAccessKey: string;
   readonly sessionToken?: string | undefined;
 }
 
-/** What the files of a profile say. */
+/** The entries of a profile. */
 export type Profile = Readonly<Record<string, string>>;
 
 /** Finds the credentials of an environment. @throws SentvecError `io-failed` when there are none */
@@ -36,7 +36,7 @@ export async function findCredentials(environment: Environment): Promise<Credent
     if (credentials) return credentials;
   }
   const remedy =
-    'Set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or AWS_PROFILE to a profile of ~/.aws/credentials; machines and containers of AWS give those of their role.';
+    'Set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or AWS_PROFILE to a profile of ~/.aws/credentials; AWS machines and containers provide those of their role.';
   throw new SentvecError('io-failed', `There are no credentials for S3. ${remedy}`);
 }
 
@@ -47,7 +47,7 @@ async function fromEnvironment(environment: Environment): Promise<Credentials | 
   return { accessKeyId, secretAccessKey, sessionToken: environment['AWS_SESSION_TOKEN'] || undefined };
 }
 
-/** As in Kubernetes: a token of the cluster is exchanged for credentials of a role. */
+/** Web identity of Kubernetes: exchanges a token of the cluster for credentials of a role. */
 async function fromWebIdentity(environment: Environment): Promise<Credentials | undefined> {
   const file = environment['AWS_WEB_IDENTITY_TOKEN_FILE'];
   const role = environment['AWS_ROLE_ARN'];
@@ -66,11 +66,11 @@ async function fromWebIdentity(environment: Environment): Promise<Credentials | 
     WebIdentityToken: token,
   });
   const answer = await askForCredentials(url, { method: 'POST', body }, serviceTimeout);
-  if (!answer.ok) throw sourceError(`the role ${role}`, `${url.host} answered ${answer.status}`);
+  if (!answer.ok) throw sourceError(`the role ${role}`, `${url.host} returned ${answer.status}`);
   const text = await answer.text();
   const part = (name: string): string => {
     const value = textOfElement(text, name);
-    if (value === undefined) throw sourceError(`the role ${role}`, `the answer of ${url.host} has no ${name}`);
+    if (value === undefined) throw sourceError(`the role ${role}`, `the response of ${url.host} has no ${name}`);
     return value;
   };
   return {
@@ -81,7 +81,7 @@ async function fromWebIdentity(environment: Environment): Promise<Credentials | 
   };
 }
 
-/** Keys of a profile, or what its `credential_process` prints. */
+/** The keys of a profile, or the output of its `credential_process`. */
 async function fromProfile(environment: Environment): Promise<Credentials | undefined> {
   const profile = await readProfile(environment);
   const name = environment['AWS_PROFILE'];
@@ -92,8 +92,10 @@ async function fromProfile(environment: Environment): Promise<Credentials | unde
   if (program) return fromProgram(program);
   const other = ['sso_session', 'sso_start_url', 'role_arn'].find((key) => profile[key]);
   if (name && (other || Object.keys(profile).length === 0)) {
-    const problem = other ? `it has ${other}, which sentvec does not follow` : 'it is in neither file of ~/.aws';
-    const remedy = 'Give it keys or a credential_process, such as "aws configure export-credentials".';
+    const problem = other
+      ? `it has ${other}, which sentvec does not support`
+      : 'it is neither in ~/.aws/config nor in ~/.aws/credentials';
+    const remedy = 'Set keys or a credential_process in it, such as "aws configure export-credentials".';
     throw sourceError(`the profile ${name}`, `${problem}. ${remedy}`);
   }
   return undefined;
@@ -107,12 +109,12 @@ async function fromProgram(command: string): Promise<Credentials> {
     printed = JSON.parse(stdout) as typeof printed;
   } catch (cause) {
     const failure = cause instanceof Error && 'code' in cause ? ` (${String(cause.code)})` : '';
-    throw sourceError('the credential_process of the profile', `it failed${failure}. Run it by hand to see why`);
+    throw sourceError('the credential_process of the profile', `it failed${failure}. Run it in a shell to see why`);
   }
   return temporaryCredentials(printed, 'the credential_process of the profile', 'SessionToken');
 }
 
-/** As in ECS, and in Kubernetes with Pod Identity. */
+/** Credentials of a container in ECS, or in Kubernetes with Pod Identity. */
 async function fromContainer(environment: Environment): Promise<Credentials | undefined> {
   const relative = environment['AWS_CONTAINER_CREDENTIALS_RELATIVE_URI'];
   const address = relative ? `http://169.254.170.2${relative}` : environment['AWS_CONTAINER_CREDENTIALS_FULL_URI'];
@@ -124,11 +126,11 @@ async function fromContainer(environment: Environment): Promise<Credentials | un
     { headers: token ? { authorization: token } : {} },
     metadataTimeout,
   );
-  if (!answer.ok) throw sourceError('the container', `its metadata service answered ${answer.status}`);
+  if (!answer.ok) throw sourceError('the container', `its metadata service returned ${answer.status}`);
   return temporaryCredentials(await answer.json(), 'the container', 'Token');
 }
 
-/** As in EC2, by version 2 of its metadata service. A machine of another kind has none. */
+/** Credentials of an EC2 machine, from version 2 of its metadata service. Other machines have no such service. */
 async function fromMachine(environment: Environment): Promise<Credentials | undefined> {
   if (environment['AWS_EC2_METADATA_DISABLED']?.toLowerCase() === 'true') return undefined;
   const endpoint = environment['AWS_EC2_METADATA_SERVICE_ENDPOINT'] || 'http://169.254.169.254';
@@ -148,14 +150,14 @@ async function fromMachine(environment: Environment): Promise<Credentials | unde
     metadataTimeout,
   );
   if (!answer.ok)
-    throw sourceError(`the role ${role} of this machine`, `its metadata service answered ${answer.status}`);
+    throw sourceError(`the role ${role} of this machine`, `its metadata service returned ${answer.status}`);
   return temporaryCredentials(await answer.json(), `the role ${role} of this machine`, 'Token');
 }
 
 function temporaryCredentials(answer: unknown, source: string, token: 'SessionToken' | 'Token'): Credentials {
   const { AccessKeyId, SecretAccessKey, Expiration, ...rest } = (answer ?? {}) as Readonly<Record<string, unknown>>;
   if (typeof AccessKeyId !== 'string' || typeof SecretAccessKey !== 'string')
-    throw sourceError(source, 'what it gave has no AccessKeyId and SecretAccessKey');
+    throw sourceError(source, 'its output has no AccessKeyId and SecretAccessKey');
   const sessionToken = rest[token];
   return {
     accessKeyId: AccessKeyId,
@@ -166,8 +168,8 @@ function temporaryCredentials(answer: unknown, source: string, token: 'SessionTo
 }
 
 /**
- * What `~/.aws/config` and `~/.aws/credentials` say of a profile: `AWS_PROFILE`, else `default`. Empty when it is in
- * neither.
+ * Reads a profile from `~/.aws/config` and `~/.aws/credentials`: `AWS_PROFILE`, or else `default`. Empty if it is in
+ * neither file.
  */
 export async function readProfile(environment: Environment): Promise<Profile> {
   const name = environment['AWS_PROFILE'] || 'default';
@@ -182,7 +184,7 @@ export async function readProfile(environment: Environment): Promise<Profile> {
   return Object.assign({}, ...profiles) as Profile;
 }
 
-/** The entries of a section of an INI file. Indented lines are nested settings, which are skipped. */
+/** Parses a section of an INI file. Indented lines are nested settings and are skipped. */
 function sectionOf(text: string, section: string): Profile {
   const entries: Record<string, string> = {};
   let isOurs = false;

@@ -1,4 +1,4 @@
-/** Signed requests to a bucket of S3, or of a store with the same protocol. */
+/** The protocol of S3 and compatible stores: signing requests and interpreting errors. */
 import { createHash } from 'node:crypto';
 import type { SentvecError } from '@sentvec/platform';
 import type { Environment } from '@sentvec/platform/node';
@@ -10,34 +10,34 @@ import { findSkew, type ObjectProtocol, type ObjectRequest, type Refusal } from 
 import { textOfElement } from '../objects/xml.ts';
 import { findCredentials, readProfile, type Credentials } from './credentials.ts';
 
-/** Where the requests for a bucket go. */
+/** Options of {@link S3Protocol}. */
 export interface BucketOptions {
   readonly bucket: string;
-  /** Variables in the place of those of this process. */
+  /** Environment variables. */
   readonly environment: Environment;
-  /** Failures in a row after which a request is given up. */
+  /** Maximum number of consecutive failures of a request. */
   readonly attempts: number;
 }
 
-/** What a request was signed with, as far as an answer may correct it. */
+/** A signed request with the values that a response may correct. */
 interface Signed {
   readonly request: HttpRequest;
   readonly region: string;
   readonly clock: number;
 }
 
-/** Answers after which the same request may succeed. 409: another conditional write was going on. */
+/** Status codes of temporary failures. 409: a concurrent conditional write. */
 const passing: ReadonlySet<number> = new Set([408, 409, 429, 500, 502, 503, 504]);
 const passingCodes: ReadonlySet<string> = new Set(['RequestTimeout', 'SlowDown', 'InternalError', 'OperationAborted']);
 const expiredCodes: ReadonlySet<string> = new Set(['ExpiredToken', 'ExpiredTokenException', 'TokenRefreshRequired']);
 
-/** What all requests of a bucket have in common: region and credentials, found out at the first one. */
+/** Endpoint, region and credentials of a bucket, which are determined at the first request. */
 interface Target {
   readonly endpoint: string | undefined;
   region: string;
 }
 
-/** How S3 is talked to. */
+/** The protocol of S3. */
 export class S3Protocol implements ObjectProtocol<Signed> {
   readonly name = 'S3';
   readonly rights = 's3:GetObject, s3:PutObject, s3:DeleteObject, s3:ListBucket';
@@ -45,10 +45,10 @@ export class S3Protocol implements ObjectProtocol<Signed> {
   readonly attempts: number;
   readonly #options: BucketOptions;
   readonly #credentials: CredentialCache<Credentials>;
-  /** Keys that signatures are made with, by their date. */
+  /** Cache of signing keys by date. */
   readonly #keys = new Map<string, ArrayBuffer>();
   #target: Promise<Target> | undefined;
-  /** Milliseconds by which the store's clock is ahead of ours. */
+  /** How many milliseconds the store's clock is ahead of the local clock. */
   #clock = 0;
 
   constructor(options: BucketOptions) {
@@ -65,7 +65,7 @@ export class S3Protocol implements ObjectProtocol<Signed> {
     const { region } = target;
     const clock = this.#clock;
     for (const [name, value] of Object.entries(query)) url.searchParams.set(name, value);
-    // Stores differ in what a "+" in a query means.
+    // Encoded, because stores interpret "+" in a query differently.
     url.search = url.search.replaceAll('+', '%20');
     const hash = createHash('sha256')
       .update(body ?? '')
@@ -101,7 +101,8 @@ export class S3Protocol implements ObjectProtocol<Signed> {
   }
 
   /**
-   * Endpoints of one's own have the bucket in the path; those of AWS in the name, where that makes a valid certificate.
+   * The URL of a key. Custom endpoints have the bucket in the path. AWS has it in the host name, unless the bucket name
+   * contains dots, which the TLS certificate would not match.
    */
   #urlOf({ endpoint, region }: Target, key: string): string {
     const { bucket } = this.#options;
@@ -124,7 +125,7 @@ export class S3Protocol implements ObjectProtocol<Signed> {
       target.region = region;
       return true;
     }
-    // An answer to HEAD has no body, which would say what is wrong.
+    // A response to HEAD has no body, so the reason of the error is unknown.
     const isSilent = method === 'HEAD' && code === '' && (status === 400 || status === 403);
     const skew = findSkew(refusal, signed.clock);
     if ((code === 'RequestTimeTooSkewed' || isSilent) && skew !== undefined) {
@@ -139,7 +140,7 @@ export class S3Protocol implements ObjectProtocol<Signed> {
   missingBucket({ status, code }: Refusal): SentvecError | undefined {
     if (code !== 'NoSuchBucket') return undefined;
     const { bucket } = this.#options;
-    const remedy = 'Check the name, and AWS_ENDPOINT_URL if the store is not that of AWS.';
+    const remedy = 'Check its name and, for a store other than AWS, AWS_ENDPOINT_URL.';
     return missingBucketError(this.root, `There is no bucket ${bucket}. ${remedy}`, status);
   }
 }

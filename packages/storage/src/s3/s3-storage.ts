@@ -1,4 +1,4 @@
-/** Files in a bucket of S3, or of a store with the same protocol: MinIO, R2, Ceph and others. */
+/** Storage in a bucket of S3 or a compatible store: MinIO, R2, Ceph and others. */
 import { checkOptionNames, SentvecError } from '@sentvec/platform';
 import { discard, totalBytesOf } from '../http.ts';
 import { keyOf, readPage } from '../objects/object-list.ts';
@@ -16,20 +16,20 @@ import type { FileVersion, Storage } from '../storage.ts';
 import { S3Protocol } from './s3-client.ts';
 
 /**
- * Options of {@link s3Storage}. In the environment are `AWS_ACCESS_KEY_ID`, `AWS_PROFILE`, `AWS_REGION`,
- * `AWS_ENDPOINT_URL` and the other variables of AWS's tools. S3 takes 10,000 parts of at least 5 MiB.
+ * Options of {@link s3Storage}. Environment variables: `AWS_ACCESS_KEY_ID`, `AWS_PROFILE`, `AWS_REGION`,
+ * `AWS_ENDPOINT_URL` and the other variables of AWS's tools. S3 allows at most 10,000 parts of at least 5 MiB.
  */
 export type S3StorageOptions = ObjectStorageOptions;
 
 const mostParts = 10_000;
 
 /**
- * The objects of a bucket whose keys begin with a prefix.
+ * A storage of the objects below a prefix in a bucket.
  *
- * Conditional writes are those of S3 (`If-None-Match`, `If-Match`). An answer that was lost is looked up before the
- * write is sent again.
+ * Conditional writes use `If-None-Match` and `If-Match`. If the response of a write is lost, the store is checked
+ * before the write is repeated.
  *
- * @param prefix keys are taken below it; with or without a slash at its end
+ * @param prefix prefix of all keys, with or without a trailing slash
  */
 export function s3Storage(bucket: string, prefix = '', options: S3StorageOptions = {}): Storage {
   checkOptionNames('s3Storage()', options, objectOptionNames);
@@ -62,7 +62,7 @@ class S3Storage extends ObjectStorage {
     return replaces === null ? { 'if-none-match': '*' } : { 'if-match': replaces };
   }
 
-  /** 404: there is no object that could match. */
+  /** Whether a condition was not met. 404: there is no object that `If-Match` could match. */
   protected isUnmet(status: number): boolean {
     return status === 404 || status === 412;
   }
@@ -109,7 +109,7 @@ class S3Storage extends ObjectStorage {
       });
       return await this.#complete({ uploadId, tags, bytes }, condition, write);
     } catch (error) {
-      await this.#abort(object, uploadId).catch(() => {}); // The earlier error is the one that is thrown.
+      await this.#abort(object, uploadId).catch(() => {}); // Ignored, so that the earlier error is thrown.
       throw error;
     }
   }
@@ -133,7 +133,7 @@ class S3Storage extends ObjectStorage {
       readsText: true,
     });
     const { text } = answer;
-    // It may answer 200 before it knows whether it succeeds.
+    // S3 may send the status 200 before it knows the result, and then an error in the body.
     const failed = answer.status >= 300 || textOfElement(text, 'Error') !== undefined;
     if (!failed) return { bytes, version: textOfElement(text, 'ETag') ?? '' };
     const own = await this.findOwn(object, token, signal);
@@ -152,7 +152,7 @@ class S3Storage extends ObjectStorage {
 
   #tooLargeError(file: string): SentvecError {
     const most = Math.floor((mostParts * this.partBytes) / 2 ** 30);
-    const message = `${file} is too large: an object in parts has at most ${most} GiB.`;
+    const message = `${file} is too large: an object that is uploaded in parts has at most ${most} GiB.`;
     return new SentvecError('io-failed', message, { file });
   }
 }

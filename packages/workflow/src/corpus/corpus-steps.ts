@@ -1,6 +1,6 @@
 /**
- * The steps of the workflow that embeds a corpus: those of `@sentvec/corpus`, with small JSON as input and output, and
- * only for files that an {@link Access} allows.
+ * The steps of the workflow that embeds a corpus. They call the steps of `@sentvec/corpus`, have small JSON as input
+ * and output, and use only files that an {@link Access} allows.
  */
 import { stat } from 'node:fs/promises';
 import { resolve } from 'node:path';
@@ -34,16 +34,15 @@ import type {
   PreparedRequest,
 } from './schemas.ts';
 
-/** What the steps work with. */
+/** Dependencies of the steps. */
 export interface CorpusResources {
   readonly access: Access;
   readonly embedder: EmbedderOf;
 }
 
 /**
- * Two requests are the same while the files that they name are: by path, size, time and inode, or by their version in a
- * store. A request that overwrites is never the same as another, and neither is one whose files this process cannot
- * see.
+ * Identifies a request by its input files: path, size, mtime and inode, or the version in a store. A request with
+ * `overwrite`, or with files that this process cannot access, is never the same as another.
  */
 export async function identifyCorpusRequest({ request }: EmbedCorpusInput): Promise<RequestIdentity> {
   const writes = [`folder:${isStorageUri(request.output) ? request.output : resolve(request.output)}`];
@@ -60,14 +59,14 @@ export async function identifyCorpusRequest({ request }: EmbedCorpusInput): Prom
     );
     return { content, alwaysNew, writes };
   } catch (error) {
-    // An address with a password, for example, which is not stored. A file that is missing here may exist where the
-    // workers are.
+    // Rethrow errors of the request itself, such as a URI with a password, which must not be stored. Ignore missing
+    // files, because they may exist on the workers.
     if (SentvecError.is(error, 'invalid-argument')) throw error;
     return { writes };
   }
 }
 
-/** Checks a request against what may be touched, and makes its output folder ready. */
+/** Checks the access of a request, and prepares its output folder. */
 export async function prepareRequest(
   { model, request }: EmbedCorpusInput,
   { access, embedder }: CorpusResources,
@@ -79,7 +78,7 @@ export async function prepareRequest(
   const loaded = await embedder(model);
   const prepare = (options: StartOptions): Promise<PreparedCorpus> =>
     prepareCorpus({ ...request, output, ...startAsIs, ...options }, loaded, { signal, found });
-  const isReplay = runAttempt > 1 && !request.update; // An update goes on by itself, and retries what was rejected.
+  const isReplay = runAttempt > 1 && !request.update; // `update` continues unfinished runs and retries rejected rows anyway.
   const prepared = isReplay ? await replay(prepare) : await start(request, prepare);
   if (prepared.finished) {
     const { fingerprint } = prepared.manifest;
@@ -89,7 +88,9 @@ export async function prepareRequest(
   return { model, output: prepared.run.output, key, fingerprint: space.fingerprint, totalBytes, finished: false };
 }
 
-/** Checks the names, and the files that they lead to: a glob may find links that lead elsewhere. */
+/**
+ * Finds inputs, and checks access to their names and to the resolved files, because a glob may match symbolic links.
+ */
 async function findAllowedInputs(inputs: readonly string[], access: Access): Promise<readonly FoundInput[]> {
   for (const input of inputs) {
     if (isStorageUri(input)) access.checkBucket(input);
@@ -100,7 +101,7 @@ async function findAllowedInputs(inputs: readonly string[], access: Access): Pro
   return found;
 }
 
-/** The folder in which a glob searches: anywhere, when it can climb. For a plain path, the path. */
+/** The folder that a glob searches: the root if the glob contains `..`. For a plain path, the path. */
 function searchedFolder(input: string): string {
   const magic = input.search(/[*?[\]{}!()]/);
   if (magic === -1) return input;
@@ -112,7 +113,7 @@ type StartOptions = Pick<CorpusRequest, 'resume' | 'update' | 'overwrite' | 'ret
 
 const startAsIs: StartOptions = { resume: false, update: false, overwrite: false, retryRejected: false };
 
-/** Continues an unfinished run of the same request, unless the request says what to do. */
+/** Starts a run. Continues an unfinished run of the same request, unless the request has options for this case. */
 async function start(
   { resume, update, overwrite, retryRejected }: CorpusRequest,
   prepare: (options: StartOptions) => Promise<PreparedCorpus>,
@@ -127,15 +128,15 @@ async function start(
 }
 
 /**
- * Finishes what is unfinished, and embeds again what is not there, what was rejected, and what has changed since:
- * inputs may have been corrected.
+ * Replays a run: finishes an unfinished one; for a finished one, embeds missing shards, rejected rows and changed rows,
+ * because inputs may have been corrected.
  */
 async function replay(prepare: (options: StartOptions) => Promise<PreparedCorpus>): Promise<PreparedCorpus> {
   try {
     const resumed = await prepare({ resume: true });
     if (!resumed.finished || resumed.manifest.rejected === 0) return resumed;
   } catch (error) {
-    // Only a retry of rejected rows accepts inputs that have changed since the run was finished.
+    // Inputs have changed since the run finished. Only `retryRejected` accepts that.
     if (!SentvecError.is(error, 'invalid-output')) throw error;
   }
   return prepare({ retryRejected: true });
@@ -157,15 +158,15 @@ export async function* planPrepared(
   }
 }
 
-/** When this many processes were lost while they embedded the same chunk, the chunk itself may be the cause. */
+/** After this many lost processes while embedding the same chunk, the chunk may be the cause. */
 const suspiciousLosses = 2;
 
 /**
- * Embeds one chunk of a prepared run into its shard. When that has ended its process twice, a process of its own embeds
- * the texts, and those that end it are rejected like any other that cannot be embedded.
+ * Embeds one chunk of a prepared run into its shard. If this has crashed the process twice, the texts are embedded in a
+ * separate process, and texts that crash it become rejected rows.
  *
- * @throws SentvecError `space-mismatch` unless the chunk, the run and the model of this process are of one embedding
- * space
+ * @throws SentvecError `space-mismatch` when the chunk, the run and the model of this process have different embedding
+ * spaces
  */
 export async function embedPlanned(
   { model, output, key, fingerprint, chunk }: PlannedChunk,
@@ -176,7 +177,7 @@ export async function embedPlanned(
   await access.checkRead(chunk.path);
   const run = await openRun(await access.checkWrite(output), key);
   if (run.space.fingerprint !== fingerprint) {
-    const message = `The run in ${output} is for another embedding space than this chunk.`;
+    const message = `The run in ${output} has another embedding space than this chunk. It was replaced by a run of another model.`;
     throw new SentvecError('space-mismatch', message, { file: output });
   }
   const result = await embedChunk(chunk, run, await embedder(model, { isolated: losses >= suspiciousLosses }), {
@@ -188,7 +189,7 @@ export async function embedPlanned(
   return { rows, rejected, truncated, tokens, bytes, reused };
 }
 
-/** Commits a run all of whose chunks are embedded. Committing again changes nothing. */
+/** Commits a run after all of its chunks were embedded. Idempotent. */
 export async function commitPrepared(
   { input }: ForEachResult<PreparedRequest, CorpusTotal>,
   { access }: Pick<CorpusResources, 'access'>,
@@ -207,13 +208,13 @@ async function commit(
   if (finished) {
     const manifest = await readManifest(folder);
     if (manifest?.complete && manifest.fingerprint === fingerprint) return manifest;
-    const message = `The manifest of ${output} was removed or replaced while the run was finishing.`;
+    const message = `The manifest of ${output} was removed or replaced while the run was being committed.`;
     throw new SentvecError('invalid-output', message, { file: output });
   }
   try {
     return await commitCorpus(await openRun(folder, key), { signal });
   } catch (error) {
-    // An earlier attempt may have committed, and died before it could say so.
+    // An earlier attempt may have committed the run and died before it reported that.
     const isClosed = SentvecError.is(error, 'invalid-output') && error.details.missing === true;
     const manifest = isClosed ? await readCommitted(folder) : undefined;
     if (manifest?.fingerprint === fingerprint) return manifest;

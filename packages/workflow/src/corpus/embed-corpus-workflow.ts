@@ -8,10 +8,10 @@ import { commitPrepared, embedPlanned, identifyCorpusRequest, planPrepared, prep
 import { addChunk, emptyTotal, schemas, type CommittedCorpus, type EmbedCorpusInput } from './schemas.ts';
 
 /**
- * Gives the embedder of a model, ready. It is called for every chunk, so it should cache embedders.
+ * Returns the loaded embedder of a model. It is called for every chunk, so it should cache embedders.
  *
- * `isolated` is set when a text of the chunk may have crashed the processes that embedded it. The function may then return
- * an embedder that runs in a process of its own, whose `embed` rejects with `backend-failed` when that process ends.
+ * `isolated` is set if a text of the chunk may have crashed earlier processes. The function may then return an embedder
+ * that runs in a separate process, whose `embed` rejects with `backend-failed` if that process crashes.
  */
 export type EmbedderOf = (
   model: string,
@@ -19,18 +19,18 @@ export type EmbedderOf = (
 ) => Promise<CorpusEmbedder>;
 
 /**
- * What {@link embedCorpusWorkflow} works with, in the process that executes its steps. A process that only starts runs
- * needs none of it.
+ * Dependencies of {@link embedCorpusWorkflow} in a process that executes its steps. A process that only starts runs
+ * needs none.
  */
 export interface EmbedCorpusResources {
   readonly embedder?: EmbedderOf | undefined;
   /**
-   * What requests may touch.
-   * @default everything
+   * The access control of requests.
+   * @default no restrictions
    */
   readonly access?: Access | undefined;
   /**
-   * How each step is tried again.
+   * The retry policy of each step.
    * @default see {@link RetryPolicy}
    */
   readonly retry?: RetryPolicy | undefined;
@@ -38,13 +38,13 @@ export interface EmbedCorpusResources {
 
 /**
  * The workflow that embeds a corpus: prepare the output folder → plan (splits the inputs into chunks, lazily) → embed
- * each chunk → commit the manifest. It adapts the steps of `@sentvec/corpus` to runtimes. In one process, `embedCorpus`
- * of that package executes the same steps by itself.
+ * each chunk → commit the manifest. It adapts the steps of `@sentvec/corpus` to runtimes. Without a runtime,
+ * `embedCorpus` of that package executes the same steps in one process.
  *
- * Steps pass references to each other; texts and vectors stay in files that every worker can reach under the same path.
- * The bytes of the output do not depend on who computes them. Rows that cannot be embedded become dead letters, and
- * are listed in the output; a replay embeds the chunks that have any once more. A request whose output folder holds an
- * unfinished run of the same request continues it, unless `request.resume` is false.
+ * Steps pass references; texts and vectors stay in files that all workers can access under the same path. The bytes of
+ * the output do not depend on which worker computes them. Rows that cannot be embedded become dead letters and are
+ * listed in the output; a replay embeds their chunks again. If the output folder has an unfinished run of the same
+ * request, it is continued, unless `request.resume` is false.
  */
 export function embedCorpusWorkflow(resources: EmbedCorpusResources = {}): Workflow<EmbedCorpusInput, CommittedCorpus> {
   const { access = unrestrictedAccess, embedder = noEmbedder, retry } = resources;
@@ -83,7 +83,7 @@ export function embedCorpusWorkflow(resources: EmbedCorpusResources = {}): Workf
     .step(commit);
 }
 
-/** Raise it when a change makes other chunks, or other bytes of a shard. */
+/** Increase it when a change leads to other chunks or to other bytes of a shard. */
 const version = '3';
 
 async function noEmbedder(): Promise<never> {

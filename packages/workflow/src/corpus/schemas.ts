@@ -1,24 +1,24 @@
-/** What goes from step to step of the workflow that embeds a corpus: types, and the schemas that check it. */
+/** The values that pass between the steps of the workflow that embeds a corpus: types and schemas. */
 import { choiceSchemas, corpusRequestSchema, type CorpusChunk, type CorpusRequest } from '@sentvec/corpus';
 import * as v from 'valibot';
 
-/** What to embed, and with which model. */
+/** The input of the workflow. */
 export interface EmbedCorpusInput {
-  /** A folder, a name on the hub, or `use-lite`: as `embedder` of the executing process takes it. */
+  /** A folder, a name on the hub, or `use-lite`. It is passed to `embedder` of the executing process. */
   readonly model: string;
   readonly request: CorpusRequest;
 }
 
-/** An output folder that is ready for chunks. */
+/** A prepared output folder. */
 export interface PreparedRequest {
   readonly model: string;
   readonly output: string;
   /** Key of the run in the output folder. */
   readonly key: string;
-  /** Fingerprint of the space, by which the committed manifest is recognized too. */
+  /** Fingerprint of the embedding space. It also identifies the committed manifest. */
   readonly fingerprint: string;
   readonly totalBytes: number;
-  /** The output is complete already: there is nothing to embed. */
+  /** Whether the output is already complete, so there is nothing to embed. */
   readonly finished: boolean;
 }
 
@@ -27,20 +27,20 @@ export interface PlannedChunk extends Pick<PreparedRequest, 'model' | 'output' |
   readonly chunk: CorpusChunk;
 }
 
-/** What an embedded chunk adds to the total. */
+/** The counts of an embedded chunk, which are added to the total. */
 export interface EmbeddedChunk {
   readonly rows: number;
   readonly rejected: number;
   readonly truncated: number;
   readonly tokens: number;
   readonly bytes: number;
-  /** Its shard was finished already: nothing was computed. */
+  /** Whether its shard was finished before, so nothing was computed. */
   readonly reused: boolean;
 }
 
 /** The sum over all finished chunks. */
 export interface CorpusTotal extends Omit<EmbeddedChunk, 'reused'> {
-  /** Of `rows` and `bytes`, those of shards that were finished already: they must not count for the speed. */
+  /** How many of `rows` and `bytes` belong to shards that were finished before. Subtract them to compute the speed. */
   readonly reusedRows: number;
   readonly reusedBytes: number;
 }
@@ -68,7 +68,7 @@ export const emptyTotal: CorpusTotal = {
   reusedBytes: 0,
 };
 
-/** The total with one more chunk. */
+/** Adds a chunk to the total. */
 export function addChunk(total: CorpusTotal, chunk: EmbeddedChunk): CorpusTotal {
   const { rows, bytes, reused } = chunk;
   return {
@@ -125,7 +125,7 @@ const total: v.GenericSchema<CorpusTotal> = v.strictObject({
   reusedBytes: count,
 });
 
-/** Schemas of everything that goes from step to step. */
+/** Schemas of all values that pass between steps. */
 export const schemas: {
   readonly input: v.GenericSchema<EmbedCorpusInput>;
   readonly prepared: v.GenericSchema<PreparedRequest>;
