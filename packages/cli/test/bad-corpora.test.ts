@@ -31,7 +31,7 @@ describe('rows that cannot be embedded', () => {
     await place.write('rows.jsonl', content);
     const { code, stderr } = await place.run(['embed', 'rows.jsonl', ...flags, '--output', 'rows']);
     const list = await place.listedName('rows', 'rejected', '.jsonl');
-    expect(stderr).toContain(`4 rows were rejected: ${list}`);
+    expect(stderr).toContain(`4 rows were rejected, see ${list}`);
     expect(code).toBe(0);
     const rejectedRows = await place.readLines<RejectedRow>(list);
     const expected = lines.map(([, why], row) => ({ row, why })).filter(({ why }) => why !== undefined);

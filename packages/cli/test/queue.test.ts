@@ -108,7 +108,10 @@ describe('sentvec queue', () => {
       [['unschedule', 'nightly'], /There is no schedule nightly/],
       [[...submit, '--every', '0 3 * * *'], /--every needs --name/],
       [[...submit, '--name', 'x'], /--name needs --every/],
-      [[...submit, '--name', 'x', '--every', 'daily'], /"daily" is no time that comes again\. --every is/],
+      [
+        [...submit, '--name', 'x', '--every', 'daily'],
+        /"daily" is not a valid cron expression, or never matches\. Examples for --every/,
+      ],
       [[...submit, '--name', 'x', '--every', '0 3 * * *', '--resume'], /each run is an update/],
     ] as const)
       expect((await place.run(['queue', ...words, '--redis', redis.url])).stderr).toMatch(problem);

@@ -217,7 +217,7 @@ describe('credentials', () => {
   it.each([
     ['no JSON', 'private', /key\.json: it is not JSON/u],
     ['no key', { ...account, private_key: 'private' }, /key\.json: its private_key cannot be read/u],
-    ['another type', { type: 'external_account' }, /its type is "external_account"; sentvec takes/u],
+    ['another type', { type: 'external_account' }, /its type is "external_account"; sentvec supports/u],
     ['no secret', { ...person, client_secret: undefined }, /key\.json: it has no client_secret/u],
     ['a refused key', { ...person, refresh_token: 'private' }, /answered 400 invalid_grant/u],
   ])('in a file with %s are refused, and nothing of it is in the message', async (_, file, expected) => {

@@ -69,7 +69,7 @@ describe('a store that fails', () => {
     fail(slowDown, slowDown, slowDown);
     const error = await failure(open({ attempts: 3 }).stat('file'));
     expect(error).toMatchObject({ code: 'io-failed' });
-    expect(error.message).toMatch(/failed 3 times in a row: it answered 503.* then try again\.$/u);
+    expect(error.message).toMatch(/failed 3 times in a row: it returned 503.* then try again\.$/u);
     expect(calls).toHaveLength(3);
   });
 

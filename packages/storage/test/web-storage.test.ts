@@ -169,7 +169,7 @@ it.each([
   ['s3:///key', /no valid bucket name after "s3:\/\/"/u],
   ['s3://AKIA:secret@bucket/key', /^s3:\/\/…@bucket\/key cannot be used: what follows "s3:\/\/" is not the name/u],
   ['gs://me:secret@bucket/key', /^gs:\/\/…@bucket\/key cannot be used: what follows "gs:\/\/" is not the name/u],
-  ['az://container/key?sv=2021&sig=secret', /^az:\/\/container\/key\?… cannot be used: it holds a signature/u],
+  ['az://container/key?sv=2021&sig=secret', /^az:\/\/container\/key\?… cannot be used: it contains a signature/u],
   ['https://me:secret@host/file', /^https:\/\/…@host\/file cannot be used: it holds a password or a query/u],
   [
     'https://host/file?X-Amz-Signature=secret',

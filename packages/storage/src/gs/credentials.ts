@@ -44,7 +44,7 @@ export async function findGoogleCredentials(environment: Environment): Promise<G
   const found = await fromMachine(environment);
   if (found) return found;
   const remedy =
-    'Set GOOGLE_APPLICATION_CREDENTIALS to a key file, or run "gcloud auth application-default login", or set GS_ACCESS_KEY_ID and GS_SECRET_ACCESS_KEY to an HMAC key; Google's machines provide those of their service account.';
+    'Set GOOGLE_APPLICATION_CREDENTIALS to a key file, or run "gcloud auth application-default login", or set GS_ACCESS_KEY_ID and GS_SECRET_ACCESS_KEY to an HMAC key; Google Cloud machines provide those of their service account.';
   throw new SentvecError('io-failed', `There are no credentials for ${store}. ${remedy}`);
 }
 
