@@ -1,4 +1,5 @@
 import { existsSync, readdirSync } from 'node:fs';
+import { BaseSequencer, type TestSpecification } from 'vitest/node';
 import { defineConfig } from 'vitest/config';
 
 // Tests that call onnxruntime-node directly do not report usage to Microsoft either.
@@ -6,6 +7,33 @@ process.env['ORT_DISABLE_TELEMETRY'] ??= '1';
 
 /** Packages whose tests run the code in their own process, where it can be counted: coverage has its floor there. */
 const counted = ['core', 'architectures', 'corpus', 'workflow'];
+
+/** The files that take longest, which begin first: otherwise one of them runs alone at the end. */
+const longest = [
+  'backend-webgpu/test/contract.test.ts',
+  'worker/test/chaos.test.ts',
+  'docs/test/site.test.ts',
+  'training/test/examples.test.ts',
+  'backend-tfjs/test/contract.test.ts',
+  'cli/test/queue.test.ts',
+  'backend-onnx/test/quantize-model.test.ts',
+  'cli/test/commands.test.ts',
+  'training/test/resume.test.ts',
+  'backend-onnx/test/contract.test.ts',
+  'backend-tfjs/test/native.test.ts',
+  'backend-tfjs/test/encoder-gradients.test.ts',
+  'test/fresh-project.test.ts',
+];
+
+class LongestFirst extends BaseSequencer {
+  override async sort(files: TestSpecification[]): Promise<TestSpecification[]> {
+    const place = ({ moduleId }: TestSpecification): number => {
+      const at = longest.findIndex((path) => moduleId.endsWith(`/${path}`));
+      return at < 0 ? longest.length : at;
+    };
+    return (await super.sort(files)).toSorted((a, b) => place(a) - place(b));
+  }
+}
 
 /**
  * One project per package that has tests, and `workspace` for what concerns them all. Packages are tested as they are
@@ -32,6 +60,7 @@ export default defineConfig({
   test: {
     projects,
     maxWorkers: 2,
+    sequence: { sequencer: LongestFirst },
     coverage: {
       provider: 'v8',
       // What the tests load is what ships; source maps lead from there to the sources.

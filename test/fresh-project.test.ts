@@ -14,7 +14,7 @@ const unpacked = new Map<string, string>();
 
 beforeAll(async () => {
   packing = await temporaryFolder();
-  tarballs = await packAll(packing.path);
+  tarballs = await packAll();
   for (const [name, tarball] of tarballs) {
     const path = join(packing.path, 'unpacked', name);
     mkdirSync(path, { recursive: true });

@@ -1,9 +1,10 @@
 // The packages as npm would publish them, for tests that use them as users do.
 import { execFile } from 'node:child_process';
-import { mkdtemp, readdir, rm, writeFile } from 'node:fs/promises';
+import { mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
-import { join } from 'node:path';
+import { basename, dirname, join } from 'node:path';
 import { promisify } from 'node:util';
+import { glob } from 'tinyglobby';
 import { pnpmCommand, root } from '../scripts/pnpm.mjs';
 
 export { root };
@@ -21,19 +22,15 @@ export async function run(program: string, words: readonly string[], cwd: string
   return stdout;
 }
 
-/** Packs every package. @returns the tarballs by the names of the packages without their scope */
-export async function packAll(folder: string): Promise<ReadonlyMap<string, string>> {
-  const [program, ...words] = [
-    ...pnpmCommand(),
-    '--recursive',
-    '--filter',
-    '!*docs',
-    '--filter',
-    './{packages,apps}/*',
-  ];
-  await run(program, [...words, 'pack', '--pack-destination', folder], root);
-  const tarballs = (await readdir(folder)).filter((file) => file.endsWith('.tgz'));
-  return new Map(tarballs.map((file) => [/^sentvec-(.+)-\d/u.exec(file)![1]!, join(folder, file)]));
+/**
+ * Packs every package that has changed since it was last packed.
+ * @returns the tarballs by the names of the packages without their scope
+ */
+export async function packAll(): Promise<ReadonlyMap<string, string>> {
+  const [program, ...words] = [...pnpmCommand(), 'exec', 'turbo', 'run', 'packed', '--output-logs=errors-only'];
+  await run(program, words, root);
+  const tarballs = await glob('{packages,apps}/*/package.tgz', { cwd: root, absolute: true });
+  return new Map(tarballs.map((file) => [basename(dirname(file)), file]));
 }
 
 /** A folder beside nothing, so that a program in it finds only what it has installed. Removed by `remove`. */

@@ -7,7 +7,7 @@ import { expect, it } from 'vitest';
 import { finished, Workplace } from './sentvec.ts';
 
 const place = new Workplace();
-const rows = 20_000;
+const rows = 8000;
 const flags = ['--model', goldenPath('models/tiny-bert'), '--shard-rows', '256', '--id', 'id'];
 
 async function until(condition: () => Promise<boolean>): Promise<void> {

@@ -11,7 +11,7 @@ export interface BackendCheck {
 
 /** How much a check tries; what it checks is the same. */
 export interface Effort {
-  /** The checks of batching and of concurrent calls take one of this many golden texts. */
+  /** The checks of pairs, terms, batching and concurrent calls take one of this many golden texts. */
   readonly textStep: number;
   /** Texts are tried with one token, two, and so on up to this many. */
   readonly lengths: number;
