@@ -6,19 +6,20 @@ import { hashes } from './corpus.mjs';
 
 const stores = { s3: startS3, gs: startGs, az: startAz };
 
-/** The schemes of stores. */
+/** URI schemes that `startStore` accepts. */
 export const schemes = Object.keys(stores);
 
-/** Starts a store of a scheme, with a bucket named `bucket`. */
+/** Starts a fake object store for a URI scheme, with one bucket named `bucket`. */
 export function startStore(scheme) {
   return stores[scheme]();
 }
 
 /**
- * Starts a store that fails 5 % of its calls and loses 1 % of its answers. The workers share nothing but it and Redis.
+ * Starts a fake object store that fails 5 % of the requests and drops 1 % of the responses. The workers share only this
+ * store and Redis.
  *
  * @param scheme `s3`, `gs` or `az`
- * @param random numbers from 0 to 1
+ * @param random function that returns a number from 0 to 1
  */
 export async function startBucket(scheme, random) {
   const counts = { calls: 0, failed: 0, lost: 0 };
@@ -38,10 +39,10 @@ export async function startBucket(scheme, random) {
 }
 
 /**
- * Compares an output in the bucket with a folder: every file byte for byte, the manifest but for the names of inputs, and
- * that nothing else is there.
+ * Throws unless an output in the bucket has the same files as a local folder, byte for byte. In the manifest, the names
+ * of the input files may differ.
  *
- * @returns how many files there are
+ * @returns number of files
  */
 export async function mustEqualFolder(bucket, prefix, folder, inputs) {
   const expected = await hashes(folder);
@@ -57,7 +58,7 @@ export async function mustEqualFolder(bucket, prefix, folder, inputs) {
   }
   different.push(...Object.keys(expected));
   if (different.length > 0) throw new Error(`These files differ from the undisturbed run: ${different.join(', ')}.`);
-  if (bucket.uploads().length > 0) throw new Error('Uploads in parts were left.');
+  if (bucket.uploads().length > 0) throw new Error('The bucket has unfinished multipart uploads.');
   return objects.size;
 }
 

@@ -1,5 +1,5 @@
-// A plugin with a workflow that has the name and the output of the worker's own, but another version: every chunk
-// twice.
+// A plugin that replaces the built-in workflow by one with the same id and the same output but another version: it
+// embeds every chunk twice.
 import { defineStep, defineWorkflow, embedCorpusWorkflow } from '@sentvec/workflow';
 
 export default ({ embedder, access }) => {

@@ -1,7 +1,7 @@
-// Embeds a corpus with a fleet of workers while it kills and freezes them, and Redis too, fills the disk, pauses,
-// submits again, and starts workers that cannot do the work, or serve another workflow. Compares the output with that
-// of an undisturbed run, byte for byte. Then damages what runs read and write: each must end with the right output or
-// say what is wrong. The same seed chooses the same disasters at the same moments of progress.
+// Embeds a corpus with several workers. Meanwhile it kills and freezes workers, kills Redis, fills the disk, pauses the
+// run, submits it again, and starts workers that cannot execute its steps or have another workflow. Compares the output
+// with that of an undisturbed run, byte for byte. Then damages inputs and outputs of runs: each run must end with the
+// correct output or fail with an error that names the file. The same seed selects the same faults at the same progress.
 import { cp, mkdir, mkdtemp, readFile, rm } from 'node:fs/promises';
 import { availableParallelism, tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -34,13 +34,14 @@ const { values } = parseArgs({
     submits: { type: 'string', default: '2' },
     wrong: { type: 'string', default: '1' },
     damages: { type: 'string', default: '1' },
-    // How long a pause and a full disk last.
+    // Duration of a pause and of a full disk, in seconds.
     seconds: { type: 'string', default: '60' },
     workers: { type: 'string', default: '3' },
     'chunk-rows': { type: 'string', default: '250' },
-    // The rate limit, as chunks/seconds: slow enough that the run lasts through all disasters, on a fast machine too.
+    // The rate limit, as chunks/seconds. It is low, so that the run outlasts all faults, even on a fast machine.
     rate: { type: 'string', default: '2/1' },
-    // `s3`, `gs`, `az`: the workers have nothing in common but Redis and a bucket, in a store that fails.
+    // With `s3`, `gs` or `az`, the workers share only Redis and a bucket, in a fake object store that fails some
+    // requests.
     storage: { type: 'string', default: 'folder' },
   },
 });
@@ -51,7 +52,7 @@ const seconds = (milliseconds) => `${(milliseconds / 1000).toFixed(1)} s`;
 const root = await mkdtemp(join(tmpdir(), 'sentvec-chaos-'));
 const scheme = values.storage;
 if (scheme !== 'folder' && !schemes.includes(scheme))
-  throw new Error(`There is no storage ${scheme}: folder, ${schemes.join(', ')}.`);
+  throw new Error(`--storage must be folder or one of ${schemes.join(', ')}, not ${scheme}.`);
 const inBucket = scheme !== 'folder';
 const redis = await startRedis();
 const bucket = inBucket ? await startBucket(scheme, seededRandom(counts.seed)) : undefined;
@@ -107,23 +108,23 @@ async function main() {
     });
 }
 
-/** @returns how many files there are */
+/** @returns number of files */
 async function disturbedInFolder(request) {
   await disturbed(request('disturbed'));
   return mustBeIdentical(join(disk, 'disturbed'), join(disk, 'undisturbed'));
 }
 
-/** @returns how many files there are */
+/** @returns number of files */
 async function disturbedInBucket(corpus, request) {
   const stored = `${scheme}://bucket/corpus.jsonl`;
   bucket.put('corpus.jsonl', await readFile(corpus));
   await disturbed({ ...request('disturbed'), inputs: [stored], output: `${scheme}://bucket/disturbed` });
   const { calls, failed, lost } = bucket.counts;
-  say(`${calls} calls of the store, of which ${failed} failed; ${lost} answers were lost`);
+  say(`${calls} requests to the store, of which ${failed} failed; ${lost} responses were dropped`);
   return mustEqualFolder(bucket, 'disturbed', join(disk, 'undisturbed'), [corpus, stored]);
 }
 
-/** @returns how many files there are */
+/** @returns number of files */
 async function mustBeIdentical(folder, undisturbedFolder) {
   const [expected, actual] = [await hashes(undisturbedFolder), await hashes(folder)];
   const names = new Set([...Object.keys(expected), ...Object.keys(actual)]);
@@ -160,7 +161,7 @@ async function disturbed(request) {
   const run = await runtime.start(embedCorpusWorkflow(), { model, request });
   let position = { done: 0, ended: false };
   const look = async () => {
-    // Redis may be away just now: then the run is where it was.
+    // Redis may be down at this moment: the previous progress is used then.
     const status = await run.status().catch(() => undefined);
     if (status) position = { done: status.items?.done ?? 0, ended: hasEnded(status.state) };
     return position;
@@ -189,12 +190,13 @@ async function disturbed(request) {
     happened.push(disaster);
     say(`  at the beginning: ${disaster.what} (process ${disaster.pid})`);
   }
-  // The worker that prepares a run records the fingerprint of its weights in it: wrong workers start after that.
+  // The worker that prepares a run records the fingerprint of its weights in the run, so unsuitable workers start
+  // later.
   while (counts.wrong > 0 && (await look()).done < 1 && !position.ended) await sleep(50);
   if (counts.wrong > 0) say(`  at the beginning: workers started with ${(await startWrong(settings)).join(', ')}`);
   for (const { kind, at } of plan(random)) {
     while ((await look()).done < at && !position.ended) await sleep(50);
-    if (position.ended) throw new Error('The run ended before all disasters had happened: use more rows.');
+    if (position.ended) throw new Error('The run ended before all faults were injected: use more rows.');
     const disaster = await disasters[kind]();
     happened.push(disaster);
     const { what, pid, progressAfter } = disaster;
@@ -215,7 +217,7 @@ async function disturbed(request) {
   await runtime.close();
 }
 
-/** Disasters in random order, in the first three quarters of the run. */
+/** Schedules the faults in random order over the first three quarters of the run. */
 function plan(random) {
   const chunks = Math.ceil(counts.rows / counts['chunk-rows']);
   const kinds = [
@@ -226,13 +228,16 @@ function plan(random) {
     ...Array.from({ length: canMount ? counts['full-disks'] : 0 }, () => 'fillDisk'),
     ...Array.from({ length: counts.submits }, () => 'submitAgain'),
   ];
-  if (!canMount && counts['full-disks'] > 0) say('no disk is filled: this user or this machine cannot mount one');
+  if (!canMount && counts['full-disks'] > 0)
+    say('the full disk is skipped: this user cannot mount a tmpfs on this machine');
   const shuffled = kinds.map((kind) => ({ kind, order: random() })).sort((a, b) => a.order - b.order);
   const moments = kinds.map(() => Math.floor((0.02 + 0.75 * random()) * chunks)).sort((a, b) => a - b);
   return shuffled.map(({ kind }, index) => ({ kind, at: moments[index] }));
 }
 
-/** Workers that serve the queue and cannot do the run's steps, or have another version of its workflow. */
+/**
+ * Starts workers that serve the queue but cannot execute the steps of the run, or have another version of its workflow.
+ */
 async function startWrong(settings) {
   const elsewhere = join(root, 'elsewhere');
   await mkdir(elsewhere, { recursive: true });
@@ -248,7 +253,7 @@ async function startWrong(settings) {
   return Object.keys(wrong);
 }
 
-/** Reports how many jobs each wrong worker refused, and the first reason. */
+/** Prints how many jobs each unsuitable worker refused, and the first reason. */
 async function reportWrong(overview) {
   const refused = await overview.refusedJobs(1000);
   for (const [name, { pid }] of wrongWorkers) {
@@ -282,7 +287,7 @@ async function check(run, result, connection) {
   }
   const left = async () => (await connection.keys('*')).filter((key) => /:(steps|batches):r/.test(key));
   for (let attempt = 0; (await left()).length > 0; attempt += 1) {
-    if (attempt > 300) throw new Error(`Jobs were left in Redis: ${(await left()).join(', ')}.`);
+    if (attempt > 300) throw new Error(`Redis still has jobs after the end of the run: ${(await left()).join(', ')}.`);
     await sleep(100);
   }
   say(`${items.done} chunks, ${total.rows} rows, no dead letters; no job is left in Redis`);

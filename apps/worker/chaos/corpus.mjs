@@ -10,7 +10,7 @@ const words =
     ' ',
   );
 
-/** Writes a corpus of JSON lines, of texts of different lengths, in constant memory. */
+/** Writes a JSON Lines corpus with texts of different lengths, in constant memory. */
 export async function writeCorpus(path, rows) {
   const file = createWriteStream(path);
   for (let row = 0; row < rows; row += 1) {
@@ -21,7 +21,7 @@ export async function writeCorpus(path, rows) {
   await finished(file);
 }
 
-/** SHA-256 of every file in a folder, by name. */
+/** Returns the SHA-256 hash of every file in a folder, as `{ [name]: hash }`. */
 export async function hashes(folder) {
   const entries = [];
   for (const name of (await readdir(folder)).sort()) {

@@ -1,5 +1,5 @@
-// Runs whose inputs change, and whose shards are deleted and cut, while they run and afterwards. Each ends with the same
-// output as an undisturbed run over the inputs it had read, or fails and names the file.
+// Changes the inputs of runs, and deletes and truncates their shards, during the run and after it. Each run must end
+// with the output of an undisturbed run over the original inputs, or fail with an error that names the file.
 import { copyFile, open, readdir, rm, stat, truncate } from 'node:fs/promises';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
@@ -11,7 +11,7 @@ import { pick } from './random.mjs';
 const rows = 5000;
 const chunkRows = 250;
 
-/** @param context `{ model, root, disk, redis, random, undisturbed, mustBeIdentical, say }`: what the chaos test hands to each scenario */
+/** @param context `{ model, root, disk, redis, random, undisturbed, mustBeIdentical, say }` of the chaos test */
 export async function damageFolders({ model, root, disk, redis, random, undisturbed, mustBeIdentical, say }) {
   const runtime = await queueRuntime({ url: redis.url });
   const corpus = join(root, 'damaged.jsonl');
@@ -23,7 +23,7 @@ export async function damageFolders({ model, root, disk, redis, random, undistur
   await undisturbed(request('expected'));
   const expected = join(disk, 'expected');
 
-  /** Waits for the end. The run has the right output, or says what is wrong with which file. */
+  /** Waits until the run ends. Throws unless its output is correct or its error names the damaged file. */
   const settle = async (what, run, output, cause) => {
     const error = await run.result().then(
       () => undefined,
@@ -45,7 +45,7 @@ export async function damageFolders({ model, root, disk, redis, random, undistur
     await reach(run, 0.3);
     await damage();
     const error = await settle(`input changed during the run, ${what}`, run, 'input', /damaged\.jsonl/);
-    if (!error) throw new Error(`${what}: a run over an input that changed is called completed.`);
+    if (!error) throw new Error(`${what}: the run completed although its input changed.`);
     await copyFile(copy, corpus);
     await rm(join(disk, 'input'), { recursive: true });
   }
@@ -72,12 +72,12 @@ async function reach(run, share) {
   for (;;) {
     const { items, state } = await run.status();
     if ((items?.done ?? 0) >= share * (rows / chunkRows)) return;
-    if (hasEnded(state)) throw new Error(`The run was ${state} before anything was damaged.`);
+    if (hasEnded(state)) throw new Error(`The run was ${state} before any file was damaged.`);
     await sleep(20);
   }
 }
 
-/** All leave the first tenth as it is, which is read already. */
+/** Ways to damage the input. Each leaves the first tenth unchanged, because the run has read it already. */
 function inputDamages(corpus, random) {
   return {
     'a letter of a later row': async () => {
@@ -107,13 +107,13 @@ async function someShard(output, random) {
   return join(output, pick(random, names.filter((name) => /^shard-\d+\.[\w.]+$/.test(name)).sort()));
 }
 
-/** Changes one letter. */
+/** Replaces one letter in the 200 bytes after a position. */
 async function flip(path, position) {
   const file = await open(path, 'r+');
   const { buffer } = await file.read(Buffer.alloc(200), 0, 200, position);
-  // A letter between two others: what is read stays JSON.
+  // A letter inside a word of the text: the line stays valid JSON.
   const offset = buffer.toString('latin1').search(/(?<=[a-z])[a-z](?=[a-z]* [a-z])/);
-  if (offset === -1) throw new Error(`${path} has no letter to change in the 200 bytes from ${position} on.`);
+  if (offset === -1) throw new Error(`${path} has no letter to replace in the 200 bytes after byte ${position}.`);
   await file.write(buffer[offset] === 0x6e ? 'm' : 'n', position + offset);
   await file.close();
 }

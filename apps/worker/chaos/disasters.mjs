@@ -3,16 +3,17 @@ import { hasEnded } from '@sentvec/workflow';
 import { pick } from './random.mjs';
 
 /**
- * Milliseconds that a frozen worker sleeps at least: longer than its lock lives. It is woken when others have its
- * steps.
+ * Minimum time for which a worker stays frozen, in milliseconds: longer than its job locks. It is resumed when other
+ * workers have its steps.
  */
 const freeze = 12_000;
-/** Milliseconds after which a job that no worker has taken over counts as lost. */
+/** If no other worker takes over a job within this many milliseconds, the test fails. */
 const takeoverTimeout = 120_000;
 
 /**
- * The faults of a fleet. Each method returns at once what it did, and gives a promise of the milliseconds after which
- * another worker had, or had done, every step of the victim. The next disaster may happen before that.
+ * Injects faults into a group of workers. Each method returns `{ what, recovered }`: a description, and a promise of
+ * the times in milliseconds after which other workers had taken over or finished each step of the affected worker. The
+ * next fault may be injected before that promise resolves.
  */
 export class Disasters {
   #context;
@@ -21,14 +22,14 @@ export class Disasters {
 
   /**
    * @param context `{ random, redis, steps, workers, replace, position, run, again, commands, fillDisk, seconds }`:
-   * `position` gives `{ done, ended }` of the run, `again` submits it once more, `commands` counts those of Redis,
-   * `fillDisk` gives what empties the disk again
+   * `position` returns `{ done, ended }` of the run, `again` submits it again, `commands` returns the number of
+   * commands that Redis has executed, `fillDisk` fills the disk and returns a function that empties it
    */
   constructor(context) {
     this.#context = context;
   }
 
-  /** `kill -9`, and a new worker in its place. */
+  /** Kills a worker with SIGKILL and starts another in its place. */
   async kill() {
     const victim = await this.#victim();
     victim.kill('SIGKILL');
@@ -39,13 +40,13 @@ export class Disasters {
     return { what: 'worker killed', pid: victim.pid, recovered };
   }
 
-  /** SIGSTOP until the locks have expired, then SIGCONT. */
+  /** Stops a worker with SIGSTOP until its job locks have expired, then resumes it with SIGCONT. */
   async freeze() {
     return this.#freeze(await this.#victim(), 'worker frozen');
   }
 
   /**
-   * Freezes the worker that prepares the output folder. It wakes in the middle of the run that another has prepared.
+   * Freezes the worker that prepares the output folder. It resumes during the run, which another worker has prepared.
    */
   async freezeDuringPreparation() {
     const { workers, steps } = this.#context;
@@ -54,14 +55,14 @@ export class Disasters {
       const victim = workers.find((worker) => isHeldBy(preparing, worker));
       if (victim) return this.#freeze(victim, 'worker frozen during the preparation');
     }
-    throw new Error('No worker prepared the run.');
+    throw new Error('No worker started to prepare the run.');
   }
 
-  /** Pauses the run. */
+  /** Pauses the run for a while, and measures the rate of Redis commands meanwhile. */
   async pause() {
     const { run, commands, seconds } = this.#context;
     await this.#mustGoOn('pause', () => run.pause(), 'paused');
-    // What has begun may finish.
+    // Steps that have started finish within this time.
     await sleep(3000);
     const [before, startedAt] = [await commands(), performance.now()];
     await sleep(seconds * 1000);
@@ -71,7 +72,7 @@ export class Disasters {
     return { what, recovered: Promise.resolve([]) };
   }
 
-  /** Takes all room of the disk for a while. */
+  /** Fills the disk for a while. */
   async fillDisk() {
     const { fillDisk, seconds, run } = this.#context;
     const empty = await fillDisk();
@@ -82,13 +83,17 @@ export class Disasters {
     return { what: `disk filled for ${seconds} s; the run said: ${notice}`, recovered: Promise.resolve([]) };
   }
 
-  /** The same request is the same run, and another that writes the same is refused. */
+  /**
+   * Checks that submitting the same request returns the same run, and that another request for the same output is
+   * refused.
+   */
   async submitAgain() {
     const { run, again } = this.#context;
     const same = await again({});
-    if (same.id !== run.id) throw new Error(`The same request became another run, ${same.id}.`);
+    if (same.id !== run.id) throw new Error(`The same request started a second run, ${same.id}.`);
     const refused = await again({ chunkRows: 17 }).catch((error) => error);
-    if (refused.code !== 'invalid-output') throw new Error(`A second run writes to the same folder: ${refused.id}.`);
+    if (refused.code !== 'invalid-output')
+      throw new Error(`A second run with the same output folder was accepted: ${refused.id}.`);
     return { what: 'submitted twice', recovered: Promise.resolve([]) };
   }
 
@@ -96,7 +101,7 @@ export class Disasters {
     await change();
     const now = (await this.#context.run.status()).state;
     if (hasEnded(now)) throw new Error(`The run was ${now} before its ${what}: use more rows.`);
-    if (now !== state) throw new Error(`After the ${what} the run is ${now}.`);
+    if (now !== state) throw new Error(`After the ${what} the run is ${now}, not ${state}.`);
   }
 
   async #freeze(victim, what) {
@@ -113,8 +118,8 @@ export class Disasters {
   }
 
   /**
-   * `kill -9` of Redis; back from its append-only file after a moment. Not while others still recover: that is measured
-   * by itself.
+   * Kills Redis with SIGKILL and restarts it from its append-only file. Waits for earlier faults to recover first,
+   * because their recovery times are measured separately.
    */
   async restartRedis() {
     const { random, redis, position } = this.#context;
@@ -128,7 +133,7 @@ export class Disasters {
     return { what: 'Redis killed', recovered: Promise.resolve([]), progressAfter: performance.now() - startedAt };
   }
 
-  /** A worker at random, in the middle of a chunk: there is little to see when an idle one dies. */
+  /** Picks a random worker that is executing a step: stopping an idle worker tests little. */
   async #victim() {
     const { random, workers, steps } = this.#context;
     const startedAt = performance.now();
@@ -148,7 +153,10 @@ export class Disasters {
     return recovery;
   }
 
-  /** How long it takes until other workers have, or have done, every step of a worker that has stopped. */
+  /**
+   * Waits until other workers have taken over or finished each step of a stopped worker. Returns the times in
+   * milliseconds.
+   */
   async #recoveries(victim, stopped) {
     const { steps } = this.#context;
     const startedAt = performance.now();
@@ -169,7 +177,7 @@ export class Disasters {
   }
 }
 
-/** Whether a worker has a job: the id of the worker contains that of its process. */
+/** Whether a worker process executes a job. The worker id in the job contains the process id. */
 function isHeldBy(job, { pid }) {
   return job?.processedBy?.includes(`-${pid}-`) ?? false;
 }

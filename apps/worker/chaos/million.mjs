@@ -1,8 +1,8 @@
-// Sends a million rows (or --rows N) through Redis with two workers (or --workers N), and prints every 50,000 rows what
-// memory Redis and the workers take. Fails when Redis holds more than 20 MB over its start, or a worker grows by more
-// than --growth after the first step. With --storage s3 (gs, az) the same corpus is then embedded from the store into
-// the store, and the speed compared: rows a second, and the processor time of the workers, which other programs do not
-// change.
+// Embeds a million rows (or --rows N) through Redis with two workers (or --workers N). After every 50,000 rows it
+// prints the memory use of Redis and of the workers. Fails if Redis uses over 20 MB more than at the start, or if the
+// memory of a worker grows after the first step by more than the factor --growth. With --storage s3 (gs, az) it then
+// embeds the same corpus from an object store into that store, and compares rows per second and the CPU time of the
+// workers, which does not depend on other programs.
 import { mkdtemp, readFile, rm } from 'node:fs/promises';
 import { availableParallelism, tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -27,7 +27,7 @@ const { values } = parseArgs({
 });
 const { storage: scheme, model } = values;
 if (!['folder', ...schemes].includes(scheme))
-  throw new Error(`There is no storage ${scheme}: folder, ${schemes.join(', ')}.`);
+  throw new Error(`--storage must be folder or one of ${schemes.join(', ')}, not ${scheme}.`);
 const [rows, step, count] = [Number(values.rows), Number(values.step), Number(values.workers)];
 const megabytes = (bytes) => (bytes / 1e6).toFixed(1);
 const say = (line) => process.stdout.write(`${line}\n`);
@@ -68,13 +68,13 @@ async function main() {
     const percent = (ratio) => `${(100 * ratio).toFixed(1)} %`;
     const speed = inFolder.seconds / inStore.seconds;
     const processor = inStore.processor / inFolder.processor;
-    say(`${scheme}:// against files: ${percent(speed)} of the speed, ${percent(processor)} of the processor time`);
+    say(`${scheme}:// against files: ${percent(speed)} of the speed, ${percent(processor)} of the CPU time`);
   }
   connection.disconnect();
   await runtime.close();
 }
 
-/** Embeds a corpus with the fleet, and watches its memory. */
+/** Embeds a corpus with the workers, and records their memory. */
 async function embed({ workers, connection, runtime }, input, output) {
   const used = async () => Number(/used_memory:(\d+)/.exec(await connection.info('memory'))[1]);
   const start = await used();
@@ -89,7 +89,7 @@ async function embed({ workers, connection, runtime }, input, output) {
       const memory = await Promise.all(workers.map(({ pid }) => residentMemory(pid)));
       samples.push(memory);
       say(
-        `${done} rows: Redis ${megabytes(most)} MB over its start at most, workers ${memory.map(megabytes).join(', ')} MB`,
+        `${done} rows: Redis at most ${megabytes(most)} MB more than at the start, workers ${memory.map(megabytes).join(', ')} MB`,
       );
     }
     if (hasEnded(status.state)) break;
@@ -99,12 +99,12 @@ async function embed({ workers, connection, runtime }, input, output) {
   const seconds = (performance.now() - startedAt) / 1000;
   const processor = (await processorSeconds(workers)) - processorAt;
   say(
-    `${input}: ${result.rows} rows in ${seconds.toFixed(0)} s, ${processor.toFixed(0)} s of processor time of the workers; Redis held at most ${megabytes(most)} MB over its start`,
+    `${input}: ${result.rows} rows in ${seconds.toFixed(0)} s, ${processor.toFixed(0)} s of CPU time of the workers; Redis used at most ${megabytes(most)} MB more than at the start`,
   );
   const [first = [], last = []] = [samples[0], samples.at(-1)];
   const growth = first.map((memory, index) => last[index] / memory);
   say(
-    `memory of the workers at the end over that after ${step} rows: ${growth.map((ratio) => ratio.toFixed(2)).join(', ')}`,
+    `worker memory at the end, divided by that after ${step} rows: ${growth.map((ratio) => ratio.toFixed(2)).join(', ')}`,
   );
   if (result.rows !== rows || most > 20e6 || growth.some((ratio) => ratio > Number(values.growth)))
     process.exitCode = 1;
@@ -115,7 +115,7 @@ async function residentMemory(pid) {
   return 1024 * Number(/VmRSS:\s+(\d+)/.exec(await readFile(`/proc/${pid}/status`, 'utf8'))[1]);
 }
 
-/** User and system time of processes, of which Linux counts a hundred ticks a second. */
+/** Returns the user and system time of the processes, in seconds. Linux reports it in ticks of 1/100 s. */
 async function processorSeconds(workers) {
   const ticks = await Promise.all(
     workers.map(async ({ pid }) => {

@@ -1,4 +1,4 @@
-/** Reproducible random numbers from 0 to 1: mulberry32 of Tommy Ettinger. */
+/** Returns a seeded generator of random numbers from 0 to 1: mulberry32, by Tommy Ettinger. */
 export function seededRandom(seed) {
   let state = seed >>> 0;
   return () => {
@@ -9,7 +9,7 @@ export function seededRandom(seed) {
   };
 }
 
-/** One of the values, at random. */
+/** Picks one of the values at random. */
 export function pick(random, values) {
   return values[Math.floor(random() * values.length)];
 }

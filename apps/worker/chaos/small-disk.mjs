@@ -1,10 +1,10 @@
-// A disk of a few megabytes, which can be filled. Needs the right to mount.
+// Mounts a tmpfs of a few megabytes, which a test can fill. The user needs the privilege to mount.
 import { execFileSync } from 'node:child_process';
 import { mkdirSync, rmSync } from 'node:fs';
 import { open } from 'node:fs/promises';
 import { join } from 'node:path';
 
-/** @returns whether this user on this machine may mount the disk at `path`; it is a plain folder otherwise */
+/** Mounts a tmpfs at `path`. Returns whether that worked; otherwise `path` is a plain folder. */
 export function mountSmallDisk(path, megabytes) {
   mkdirSync(path);
   try {
@@ -19,7 +19,7 @@ export function unmount(path) {
   execFileSync('umount', ['-l', path]);
 }
 
-/** Takes all the room that there is. @returns gives it back */
+/** Fills the disk. Returns a function that frees the space again. */
 export async function fill(path) {
   const ballast = join(path, 'ballast');
   const file = await open(ballast, 'w');

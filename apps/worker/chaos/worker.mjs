@@ -1,5 +1,5 @@
-// A worker in a process of its own, configured by its environment. The plain form of `sentvec worker`. The first argument
-// may be the URL of a module that makes its backend.
+// A worker process, configured by environment variables: `sentvec worker` without the command-line interface. The
+// optional first argument is the URL of a backend module.
 import { readConfiguration, runWorker } from '@sentvec/worker';
 
 const [, , module] = process.argv;

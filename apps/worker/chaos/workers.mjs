@@ -7,9 +7,9 @@ const started = new Set();
 const program = fileURLToPath(new URL('worker.mjs', import.meta.url));
 
 /**
- * Starts a worker in a process of its own, and waits until it serves.
+ * Starts a worker process, and waits until it accepts jobs.
  *
- * @param mounted `[folder, point]`: the worker alone sees the folder at that point
+ * @param mounted `[folder, mountPoint]`: only the worker sees the folder at that mount point
  */
 export async function startWorker(environment, mounted) {
   const node = [process.execPath, program];
@@ -28,12 +28,12 @@ export async function startWorker(environment, mounted) {
       if (log.length > 200) log.shift();
       if (line.includes('"serving"')) resolve();
     });
-    ended.then(() => reject(new Error(`A worker ended:\n${log.join('\n')}`)), reject);
+    ended.then(() => reject(new Error(`A worker exited:\n${log.join('\n')}`)), reject);
   });
   return { pid: worker.pid, kill: (signal) => worker.kill(signal), ended };
 }
 
-/** Ends all workers at once, also those that do not serve yet. */
+/** Kills all workers, including those that are still starting. */
 export function killWorkers() {
   for (const worker of started) worker.kill('SIGKILL');
 }

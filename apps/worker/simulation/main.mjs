@@ -1,5 +1,5 @@
-// The command of the simulation: reads its options, simulates a run for each size of a fleet, and prints what was
-// measured as a table or as JSON.
+// The simulation as a command: reads the options, simulates one run for each number of workers, and prints the
+// measurements as a table or as JSON.
 import { cpus } from 'node:os';
 import { parseArgs } from 'node:util';
 import { simulateFleet } from './simulate-fleet.mjs';
@@ -78,7 +78,7 @@ async function main() {
   if (!reports.every(({ exact }) => exact.eachChunkOnce)) process.exitCode = 1;
 }
 
-/** The reports as a table, a column for each size of the fleet. */
+/** Formats the reports as a table with one column for each number of workers. */
 function table(reports, { seed, chunks }) {
   const percent = (share) => `${(100 * share).toFixed(1)} %`;
   const lines = {

@@ -1,4 +1,4 @@
-/** What Redis has done since it was started. */
+/** Reads the statistics of Redis since it was started. */
 export async function readStatistics(connection) {
   const info = await connection.info('everything');
   const number = (name) => Number(new RegExp(`^${name}:([\\d.]+)`, 'm').exec(info)?.[1]);
@@ -19,7 +19,7 @@ export async function readStatistics(connection) {
   };
 }
 
-/** What Redis has done between two readings, for each second. */
+/** Returns the rates per second between two readings. */
 export function ratesBetween(before, after) {
   const seconds = after.at - before.at;
   const per = (name) => (after[name] - before[name]) / seconds;

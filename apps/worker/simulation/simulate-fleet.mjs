@@ -1,6 +1,6 @@
-// Simulates a fleet: a real Redis, a store of the tests with the delays of a real one, and the code of real workers, many
-// in each process, with a stand-in for the model. A chunk holds a few rows that stand for those of a real one: what Redis
-// and the coordinator do depends on the number of chunks, not on that of rows.
+// Simulates many workers with a real Redis, a fake object store with realistic delays, and the real worker code, with
+// many workers in each process and a stub for the model. A chunk has only a few rows, because the load of Redis and of
+// the coordinator depends on the number of chunks, not of rows.
 import { fork } from 'node:child_process';
 import { once } from 'node:events';
 import { createHash } from 'node:crypto';
@@ -14,10 +14,10 @@ import { ratesBetween, readStatistics } from './redis-statistics.mjs';
 
 const program = fileURLToPath(new URL('worker-process.mjs', import.meta.url));
 
-/** Rows of a chunk in the simulation. */
+/** Rows per chunk in the simulation. */
 const storedRows = 2;
 
-/** What {@link simulateFleet} does where nothing else is asked for. */
+/** Default options of {@link simulateFleet}. */
 const defaults = {
   concurrency: 2,
   chunkSeconds: 1,
@@ -32,7 +32,7 @@ const defaults = {
   say: () => {},
 };
 
-/** Simulates one run, and resolves with what was measured. See `--help` of `main.mjs` for the options. */
+/** Simulates one run, and returns the measurements. `main.mjs --help` describes the options. */
 export async function simulateFleet(options) {
   const simulation = new Simulation({ ...defaults, ...options });
   try {
@@ -51,9 +51,9 @@ class Simulation {
   #overview;
   #runtime;
   #processes = [];
-  /** How often each object was written. */
+  /** Number of writes per object. */
   #writes = new Map();
-  /** When a job of a dead worker was put back into the queue, and when a coordinator has begun. */
+  /** Times at which jobs of dead workers returned to the queue, and at which coordinators started. */
   #recovered = [];
   #coordinated = [];
   #warnings = new Map();
@@ -92,7 +92,7 @@ class Simulation {
     const { workers, kill, killCoordinator, processes, chunks, say, idleSeconds } = this.#options;
     const start = await readStatistics(this.#connection);
     this.#most.memory = start.memory;
-    // Alone at first, so that it is the one that coordinates the run.
+    // Start this worker first, so that it becomes the coordinator of the run.
     const coordinator = await this.#launch(1);
     const startedAt = performance.now();
     const run = await this.#runtime.start(embedCorpusWorkflow(), {
@@ -147,7 +147,7 @@ class Simulation {
     };
   }
 
-  /** Starts a process with some workers, and waits until they serve. */
+  /** Starts a process with several workers, and waits until they accept jobs. */
   async #launch(workers) {
     const { concurrency, window, chunkSeconds, recovery, seed } = this.#options;
     const { url } = this.#redis;
@@ -158,7 +158,7 @@ class Simulation {
     child.on('message', (message) => this.#heard(message));
     await new Promise((resolve, reject) => {
       child.on('message', ({ type }) => type === 'ready' && resolve());
-      child.once('exit', (code) => reject(new Error(`A process of ${workers} workers ended with ${code}.`)));
+      child.once('exit', (code) => reject(new Error(`A process with ${workers} workers exited with code ${code}.`)));
     });
     return started;
   }
@@ -188,7 +188,7 @@ class Simulation {
     return Math.floor((total?.rows ?? 0) / storedRows);
   }
 
-  /** Waits until a share of the chunks is done, and keeps what is the most. */
+  /** Waits until a share of the chunks is done, and records the peak values meanwhile. */
   async #until(run, share) {
     for (;;) {
       const [status, statistics, counts] = await Promise.all([
@@ -205,7 +205,7 @@ class Simulation {
     }
   }
 
-  /** Kills processes at once, and waits until the jobs of their workers are back in the queue. */
+  /** Kills processes with SIGKILL, and waits until the jobs of their workers are back in the queue. */
   async #kill(doomed, run) {
     const [before, coordinators] = [this.#recovered.length, this.#coordinated.length];
     const killedAt = performance.now();
@@ -214,7 +214,7 @@ class Simulation {
       child.kill('SIGKILL');
     }
     const chunks = await this.#done(run);
-    // Nothing has come back for this long: everything has.
+    // If no further job has returned within this time, all have.
     const quiet = 5000;
     for (let last; last === undefined || performance.now() - last < quiet; await sleep(100)) {
       last = this.#recovered.at(-1);
@@ -232,7 +232,7 @@ class Simulation {
     };
   }
 
-  /** The slowest commands of Redis. */
+  /** Returns the slowest Redis commands. */
   async #slowest() {
     const entries = await this.#connection.call('SLOWLOG', 'GET', '1000');
     return {
@@ -247,7 +247,7 @@ class Simulation {
     };
   }
 
-  /** Whether the output has each chunk once; how many shards were written more often. */
+  /** Checks that the output has each chunk once, and counts the shards that were written more than once. */
   #check(result) {
     const { chunks } = this.#options;
     const objects = this.#store.objects();
@@ -281,7 +281,7 @@ class Simulation {
   }
 }
 
-/** A number as equal parts. */
+/** Splits a number into equal parts. */
 function split(whole, parts) {
   return Array.from({ length: parts }, (_, part) => Math.floor((whole + part) / parts)).filter((size) => size > 0);
 }

@@ -1,10 +1,11 @@
-/** Entries of a vector of the stand-in. */
+/** Dimension of the stub's vectors. */
 const dimension = 2;
 
 /**
- * An embedder that only takes time: what a fleet does around its models does not depend on what they compute.
+ * Creates a stub embedder, which waits instead of computing. The simulation measures the code around the model, which
+ * does not depend on the values of the vectors.
  *
- * @param embedding called with the texts of each chunk and the signal that ends it; the vectors come when it resolves
+ * @param embedding called with the texts of each chunk and an abort signal; the vectors are returned when it resolves
  */
 export function standInEmbedder(embedding) {
   const parts = {

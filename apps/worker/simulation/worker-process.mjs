@@ -1,5 +1,5 @@
-// A process with many workers of the simulated fleet: the queue's worker and the workflow are the real ones, with a
-// stand-in for the model. Its parent passes the settings as JSON, and may ask for a report of what it has done.
+// A process with many simulated workers: the queue's worker and the workflow are real, and the model is a stub. The
+// parent process passes the settings as JSON, and can request a report.
 import { monitorEventLoopDelay } from 'node:perf_hooks';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { startQueueWorker } from '@sentvec/queue';
@@ -14,7 +14,7 @@ process.on('disconnect', () => process.exit());
 
 let embedded = 0;
 const embedder = standInEmbedder(async (texts, signal) => {
-  // One text describes the embedding space, in the preparation.
+  // The preparation embeds one probe text to describe the embedding space.
   if (texts.length > 1) embedded += 1;
   await sleep(chunkSeconds * 1000 * (0.5 + random()), undefined, { signal });
 });
@@ -43,7 +43,8 @@ const logger = {
     tell({ type: 'warning', message, error: String(facts.error?.message ?? facts.reason ?? '') }),
 };
 const settings = { url, workflows: [workflow], concurrency, window, recovery, observer, logger };
-// A worker has a process to itself in a real fleet. All of them at once in one would keep its event loop from connecting.
+// Real workers have one process each. Starting all of them at once in one process would block its event loop, so that
+// connections time out.
 for (let left = workers; left > 0; left -= 10)
   await Promise.all(Array.from({ length: Math.min(left, 10) }, () => startQueueWorker(settings)));
 tell({ type: 'ready' });

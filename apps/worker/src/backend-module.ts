@@ -1,10 +1,13 @@
 import { SentvecError, type Backend } from '@sentvec/core';
 
-/** Where a backend comes from: any process can make it. */
+/** A module that creates a backend. Other processes can import it, unlike a `Backend` object. */
 export interface BackendModule {
-  /** URL of a module whose default export gives a backend, or a promise of one, for the options. */
+  /**
+   * URL of a module whose default export is a function. It receives `options` and returns a backend or a promise of
+   * one.
+   */
   readonly module: string;
-  /** What the default export is called with. JSON. */
+  /** Argument of the function. Must be representable as JSON. */
   readonly options?: unknown;
 }
 
@@ -12,10 +15,16 @@ export function isBackendModule(backend: Backend | BackendModule): backend is Ba
   return 'module' in backend;
 }
 
-/** @throws whatever the module throws; SentvecError `invalid-argument` when it exports no function as its default */
+/**
+ * Imports the module and creates the backend.
+ *
+ * @throws any error of the module; SentvecError `invalid-argument` if its default export is not a function */
 export async function importBackend({ module, options }: BackendModule): Promise<Backend> {
   const { default: create } = (await import(module)) as { default?: (options: unknown) => Backend | Promise<Backend> };
   if (typeof create !== 'function')
-    throw new SentvecError('invalid-argument', `${module} must export a function as its default: it makes a backend.`);
+    throw new SentvecError(
+      'invalid-argument',
+      `The default export of ${module} must be a function that returns a backend.`,
+    );
   return create(options);
 }

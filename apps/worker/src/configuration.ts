@@ -10,25 +10,27 @@ export interface WorkerConfiguration {
   /** Its files by absolute paths. */
   readonly tls: RedisTls;
   readonly queue: string;
-  /** Absolute. */
+  /** Absolute paths. */
   readonly roots: readonly string[];
   readonly buckets: readonly string[];
   readonly models: readonly string[];
-  /** Absolute. `undefined`: vectors are not cached. */
+  /** Absolute path. `undefined` means that vectors are not cached. */
   readonly cache: string | undefined;
   readonly threads: number | undefined;
   readonly concurrency: number;
   readonly window: number;
-  /** 0 lifts the limit that is set, `undefined` leaves it. */
+  /**
+   * Maximum number of steps that all workers of the queue execute at the same time. 0 removes an earlier limit,
+   * `undefined` keeps it. */
   readonly globalConcurrency: number | undefined;
-  /** `null` lifts the limit that is set, `undefined` leaves it. */
+  /** `null` removes an earlier limit, `undefined` keeps it. */
   readonly rateLimit: RateLimitSetting | null | undefined;
   /** Milliseconds. */
   readonly retryTime: number;
   readonly host: string;
   readonly port: number;
   readonly token: string | undefined;
-  /** Absolute paths, or names of packages. */
+  /** Absolute paths or package names. */
   readonly plugins: readonly string[];
   /** Milliseconds. */
   readonly stopTimeout: number;
@@ -44,8 +46,8 @@ const shortestToken = 16;
 /**
  * Reads and checks the settings of a worker.
  *
- * @param flags values from the command line, by the names of the flags
- * @throws SentvecError `invalid-argument` that names the flag and the variable
+ * @param flags values from the command line, by flag name
+ * @throws SentvecError `invalid-argument`; its message names the flag and the environment variable
  */
 export function readConfiguration(
   flags: Readonly<Record<string, string | undefined>>,
@@ -94,13 +96,13 @@ export function readConfiguration(
   return configuration;
 }
 
-/** The configuration as it may be logged: without secrets. */
+/** Returns the configuration without secrets, for the log. */
 export function describeConfiguration(configuration: WorkerConfiguration): Record<string, unknown> {
   const { redis, token, ...rest } = configuration;
   return { redis: redactUrl(redis), token: token === undefined ? 'none' : 'set', ...rest };
 }
 
-/** Whether only this machine can reach an address. */
+/** Whether an address is a loopback address, which only this machine can reach. */
 export function isLoopback(host: string): boolean {
   return host === 'localhost' || host === '::1' || /^127(\.\d{1,3}){3}$/.test(host);
 }
@@ -109,7 +111,7 @@ function checkTogether({ host, token, port }: WorkerConfiguration): void {
   if (token === undefined && !isLoopback(host)) {
     throw invalid(
       'token',
-      `is needed to listen on ${host}: without one, anybody who reaches it could read and control the queue`,
+      `is required when the server listens on ${host}: otherwise everyone who can connect could read and control the queue`,
     );
   }
   if (token !== undefined && token.length < shortestToken)
@@ -117,7 +119,7 @@ function checkTogether({ host, token, port }: WorkerConfiguration): void {
   if (port > 65_535) throw invalid('port', `must be at most 65535, not ${port}`);
 }
 
-/** A model folder by its absolute path, as jobs have to name it; other names as they are. */
+/** Resolves the path of a model folder, because jobs name it by its absolute path. Returns other names unchanged. */
 function absoluteModel(model: string): string {
   return /^\.{0,2}\//.test(model) && !isAbsolute(model) ? resolve(model) : model;
 }
@@ -136,7 +138,7 @@ function rateLimit(value: string | undefined): WorkerConfiguration['rateLimit'] 
   if (max === undefined)
     throw invalid(
       'rateLimit',
-      `must be a number of steps and of seconds, such as 100/60, or 0 for no limit, not "${value}"`,
+      `must have the form STEPS/SECONDS, such as 100/60, or be 0 for no limit, not "${value}"`,
     );
   return { max: Number(max), duration: Number(seconds) * 1000 };
 }

@@ -1,13 +1,15 @@
-/** The thread that kills a worker which does not end in time, also when the event loop of its main thread is blocked. */
+/**
+ * A thread that kills the worker process if it does not exit in time, even when the event loop of the main thread is
+ * blocked. */
 import { writeSync } from 'node:fs';
 import { startTimer } from '@sentvec/platform';
 import { serveThread } from '@sentvec/platform/node';
 
-/** The protocol of this thread: what its starter passes. */
+/** Types of the data that this thread receives when it starts. */
 export interface DeadlineProtocol {
   readonly data: {
     readonly milliseconds: number;
-    /** The last line of the log. */
+    /** The log line that this thread writes before it kills the process. */
     readonly lastWords: string;
   };
   readonly ready: null;

@@ -1,4 +1,4 @@
-// The process that embeds texts which may end it. See IsolatedEmbedding.
+// A process that embeds texts which may crash it. See IsolatedEmbedding.
 import { writeFile } from 'node:fs/promises';
 import { SentvecError, type Embedder } from '@sentvec/core';
 import { IncomingCalls, type ChannelMessage, type Handlers } from '@sentvec/platform/node';
@@ -9,10 +9,10 @@ import { ModelRegistry } from './model-registry.ts';
 import { loadPlugins } from './plugins.ts';
 
 process.on('disconnect', () => process.exit());
-// Its worker stops it, even when Ctrl-C or the end of a container sends the signal to both.
+// Only the worker stops this process. Ctrl-C and container runtimes send the signal to both processes; ignore it here.
 for (const signal of ['SIGINT', 'SIGTERM'] as const) process.on(signal, () => {});
 process.once('message', (data: EmbeddingProcessData) => void serve(data));
-// When memory runs out, the system should kill this process and not the worker.
+// When memory runs out, the kernel should kill this process, not the worker.
 writeFile('/proc/self/oom_score_adj', '1000').catch(() => {});
 
 async function serve(data: EmbeddingProcessData): Promise<void> {
@@ -23,7 +23,7 @@ async function serve(data: EmbeddingProcessData): Promise<void> {
     embedPieces: async ({ texts, options }, { signal }) => (await dense()).embedPieces(texts, { ...options, signal }),
     embedSparse: async ({ texts, options: { as, ...options } }, { signal }) => {
       const model = await (await loading).get(data.model);
-      if (model.kind !== 'sparse') throw new SentvecError('invalid-argument', `${data.model} is no sparse model.`);
+      if (model.kind !== 'sparse') throw new SentvecError('invalid-argument', `${data.model} is not a sparse model.`);
       return as === 'query'
         ? model.embedQuery(texts, { ...options, signal })
         : model.embedDocuments(texts, { ...options, signal });
@@ -36,10 +36,10 @@ async function serve(data: EmbeddingProcessData): Promise<void> {
   await loading.catch(() => {});
 }
 
-/** The models of this process, the one that it is for loaded. */
+/** Creates the model registry of this process, and loads its model. */
 async function load({ model, backend, selfCheck, configuration }: EmbeddingProcessData): Promise<ModelRegistry> {
   const embedder = async (): Promise<never> => {
-    throw new SentvecError('invalid-argument', 'This process embeds; it executes no workflow.');
+    throw new SentvecError('invalid-argument', 'The embedding process cannot execute workflows.');
   };
   const tools = { embedder, access: restrictAccess(configuration), logger: silentLogger };
   const { poolings } = await loadPlugins(configuration.plugins, tools);

@@ -1,10 +1,10 @@
 import { withDeadline } from '@sentvec/platform';
 import type { WorkerModel } from './model-registry.ts';
 
-/** Whether a worker can embed. */
+/** The result of a health check. */
 export interface Health {
   readonly healthy: boolean;
-  /** What is wrong, for people. */
+  /** A readable description of the problem. Absent if the worker can embed. */
   readonly reason?: string | undefined;
   readonly model: string;
   readonly milliseconds: number;
@@ -12,10 +12,10 @@ export interface Health {
 
 const probeText = 'How are you?';
 
-/** Milliseconds within which the vector must come. */
+/** Maximum time for the embedding, in milliseconds. */
 const timeout = 15_000;
 
-/** Checks whether a model works, by embedding a text with it. Checks at the same time share one embedding. */
+/** Checks whether a model works, by embedding a text with it. Concurrent checks share one embedding. */
 export class HealthCheck {
   readonly #model: string;
   readonly #embedder: (model: string) => Promise<WorkerModel>;
@@ -41,7 +41,7 @@ export class HealthCheck {
     return reason === undefined ? { healthy: true, ...facts } : { healthy: false, reason, ...facts };
   }
 
-  /** What is wrong; `undefined` when nothing is. */
+  /** Embeds the test sentence. Returns a description of the problem, or `undefined` if there is none. */
   async #embed(signal: AbortSignal): Promise<string | undefined> {
     const embedder = await this.#embedder(this.#model);
     const entries =

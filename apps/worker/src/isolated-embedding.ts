@@ -1,5 +1,4 @@
-// Embedding in a process of its own, for texts that may end the process which embeds them, and the protocol of both
-// sides.
+// Embeds texts that may crash their process in a separate process. Also defines the protocol between both processes.
 import { fork, type ChildProcess } from 'node:child_process';
 import { once } from 'node:events';
 import {
@@ -22,7 +21,7 @@ import { OutgoingCalls, type ChannelMessage } from '@sentvec/platform/node';
 import type { BackendModule } from './backend-module.ts';
 import type { WorkerConfiguration } from './configuration.ts';
 
-/** What the process is started with. JSON. */
+/** Start data of the embedding process. Serializable as JSON. */
 export interface EmbeddingProcessData {
   readonly model: string;
   readonly backend: BackendModule;
@@ -30,20 +29,20 @@ export interface EmbeddingProcessData {
   readonly configuration: WorkerConfiguration;
 }
 
-/** What it is asked. */
+/** Calls that the embedding process answers. */
 export interface EmbeddingCalls {
   embed(request: EmbedRequest<EmbedOptions>): Promise<Embedded>;
   embedPieces(request: EmbedRequest<EmbedPiecesOptions>): Promise<EmbeddedPieces>;
   embedSparse(request: EmbedRequest<EmbedSparseOptions & { readonly as: SparseRole }>): Promise<EmbeddedSparse>;
 }
 
-/** Texts, and the options that can be sent to another process. */
+/** Texts, and those options that can be sent to another process. */
 interface EmbedRequest<Options> {
   readonly texts: readonly string[];
   readonly options: Omit<Options, 'signal' | 'onProgress'>;
 }
 
-/** Asks the process for something. */
+/** Sends one call to the embedding process. */
 type Ask<Result> = (calls: OutgoingCalls<EmbeddingCalls>) => Promise<Result>;
 
 interface EmbeddingProcess {
@@ -51,10 +50,10 @@ interface EmbeddingProcess {
   readonly calls: OutgoingCalls<EmbeddingCalls>;
 }
 
-/** Milliseconds without a call after which the process ends. */
+/** Idle time after which the embedding process is stopped, in milliseconds. */
 const idleTime = 30_000;
 
-/** Embeds with one model in a process of its own, which is started again after it has ended. */
+/** Embeds with one model in a separate process, and restarts that process after it has ended. */
 export class IsolatedEmbedding {
   readonly #data: EmbeddingProcessData;
   #running: EmbeddingProcess | undefined;
@@ -65,7 +64,7 @@ export class IsolatedEmbedding {
     this.#data = data;
   }
 
-  /** The embedder, with its `embed` and `embedPieces` in the other process. */
+  /** Returns an embedder whose `embed` and `embedPieces` run in the other process. */
   isolate(embedder: Embedder): Embedder {
     const embed = async (
       texts: string | readonly string[],
@@ -96,7 +95,7 @@ export class IsolatedEmbedding {
     };
   }
 
-  /** The sparse embedder, with its `embedQuery` and `embedDocuments` in the other process. */
+  /** Returns a sparse embedder whose `embedQuery` and `embedDocuments` run in the other process. */
   isolateSparse(embedder: SparseEmbedder): SparseEmbedder {
     const embedAs = (as: SparseRole) => {
       const embed = async (
@@ -146,7 +145,7 @@ export class IsolatedEmbedding {
     await ended;
   }
 
-  /** One call at a time, so that the end of the process can only be caused by that call. */
+  /** Sends one call at a time, so that a crash of the process can only be caused by that call. */
   async #ask<Result>(texts: readonly string[], signal: AbortSignal | undefined, ask: Ask<Result>): Promise<Result> {
     const turn = this.#last.then(async () => this.#askAlone(texts, signal, ask));
     this.#last = turn.catch(() => {});
@@ -167,7 +166,8 @@ export class IsolatedEmbedding {
     try {
       return await call();
     } catch (error) {
-      // Another program may have used up the memory: a text is blamed only when it has ended the process twice.
+      // Another program may have used up the memory, so a text counts as the cause only after the process has ended
+      // twice.
       if (this.#running || texts.length > 1) throw error;
       return await call();
     } finally {
@@ -181,12 +181,14 @@ export class IsolatedEmbedding {
       execArgv: [],
       stdio: ['ignore', 'ignore', 'inherit', 'ipc'],
     });
-    // A message to a process that has ended is lost; its end is what counts.
+    // Ignore failures to send to an ended process: the exit handler fails the pending calls.
     const calls = new OutgoingCalls<EmbeddingCalls>((message) => void child.send(message, () => {}));
     const running = { child, calls };
     const end = (reason: string): void => {
       if (this.#running === running) this.#running = undefined;
-      calls.end(new SentvecError('backend-failed', `The process that embedded this text ended: ${reason}.`));
+      calls.end(
+        new SentvecError('backend-failed', `The process that embedded this text ended unexpectedly: ${reason}.`),
+      );
     };
     child.on('message', (message: ChannelMessage) => {
       if (message.kind === 'result' || message.kind === 'error') calls.receive(message);

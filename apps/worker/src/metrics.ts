@@ -6,7 +6,9 @@ import { collectDefaultMetrics, Counter, Gauge, Histogram, Registry } from 'prom
 
 const seconds = [0.01, 0.03, 0.1, 0.3, 1, 3, 10, 30, 100, 300];
 
-/** Counts what a worker does. The default metrics of prom-client include the delay of the event loop. */
+/**
+ * Counters and histograms of a worker. The default metrics of prom-client, which include the event-loop lag, are added.
+ */
 export class Metrics implements WorkerObserver {
   readonly registry: Registry = new Registry();
   /** Totals of this process, for the dashboard. */
@@ -17,7 +19,7 @@ export class Metrics implements WorkerObserver {
     deadLetters: 0,
     failures: 0,
   };
-  readonly #rows = this.#counter('rows', 'Rows with a vector that this worker computed.');
+  readonly #rows = this.#counter('rows', 'Rows whose vector this worker computed.');
   readonly #tokens = this.#counter('tokens', 'Tokens that this worker encoded.');
   readonly #truncated = this.#counter('truncated', "Texts that were truncated to the model's maximum length.");
   readonly #deadLetters = this.#counter('dead_letters', 'Rows that could not be embedded.');
@@ -55,11 +57,11 @@ export class Metrics implements WorkerObserver {
     });
     this.#fill = new Histogram({
       name: 'sentvec_batch_fill',
-      help: 'Share of the computed positions that held tokens, not padding.',
+      help: 'Share of the computed token positions that were not padding.',
       buckets: [0.5, 0.6, 0.7, 0.8, 0.9, 0.95, 0.98, 1],
       registers,
     });
-    // Read at each scrape, by any worker: it is the depth of the whole queue.
+    // Every worker reports the depth of the whole queue, read at each scrape.
     const depth = new Gauge({
       name: 'sentvec_queue_depth',
       help: 'Steps in the queue, by their state.',
@@ -67,7 +69,7 @@ export class Metrics implements WorkerObserver {
       registers: [],
       async collect() {
         this.reset();
-        // While Redis is away the depth is unknown; the worker's own numbers are still reported.
+        // While Redis is unreachable the depth is unknown, but the metrics of this worker are still reported.
         const counts = await overview.counts().catch(() => ({}));
         for (const [state, count] of Object.entries(counts)) this.set({ state }, count);
       },

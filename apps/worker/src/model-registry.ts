@@ -1,4 +1,4 @@
-// The models of a worker, each loaded at its first use.
+// The models of a worker, each loaded on first use.
 import {
   readModelKind,
   SentvecError,
@@ -15,17 +15,17 @@ import { useLite } from '@sentvec/model-use-lite';
 export interface ModelRegistryOptions {
   readonly backend: Backend;
   readonly poolings: readonly PoolingPlugin[];
-  /** Whether a model is refused when the results of the backend do not match its self-check. */
+  /** Whether loading fails if the results of the backend do not match the self-check of the model. */
   readonly selfCheck: boolean | undefined;
-  /** Called with the receipt of every `embed`. */
+  /** Called with the receipt of every `embed` call. */
   readonly onReceipt?: ((receipt: Receipt) => void) | undefined;
   readonly onWarning?: ((message: string) => void) | undefined;
 }
 
-/** A model that embeds a corpus. */
+/** A model that can embed a corpus. */
 export type WorkerModel = Embedder | SparseEmbedder;
 
-/** The models of a worker. Each is loaded at its first use, and stays loaded. */
+/** Loads the models of a worker on first use, and keeps them loaded. */
 export class ModelRegistry {
   readonly #options: ModelRegistryOptions;
   readonly #models = new Map<string, Promise<WorkerModel>>();
@@ -35,7 +35,10 @@ export class ModelRegistry {
     this.#options = options;
   }
 
-  /** @throws SentvecError what loading throws; the next call loads again */
+  /**
+   * Returns the loaded model.
+   *
+   * @throws SentvecError any error of loading; the next call tries again */
   readonly get = async (model: string): Promise<WorkerModel> => {
     if (this.#closing.signal.aborted) throw new SentvecError('disposed', 'The worker is stopping.');
     const loading = this.#models.get(model) ?? this.#load(model);
@@ -48,11 +51,14 @@ export class ModelRegistry {
     }
   };
 
-  /** @throws SentvecError as {@link get}; `unsupported-model` for a sparse model */
+  /**
+   * Returns the loaded model, which must be dense.
+   *
+   * @throws SentvecError as {@link get}; `unsupported-model` for a sparse model */
   readonly getDense = async (model: string): Promise<Embedder> => {
     const loaded = await this.get(model);
     if (loaded.kind !== 'sparse') return loaded;
-    const message = `${model} is a sparse model; this needs one that gives a dense vector for each text.`;
+    const message = `${model} is a sparse model, but this operation needs a model that computes one dense vector per text.`;
     throw new SentvecError('unsupported-model', message, { kind: 'sparse' });
   };
 
@@ -71,7 +77,7 @@ export class ModelRegistry {
   }
 }
 
-/** Models whose vectors are cached. */
+/** Wraps models so that their vectors are cached, and keeps the wrapped models. */
 export class CachedModels {
   readonly #cache: VectorCache;
   readonly #models = new Map<string, Embedder>();
@@ -80,7 +86,10 @@ export class CachedModels {
     this.#cache = cache;
   }
 
-  /** The model with the cache, which keeps dense vectors only. */
+  /**
+   * Returns the model with the cache. Sparse models are returned unchanged, because the cache stores dense vectors
+   * only.
+   */
   of(name: string, model: WorkerModel): WorkerModel {
     if (model.kind === 'sparse') return model;
     const cached = this.#models.get(name) ?? cachedEmbedder(model, this.#cache);
@@ -88,7 +97,7 @@ export class CachedModels {
     return cached;
   }
 
-  /** Writes the cache, and disposes of the models. */
+  /** Writes the cache, and disposes the models. */
   async close(): Promise<void> {
     for (const model of this.#models.values()) await model.dispose();
   }

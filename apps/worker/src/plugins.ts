@@ -1,14 +1,14 @@
-// Loads the plugins of a worker: modules with poolings and workflows.
+// Loads the plugins of a worker, which are modules with poolings and workflows.
 import { pathToFileURL } from 'node:url';
 import { isAbsolute } from 'node:path';
 import { SentvecError, type Embedder, type PoolingPlugin } from '@sentvec/core';
 import { describeThrown, type Access, type AnyWorkflow, type Logger } from '@sentvec/workflow';
 
-/** What a plugin may use of its worker. */
+/** The parts of the worker that a plugin may use. */
 export interface PluginTools {
-  /** The loaded embedder of a model. Only models that the worker allows. */
+  /** Loads the embedder of a model. The worker must allow the model. */
   readonly embedder: (model: string) => Promise<Embedder>;
-  /** What jobs may use. A workflow must check each path that comes from a job before it opens it. */
+  /** Checks what jobs may use. A workflow must check each path from a job before opening it. */
   readonly access: Access;
   readonly logger: Logger;
 }
@@ -17,8 +17,8 @@ export interface PluginTools {
 export type PluginPart = PoolingPlugin | AnyWorkflow;
 
 /**
- * What a plugin module exports as its default: a pooling (`definePooling`), a workflow (`defineWorkflow`), a list of
- * those, or a function from {@link PluginTools} to them, which may be asynchronous.
+ * The default export of a plugin module: a pooling (`definePooling`), a workflow (`defineWorkflow`), an array of these,
+ * or a function that receives {@link PluginTools} and returns them or a promise of them.
  */
 export type Plugin = OneOrMoreParts | ((tools: PluginTools) => OneOrMoreParts | Promise<OneOrMoreParts>);
 
@@ -31,9 +31,10 @@ export interface PluginParts {
 }
 
 /**
- * Loads plugins by module path or package name. They are trusted: whoever starts the worker chooses them.
+ * Loads plugins by module path or package name. Their code is trusted, because the person who starts the worker chooses
+ * it.
  *
- * @throws SentvecError `invalid-argument` for a module that cannot be loaded or exports something else
+ * @throws SentvecError `invalid-argument` if a module cannot be loaded or its default export has another type
  */
 export async function loadPlugins(modules: readonly string[], tools: PluginTools): Promise<PluginParts> {
   const poolings: PoolingPlugin[] = [];
@@ -66,7 +67,10 @@ async function importDefault(module: string): Promise<unknown> {
   return exports.default;
 }
 
-/** What the code of a plugin gives. @throws SentvecError `invalid-argument` when it throws anything else */
+/**
+ * Runs code of a plugin.
+ * @throws SentvecError `invalid-argument` if the code throws an error that is not a SentvecError
+ */
 async function loading<T>(module: string, load: () => Promise<T>): Promise<T> {
   try {
     return await load();
@@ -78,7 +82,7 @@ async function loading<T>(module: string, load: () => Promise<T>): Promise<T> {
 }
 
 function pluginError(module: string): SentvecError {
-  const message = `The plugin ${module} must export a pooling (definePooling), a workflow (defineWorkflow), or a list of those, as its default.`;
+  const message = `The default export of the plugin ${module} must be a pooling (definePooling), a workflow (defineWorkflow), or an array of these.`;
   return new SentvecError('invalid-argument', message, { file: module });
 }
 

@@ -1,4 +1,4 @@
-// The process of a worker: it starts, serves until it is asked to stop, and ends by its deadline.
+// Runs a worker process: starts it, serves until it receives a stop signal, and exits before the deadline.
 import { once } from 'node:events';
 import { onAbort, SentvecError } from '@sentvec/platform';
 import { endProcess, startThread } from '@sentvec/platform/node';
@@ -9,16 +9,16 @@ import { startWorkerApp, type WorkerAppOptions } from './worker-app.ts';
 
 /** Options of {@link runWorker}. */
 export interface RunWorkerOptions extends Pick<WorkerAppOptions, 'backend' | 'selfCheck'> {
-  /** Stops the worker when it fires. */
+  /** Aborting this signal stops the worker. */
   readonly signal: AbortSignal;
 }
 
 /**
- * Serves a queue until the signal fires, then stops gracefully. Logs one JSON object a line to standard error: first
- * the configuration, without secrets, and the URL of its HTTP server.
+ * Serves a queue until the signal is aborted, then stops gracefully. Logs to standard error, one JSON object per line;
+ * the first line has the configuration, without secrets, and the URL of the HTTP server.
  *
- * The process ends within the stop timeout after the signal, whatever hangs: a step that ignores its signal, the
- * opening of a FIFO, a mount that is away, a blocked event loop. It is killed if it must be.
+ * After the signal, the process exits within the stop timeout. If something hangs (a step that ignores its signal, the
+ * opening of a FIFO, an unreachable mount, a blocked event loop), a thread kills the process at the deadline.
  *
  * @throws SentvecError see {@link startWorkerApp}
  */
@@ -42,11 +42,11 @@ export async function runWorker(
     await app.stop();
   }
   logger.info({}, 'stopped');
-  // What cannot be closed, such as a connection to a Redis that is away, must not keep the process alive.
+  // A connection that cannot be closed, such as one to an unreachable Redis, must not keep the process alive.
   setTimeout(() => void endProcess(), 500).unref();
 }
 
-/** What starts, or `undefined` when the signal fires before. */
+/** Returns the result of `start`, or `undefined` if the signal is aborted first. */
 async function startUntil<T>(signal: AbortSignal, start: () => Promise<T>): Promise<T | undefined> {
   try {
     return await start();
@@ -58,9 +58,9 @@ async function startUntil<T>(signal: AbortSignal, start: () => Promise<T>): Prom
 
 function startDeadline(milliseconds: number, logger: Logger): void {
   const fields = { level: 50, time: Date.now() + milliseconds, service: 'sentvec-worker', milliseconds };
-  const lastWords = `${JSON.stringify({ ...fields, msg: 'killed: something did not end before the deadline' })}\n`;
+  const lastWords = `${JSON.stringify({ ...fields, msg: 'killed: the worker did not stop before its deadline' })}\n`;
   startThread<DeadlineProtocol>(new URL('deadline-thread.js', import.meta.url), {
     name: 'deadline',
     data: { milliseconds, lastWords },
-  }).catch((error: unknown) => logger.error({ error }, 'no deadline could be set'));
+  }).catch((error: unknown) => logger.error({ error }, 'could not start the thread that enforces the stop deadline'));
 }

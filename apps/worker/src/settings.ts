@@ -1,6 +1,6 @@
 // All settings of a worker, with the texts of `sentvec worker --help`.
 
-/** A setting: its flag, its environment variable, and what help says about it. */
+/** A setting, with its flag, its environment variable and its help text. */
 export interface Setting {
   readonly flag: string;
   readonly variable: string;
@@ -40,7 +40,7 @@ export const settings: Readonly<Record<SettingName, Setting>> = {
     flag: 'redis',
     variable: 'SENTVEC_REDIS_URL',
     hint: 'URL',
-    description: 'Redis: redis://user:password@host:port/db, rediss:// for TLS, redis+cluster:// for a cluster.',
+    description: 'URL of Redis: redis://user:password@host:port/db, rediss:// for TLS, redis+cluster:// for a cluster.',
     default: 'redis://127.0.0.1:6379',
   },
   redisCa: {
@@ -71,26 +71,27 @@ export const settings: Readonly<Record<SettingName, Setting>> = {
     flag: 'queue',
     variable: 'SENTVEC_QUEUE',
     hint: 'NAME',
-    description: 'The queue to serve.',
+    description: 'Name of the queue to serve.',
     default: 'sentvec',
   },
   roots: {
     flag: 'root',
     variable: 'SENTVEC_ROOTS',
     hint: 'DIR,…',
-    description: 'Folders that jobs may read and write. Without one, jobs cannot touch any file.',
+    description: 'Folders that jobs may read and write. Without any, jobs cannot access local files.',
   },
   buckets: {
     flag: 'bucket',
     variable: 'SENTVEC_BUCKETS',
     hint: 'URI,…',
-    description: 'Stores that jobs may read and write: s3://bucket/folder, gs://…, az://…, hf://datasets/owner/name.',
+    description:
+      'Remote locations that jobs may read and write: s3://bucket/folder, gs://…, az://…, hf://datasets/owner/name.',
   },
   models: {
     flag: 'model',
     variable: 'SENTVEC_MODELS',
     hint: 'MODEL,…',
-    description: 'Models that jobs may use: folders, also in buckets, names on the hub, use-lite.',
+    description: 'Models that jobs may use: local folders, bucket URIs, names on the Hugging Face Hub, use-lite.',
     default: 'use-lite',
   },
   cache: {
@@ -98,26 +99,27 @@ export const settings: Readonly<Record<SettingName, Setting>> = {
     variable: 'SENTVEC_CACHE',
     hint: 'DIR',
     description:
-      'A folder that keeps vectors by text and model, which workers may share: texts that are in it are not embedded again. Default: none.',
+      'Cache folder for vectors, keyed by text and model, so that no text is embedded twice. Workers may share it. Default: none.',
   },
   threads: {
     flag: 'threads',
     variable: 'SENTVEC_THREADS',
     hint: 'N',
-    description: 'CPU threads for a model. Default: all cores.',
+    description: 'CPU threads per model. Default: all cores.',
   },
   concurrency: {
     flag: 'concurrency',
     variable: 'SENTVEC_CONCURRENCY',
     hint: 'N',
-    description: 'How many steps this process executes at once.',
+    description: 'Number of steps that this worker executes concurrently.',
     default: '2',
   },
   window: {
     flag: 'window',
     variable: 'SENTVEC_WINDOW',
     hint: 'N',
-    description: 'The most unfinished chunks of a run in Redis. Twice the concurrency of all workers keeps them busy.',
+    description:
+      'Maximum number of unfinished chunks of a run in Redis. Use at least twice the total concurrency of all workers.',
     default: '512',
   },
   globalConcurrency: {
@@ -125,61 +127,61 @@ export const settings: Readonly<Record<SettingName, Setting>> = {
     variable: 'SENTVEC_GLOBAL_CONCURRENCY',
     hint: 'N',
     description:
-      'How many steps all workers of the queue execute at once; 0 lifts the limit. Default: leaves it as it is.',
+      'Maximum number of steps that all workers of the queue execute concurrently; 0 removes the limit. Default: unchanged.',
   },
   rateLimit: {
     flag: 'rate-limit',
     variable: 'SENTVEC_RATE_LIMIT',
     hint: 'N/SECONDS',
     description:
-      'How many steps all workers of the queue begin in a number of seconds; 0 lifts the limit. Default: leaves it as it is.',
+      'Maximum number of steps that all workers of the queue start within SECONDS; 0 removes the limit. Default: unchanged.',
   },
   retryTime: {
     flag: 'retry-time',
     variable: 'SENTVEC_RETRY_TIME',
     hint: 'MINUTES',
-    description: 'How long a chunk is tried again while a disk is full or read-only, or a network is away.',
+    description: 'How long a chunk is retried while a disk is full or read-only, or the network is down.',
     default: '15',
   },
   host: {
     flag: 'host',
     variable: 'SENTVEC_HOST',
     hint: 'ADDRESS',
-    description: 'Address of the HTTP server. Any but that of this machine needs a token.',
+    description: 'Address on which the HTTP server listens. Any non-loopback address requires a token.',
     default: '127.0.0.1',
   },
   port: {
     flag: 'port',
     variable: 'SENTVEC_PORT',
     hint: 'N',
-    description: 'Port of the HTTP server; 0 takes a free one.',
+    description: 'Port of the HTTP server; 0 selects a free port.',
     default: '7766',
   },
   token: {
     flag: 'token',
     variable: 'SENTVEC_TOKEN',
     hint: 'SECRET',
-    description: 'HTTP requests must send it as Authorization: Bearer SECRET. At least 16 characters.',
+    description: 'Token that HTTP requests must send as Authorization: Bearer SECRET. At least 16 characters.',
   },
   plugins: {
     flag: 'plugin',
     variable: 'SENTVEC_PLUGINS',
     hint: 'MODULE,…',
-    description: 'Modules with your own poolings and workflows.',
+    description: 'Modules with custom poolings and workflows.',
   },
   stopTimeout: {
     flag: 'stop-timeout',
     variable: 'SENTVEC_STOP_TIMEOUT',
     hint: 'SECONDS',
     description:
-      'How long stopping may take after SIGTERM. Steps that are still active shortly before go back into the queue.',
+      'Maximum time to stop after SIGTERM. Steps that are still active shortly before the deadline return to the queue.',
     default: '30',
   },
   logLevel: {
     flag: 'log-level',
     variable: 'SENTVEC_LOG_LEVEL',
     hint: 'LEVEL',
-    description: 'debug, info, warn, error or silent.',
+    description: 'Log level: debug, info, warn, error or silent.',
     default: 'info',
   },
 };

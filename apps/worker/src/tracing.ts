@@ -1,6 +1,6 @@
 import type { Telemetry } from 'bullmq';
 
-/** The OpenTelemetry traces of this process. */
+/** The OpenTelemetry tracing of this process. */
 export interface Tracing {
   readonly telemetry: Telemetry;
   /** Sends the remaining traces. */
@@ -8,10 +8,10 @@ export interface Tracing {
 }
 
 /**
- * OpenTelemetry traces, when `OTEL_EXPORTER_OTLP_ENDPOINT` (or `OTEL_EXPORTER_OTLP_TRACES_ENDPOINT`) says where to send
- * them. A trace begins where a run is started, and continues in the workers that take part in it.
+ * Starts OpenTelemetry tracing if `OTEL_EXPORTER_OTLP_ENDPOINT` or `OTEL_EXPORTER_OTLP_TRACES_ENDPOINT` is set. A trace
+ * begins in the process that starts a run, and continues in the workers that execute its steps.
  *
- * @param service name of the service, unless `OTEL_SERVICE_NAME` says otherwise
+ * @param service service name, used if `OTEL_SERVICE_NAME` is not set
  */
 export async function startTracing(
   service: string,

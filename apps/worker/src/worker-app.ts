@@ -1,4 +1,4 @@
-// Assembles a worker: models, plugins, HTTP server, metrics and traces around the queue's worker.
+// Assembles a worker from the queue's worker, models, plugins, HTTP server, metrics and traces.
 import type { Backend, Embedder, PoolingPlugin } from '@sentvec/core';
 import { throwIfAborted } from '@sentvec/platform';
 import {
@@ -21,47 +21,48 @@ import { CachedModels, ModelRegistry } from './model-registry.ts';
 import { loadPlugins } from './plugins.ts';
 import { startTracing } from './tracing.ts';
 
-/** What {@link startWorkerApp} takes besides its configuration. */
+/** Options of {@link startWorkerApp}. */
 export interface WorkerAppOptions {
   readonly logger: Logger;
   /**
-   * With a module, the worker can also compute in a process of its own, and does so for a chunk that has ended its
-   * process twice: see {@link BackendModule}.
+   * A backend, or a module that creates one. With a module, a chunk that has crashed its worker twice is embedded in a
+   * separate process, which needs its own backend.
    *
    * @default onnxruntime, with the configured threads
    */
   readonly backend?: Backend | BackendModule | undefined;
   /**
-   * Whether a model is refused when the results of the backend do not match its self-check.
+   * Whether loading a model fails if the results of the backend do not match its self-check.
    *
    * @default true
    */
   readonly selfCheck?: boolean | undefined;
-  /** Ends the start: the worker then takes no job. A worker that has started is ended by its `stop`. */
+  /** Aborts the start, before the worker accepts a job. Use `stop` to stop a worker that has started. */
   readonly signal?: AbortSignal | undefined;
 }
 
 /** A running worker. */
 export interface WorkerApp {
-  /** Where its HTTP server listens. */
+  /** URL of its HTTP server. */
   readonly url: string;
   /**
-   * Waits for the active steps or puts them back into the queue, within the configured time, and frees everything. May
-   * be called again.
+   * Waits for the active steps within the configured time, returns unfinished ones to the queue, and frees all
+   * resources. Calling it again has no further effect.
    */
   stop(): Promise<void>;
 }
 
-/** Milliseconds for which a starting worker waits for Redis. */
+/** How long a starting worker waits for Redis, in milliseconds. */
 const connectTimeout = 15_000;
 
-/** What to run, in reverse order, when the worker stops or cannot start. */
+/** Functions to call, in reverse order, when the worker stops or fails to start. */
 type Cleanups = (() => Promise<unknown>)[];
 
 /**
- * Starts a worker with everything around it: models, plugins, HTTP server, metrics, traces.
+ * Starts a worker with its models, plugins, HTTP server, metrics and traces.
  *
- * @throws SentvecError `queue-unavailable`, `invalid-argument` for a plugin, `io-failed` for a taken port, `aborted`
+ * @throws SentvecError `queue-unavailable`; `invalid-argument` for a plugin; `io-failed` if the port is in use;
+ * `aborted`
  */
 export async function startWorkerApp(
   configuration: WorkerConfiguration,
@@ -70,7 +71,7 @@ export async function startWorkerApp(
   const cleanups: Cleanups = [];
   const stop = async () => {
     for (const cleanup of cleanups.splice(0).toReversed()) {
-      await cleanup().catch((error: unknown) => options.logger.warn({ error }, 'something could not be closed'));
+      await cleanup().catch((error: unknown) => options.logger.warn({ error }, 'closing a resource failed'));
     }
   };
   try {
@@ -93,7 +94,10 @@ async function start(
   const redis = await connectRedis(url, 'watcher', { timeout: connectTimeout, tls, signal });
   cleanups.push(async () => redis.disconnect());
   if (!(await isDurable(redis)))
-    logger.warn({}, 'this Redis has no append-only file, so it loses runs when it crashes: set appendonly yes');
+    logger.warn(
+      {},
+      'this Redis does not write an append-only file, so it loses runs when it crashes: set appendonly yes',
+    );
   const overview = new QueueOverview(redis, queue);
   cleanups.push(() => overview.close());
   const runtime = await queueRuntime({ url, tls, queue, connectTimeout, ...telemetry });

@@ -1,17 +1,17 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { SentvecError, type Backend, type Encoder } from '@sentvec/core';
 
-/** A backend that fails on command. */
+/** A backend whose faults a test can set. */
 export interface BreakableBackend extends Backend {
-  /** Fails on every batch, until it is set back. */
+  /** Whether every batch fails. */
   broken: boolean;
-  /** Fails on batches that hold this token. */
+  /** Batches that contain this token id fail. */
   poison: number | undefined;
-  /** Milliseconds that each batch takes longer. */
+  /** Delay of each batch, in milliseconds. */
   delay: number;
 }
 
-/** Puts a chosen fault into a backend. */
+/** Wraps a backend so that tests can inject faults. */
 export function breakable(backend: Backend): BreakableBackend {
   const made: BreakableBackend = {
     specificationVersion: 1,

@@ -5,17 +5,17 @@ import { embedCorpusWorkflow } from '@sentvec/workflow';
 import { expect, it } from 'vitest';
 import { embedHere, Fleet, plainContents, texts, tinyModel } from './fleet.ts';
 
-/** Bytes of an entry of the cache: its key, its hash, two counts, and the 32 numbers of the tiny model. */
+/** Bytes of a cache entry: its key, its hash, two counts, and the 32 numbers of a vector of the tiny model. */
 const entryBytes = 16 + 8 + 8 + 4 * 32;
 
-/** How many vectors a cache holds. */
+/** Returns the number of vectors in a cache folder. */
 async function cachedVectors(directory: string): Promise<number> {
   const names = (await readdir(directory, { recursive: true })).filter((name) => name.endsWith('.vectors'));
   const sizes = await Promise.all(names.map(async (name) => (await stat(join(directory, name))).size));
   return sizes.reduce((sum, size) => sum + size, 0) / entryBytes;
 }
 
-it('workers share a cache: an update embeds only rows that have changed, with the bytes of this process', async () => {
+it('workers share a cache: an update embeds only changed rows, and writes the same bytes as an in-process run', async () => {
   const fleet = await Fleet.open();
   const runtime = await queueRuntime({ url: fleet.redis.url });
   try {
@@ -27,8 +27,8 @@ it('workers share a cache: an update embeds only rows that have changed, with th
       (await runtime.start(embedCorpusWorkflow(), { model: tinyModel, request })).result();
     await Promise.all([fleet.start(environment), fleet.start(environment)]);
     expect(await embed()).toMatchObject({ rows: 600, shards: 6 });
-    await fleet.stopWorkers(); // Each writes what it has computed.
-    expect(await cachedVectors(fleet.path('cache'))).toBe(600 + 1); // The text by which the space is described.
+    await fleet.stopWorkers(); // Each worker writes its vectors to the cache when it stops.
+    expect(await cachedVectors(fleet.path('cache'))).toBe(600 + 1); // One more: the probe text of the vector space.
 
     const changed = rows.map((row, index) => (index % 60 === 7 ? { text: `changed ${index}` } : row)).toSpliced(300, 1);
     await fleet.corpus('corpus.jsonl', changed);

@@ -33,18 +33,18 @@ describe('the configuration of a worker', () => {
     });
   });
 
-  it('can be given by a flag and by a variable, each setting', () => {
+  it('accepts every setting as a flag and as an environment variable', () => {
     const flags = Object.values(settings).map(({ flag }) => flag);
     const variables = Object.values(settings).map(({ variable }) => variable);
     expect(new Set([...flags, ...variables]).size).toBe(2 * flags.length);
     expect(variables.every((name) => name.startsWith('SENTVEC_'))).toBe(true);
   });
 
-  it('lifts a global limit by 0', () => {
+  it('removes a global limit if the value is 0', () => {
     expect(readConfiguration({ 'global-concurrency': '0' }, {}).globalConcurrency).toBe(0);
   });
 
-  it('is refused where it is wrong, by the names of the setting', () => {
+  it('refuses wrong values with a message that names the flag and the variable', () => {
     const mistakes: [string, string][] = [
       ['concurrency', '0'],
       ['concurrency', 'two'],

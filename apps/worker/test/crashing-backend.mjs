@@ -1,11 +1,11 @@
-// onnxruntime, but the process is killed by a batch that holds a certain token, as by the system when memory runs out.
+// An onnxruntime backend that kills its process (SIGKILL, like the kernel when memory runs out) on a certain token.
 import { existsSync, rmSync } from 'node:fs';
 import { onnx } from '@sentvec/backend-onnx';
 
-/** Ids of the tiny model: `arsenic` has the first, and no other text of these tests has it. */
+/** Token ids of the tiny model. Only the text `arsenic` has the first one in these tests. */
 const fatal = new Set(JSON.parse(process.env.FATAL_IDS ?? '[]'));
 
-/** @param options `once`: a file; while it is there, the next batch removes it and kills the process */
+/** @param options `once`: path of a file; if it exists, the next batch deletes it and kills the process */
 export default function crashingBackend({ once } = {}) {
   const backend = onnx({ sessions: 1, threadsPerSession: 1 });
   return {

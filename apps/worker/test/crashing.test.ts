@@ -1,4 +1,4 @@
-// Texts that end the process which embeds them.
+// Texts that crash the process which embeds them.
 import { writeFile } from 'node:fs/promises';
 import { onnx } from '@sentvec/backend-onnx';
 import { loadEmbedder } from '@sentvec/core/node';
@@ -8,14 +8,14 @@ import { readConfiguration } from '@sentvec/worker';
 import { expect, it } from 'vitest';
 import { contents, embedHere, Fleet, texts, tinyModel } from './fleet.ts';
 
-it('a text that ends its process is narrowed down to its row, and the others are embedded', async () => {
+it('a text that crashes its process becomes a dead letter, and all other rows are embedded', async () => {
   const fleet = await Fleet.open();
   const runtime = await queueRuntime({ url: fleet.redis.url });
   try {
     const embedder = await loadEmbedder(tinyModel, { backend: onnx({ sessions: 1, threadsPerSession: 1 }) });
     const [fatal] = await embedder.tokenizer.encode(['Ω'], { maxLength: 8, addSpecialTokens: false });
     await embedder.dispose();
-    // Two chunks at a time: the harmless one is lost together with the other, and embedded again.
+    // With a concurrency of two, the harmless chunk is lost together with the poison one, and embedded again.
     const environment = { FATAL_IDS: JSON.stringify([...fatal!.ids]), SENTVEC_CONCURRENCY: '2' };
     const backend = new URL('crashing-backend.mjs', import.meta.url).href;
     const rows = texts(200);
@@ -23,14 +23,17 @@ it('a text that ends its process is narrowed down to its row, and the others are
     await embedHere(corpus, fleet.path('here'), 50);
     await fleet.corpus('corpus.jsonl', rows.with(120, { text: 'Ω' }));
 
-    // Two workers are lost before a chunk is suspected; the third has what is left.
+    // Two workers crash before the chunk is isolated; the third one embeds the rest.
     const workers = [];
     for (let count = 0; count < 3; count += 1) workers.push(await fleet.start(environment, backend));
     const request = { inputs: [corpus], output: fleet.path('vectors'), chunkRows: 50 };
     const run = await runtime.start(embedCorpusWorkflow(), { model: tinyModel, request });
     expect(await run.result()).toMatchObject({ rows: 199, rejected: 1, shards: 4 });
     expect(await run.deadLetters()).toEqual([
-      { reference: `${corpus}#120`, reason: expect.stringMatching(/process that embedded this text ended: .*SIGKILL/) },
+      {
+        reference: `${corpus}#120`,
+        reason: expect.stringMatching(/process that embedded this text ended unexpectedly: .*SIGKILL/),
+      },
     ]);
     const lost = workers.filter(({ process: { signalCode } }) => signalCode === 'SIGKILL');
     expect(lost.length).toBe(2);
@@ -44,10 +47,10 @@ it('a text that ends its process is narrowed down to its row, and the others are
   }
 }, 120_000);
 
-it('a text is blamed only when it has ended the process twice', async () => {
+it('a text becomes a dead letter only after its process has ended twice', async () => {
   const fleet = await Fleet.open();
   const embedder = await loadEmbedder(tinyModel, { backend: onnx({ sessions: 1, threadsPerSession: 1 }) });
-  // The built file: it starts another one.
+  // Use the compiled file, because it starts another compiled file.
   const built = new URL('../dist/isolated-embedding.js', import.meta.url).href;
   const { IsolatedEmbedding } = (await import(built)) as typeof import('../src/isolated-embedding.ts');
   const once = fleet.path('once');

@@ -86,9 +86,9 @@ it('shows the progress of a running job, and controls it', async () => {
   expect(foreign).toEqual([]);
 }, 120_000);
 
-it('fits a phone, and shows the rows of the first chunk while it is embedded', async () => {
-  // Before the long run, because a step that one worker declines is offered to the other, which that run would keep
-  // busy.
+it('fits a phone screen, and shows the rows of the first chunk while it is embedded', async () => {
+  // This comes before the long run: a step that one worker declines goes to the other worker, which the long run would
+  // keep busy.
   const failed = { inputs: [fleet.path(`${'absent-'.repeat(20)}.jsonl`)], output: fleet.path('failed') };
   await (await runtime.start(embedCorpusWorkflow(), { model: tinyModel, request: failed })).result().catch(() => {});
   const corpus = await fleet.corpus('long.jsonl', texts(60_000));

@@ -1,8 +1,8 @@
-// A custom workflow, as a plugin: embeds each line of a file, and adds up the dimensions.
+// A plugin with a custom workflow: it embeds each line of a file and adds up the dimensions.
 import { readFile } from 'node:fs/promises';
 import { defineStep, defineWorkflow } from '@sentvec/workflow';
 
-/** A schema that takes everything. */
+/** A schema that accepts every value. */
 const anything = { '~standard': { version: 1, vendor: 'test', validate: (value) => ({ value }) } };
 
 export function excerpt({ embedder, access } = {}) {

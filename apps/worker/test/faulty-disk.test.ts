@@ -1,4 +1,4 @@
-// A real disk that is full or read-only for a while, under the output of a fleet.
+// Workers whose output is on a tmpfs that is full or read-only for a while.
 import { execFileSync } from 'node:child_process';
 import { mkdirSync } from 'node:fs';
 import { rm, writeFile } from 'node:fs/promises';
@@ -36,7 +36,7 @@ afterEach(async () => {
 const needsDisk = (context: TestContext) => context.skip(reason !== undefined, reason);
 const remount = (mode: 'ro' | 'rw') => execFileSync('mount', ['-o', `remount,${mode}`, disk]);
 
-it('a run retries while the disk is full, and writes the same bytes as an undisturbed one', async (context) => {
+it('a run retries while the disk is full, and writes the same bytes as an undisturbed run', async (context) => {
   needsDisk(context);
   const corpus = await fleet.corpus('corpus.jsonl', texts(4000));
   await fleet.start();
@@ -44,9 +44,9 @@ it('a run retries while the disk is full, and writes the same bytes as an undist
   const request = { inputs: [corpus], chunkRows: 100 };
   const run = await runtime.start(embedCorpusWorkflow(), { model: tinyModel, request: { ...request, output } });
   await expect.poll(async () => (await run.status()).items?.done ?? 0, { timeout: 50_000 }).toBeGreaterThan(1);
-  // As much as the disk has: what does not fit any more is not written.
+  // Fills the disk: the last write is cut short when no space is left.
   await writeFile(`${disk}/ballast`, Buffer.alloc(4 * 2 ** 20)).catch(() => {});
-  // Longer than the seven seconds that four attempts took.
+  // Longer than the seven seconds of the four ordinary attempts.
   const notice = async () => (await run.status()).notice ?? '';
   await expect.poll(notice, { timeout: 50_000 }).toMatch(/one step at a time is executed.*disk is full/);
   await sleep(8000);
@@ -57,7 +57,7 @@ it('a run retries while the disk is full, and writes the same bytes as an undist
   expect(await contents(output)).toEqual(await contents(fleet.path('here')));
 });
 
-it('a run without time for retries fails with the error of the disk', async (context) => {
+it('a run with a retry time of 0 fails with the error of the disk', async (context) => {
   needsDisk(context);
   const corpus = await fleet.corpus('corpus.jsonl', texts(20));
   await fleet.start({ SENTVEC_RETRY_TIME: '0' });

@@ -1,4 +1,4 @@
-// A custom pooling: the vectors of the first and the last token, side by side.
+// A plugin with a custom pooling: it concatenates the vectors of the first and the last token.
 import { definePooling } from '@sentvec/core';
 
 export default definePooling({

@@ -20,13 +20,13 @@ afterEach(async () => {
   await fleet.close();
 });
 
-// The first load of a model records its graph, and tests should not race for that.
+// The first load of a model writes its ONNX graph to the cache; load it here so that the workers do not race for that.
 beforeAll(async () => {
   await (await loadEmbedder(tinyModel, { backend: onnx({ sessions: 1 }) })).dispose();
 });
 
 describe('one, two and four workers', () => {
-  it('write the same bytes as this process', async () => {
+  it('write the same bytes as an in-process run', async () => {
     const corpus = await fleet.corpus('corpus.jsonl', texts(3000));
     await embedHere(corpus, fleet.path('here'), 100);
     const expected = await contents(fleet.path('here'));
@@ -45,10 +45,10 @@ describe('one, two and four workers', () => {
 });
 
 describe('a run that is cancelled', () => {
-  it('stops in the middle of a chunk, and goes on later to the same bytes', async () => {
+  it('stops in the middle of a chunk, and writes the same bytes after it is resumed', async () => {
     const corpus = await fleet.corpus('corpus.jsonl', texts(2000));
     const backend = breakable(onnx({ sessions: 1, threadsPerSession: 1 }));
-    // Some fifty batches: five seconds.
+    // About fifty batches, which take five seconds.
     backend.delay = 100;
     const configuration = readConfiguration(
       { redis: fleet.redis.url, root: fleet.root, model: tinyModel, port: '0', concurrency: '1' },
@@ -74,7 +74,7 @@ describe('a run that is cancelled', () => {
 });
 
 describe('SIGTERM under load', () => {
-  it('ends the worker within its deadline, and loses and stalls nothing', async () => {
+  it('stops the worker within its deadline, and no step is lost or stalled', async () => {
     const corpus = await fleet.corpus('corpus.jsonl', texts(6000));
     const first = await fleet.start({ SENTVEC_STOP_TIMEOUT: '20' });
     const request = { inputs: [corpus], output: fleet.path('vectors'), chunkRows: 300 };
@@ -90,7 +90,7 @@ describe('SIGTERM under load', () => {
     expect(await contents(fleet.path('vectors'))).toEqual(await contents(fleet.path('here')));
   });
 
-  it('gives back at the deadline what does not finish', async () => {
+  it('returns unfinished steps to the queue at the deadline', async () => {
     const corpus = await fleet.corpus('corpus.jsonl', texts(30_000));
     const hurried = await fleet.start({ SENTVEC_STOP_TIMEOUT: '3' });
     const request = { inputs: [corpus], output: fleet.path('vectors'), chunkRows: 15_000 };

@@ -9,7 +9,7 @@ import { loadEmbedder } from '@sentvec/core/node';
 import { goldenPath, startRedis, type RedisServer } from '@sentvec/testing';
 import { embedCorpusWorkflow, inProcessRuntime } from '@sentvec/workflow';
 
-/** The model of these tests: small, and real. */
+/** The model of these tests: a small one with real weights. */
 export const tinyModel: string = goldenPath('models/tiny-bert');
 
 /** A line of a worker's log. */
@@ -18,17 +18,17 @@ export interface LogLine {
   readonly [fact: string]: unknown;
 }
 
-/** A worker in a process of its own. */
+/** A worker process. */
 export interface FleetWorker {
   readonly process: ChildProcess;
-  /** Of its HTTP server. */
+  /** URL of its HTTP server. */
   readonly url: string;
   readonly log: readonly LogLine[];
-  /** Its exit code, once it has ended. */
+  /** Resolves to its exit code. */
   readonly ended: Promise<number | null>;
 }
 
-/** A Redis, a folder that workers may touch, and workers. */
+/** A Redis, a folder that workers may access, and worker processes. */
 export class Fleet {
   readonly redis: RedisServer;
   readonly root: string;
@@ -44,9 +44,9 @@ export class Fleet {
   }
 
   /**
-   * Starts a worker, and waits until it serves.
+   * Starts a worker, and waits until it accepts jobs.
    *
-   * @param backend URL of a module that makes its backend
+   * @param backend URL of a backend module
    */
   async start(environment: Readonly<Record<string, string>> = {}, backend?: string): Promise<FleetWorker> {
     const settings = {
@@ -79,7 +79,7 @@ export class Fleet {
     return worker;
   }
 
-  /** Ends the workers gracefully. */
+  /** Stops the workers gracefully. */
   async stopWorkers(): Promise<void> {
     const stopping = this.workers.splice(0);
     for (const { process: started } of stopping) started.kill('SIGTERM');
@@ -97,14 +97,14 @@ export class Fleet {
     return join(this.root, name);
   }
 
-  /** Writes a corpus of JSON lines; gives its path. */
+  /** Writes a JSON Lines corpus, and returns its path. */
   async corpus(name: string, rows: readonly unknown[]): Promise<string> {
     await writeFile(this.path(name), rows.map((row) => `${JSON.stringify(row)}\n`).join(''));
     return this.path(name);
   }
 }
 
-/** Embeds a corpus in this process: what a fleet must write too, byte for byte. */
+/** Embeds a corpus in this process. The workers must write the same files, byte for byte. */
 export async function embedHere(
   corpus: string,
   output: string,
@@ -122,7 +122,7 @@ export async function embedHere(
   await embedder.dispose();
 }
 
-/** Texts of different lengths, all different. */
+/** Returns distinct texts of different lengths. */
 export function texts(count: number): { text: string }[] {
   const words =
     'the sea was calm that night and nobody on board had slept when a light rose out of the fog far ahead'.split(' ');
@@ -131,7 +131,7 @@ export function texts(count: number): { text: string }[] {
   }));
 }
 
-/** Every file of a folder, by name, whole. */
+/** Reads every file of a folder, by name. */
 export async function contents(folder: string): Promise<Map<string, string>> {
   const names = (await readdir(folder)).sort();
   return new Map(
@@ -139,7 +139,7 @@ export async function contents(folder: string): Promise<Map<string, string>> {
   );
 }
 
-/** The same with plain names: where a file replaced another, its name says what is in it. */
+/** Reads every file of an output folder, without the content hash that replaced files have in their names. */
 export async function plainContents(output: string): Promise<Map<string, string>> {
   const plain = (text: string): string => text.replaceAll(/\b(shard-\d+|rejected)\.[0-9a-f]{16}\./gu, '$1.');
   const found = [...(await contents(output))].map(([name, content]) => [

@@ -1,9 +1,9 @@
-// A plugin whose steps do not end: they wait for a FIFO that has no writer, or block the event loop when they are asked
-// to stop.
+// A plugin whose steps never end: they wait for a FIFO without a writer, or block the event loop when their signal is
+// aborted.
 import { open } from 'node:fs/promises';
 import { defineStep, defineWorkflow } from '@sentvec/workflow';
 
-/** A schema that takes everything. */
+/** A schema that accepts every value. */
 const anything = { '~standard': { version: 1, vendor: 'test', validate: (value) => ({ value }) } };
 
 const hang = defineStep({

@@ -36,7 +36,7 @@ afterAll(async () => {
 
 const here = (app: WorkerApp) => app.url.replace('0.0.0.0', '127.0.0.1');
 
-/** The status of a request with headers that `fetch` does not let one choose. */
+/** Sends a request with headers that `fetch` does not allow to set, and returns the status. */
 async function statusOf(
   app: WorkerApp,
   path: string,
@@ -54,7 +54,8 @@ async function statusOf(
 }
 
 /**
- * The answer to bytes that are sent as they are. Sends `more` again and again until the server closes the connection.
+ * Sends raw bytes, then `more` repeatedly until the server closes the connection. Returns the status and the number of
+ * sent bytes.
  */
 async function answerTo(app: WorkerApp, head: string, more = ''): Promise<{ status: number; sent: number }> {
   const socket = connect(Number(new URL(app.url).port), '127.0.0.1');
@@ -72,7 +73,7 @@ async function answerTo(app: WorkerApp, head: string, more = ''): Promise<{ stat
 }
 
 describe('health', () => {
-  it('embeds a text, and answers 503 when the model breaks', async () => {
+  it('embeds a text, and responds with 503 if the model fails', async () => {
     const health = async () => {
       const response = await fetch(`${here(open)}/healthz`);
       return { status: response.status, ...((await response.json()) as object) };
@@ -84,7 +85,7 @@ describe('health', () => {
     expect(await health()).toMatchObject({ status: 200, healthy: true });
   });
 
-  it('answers 503 with a backend that fails the self-check, unless that is off', async () => {
+  it('responds with 503 if the backend fails the self-check, unless the self-check is off', async () => {
     const sound = onnx({ sessions: 1, threadsPerSession: 1 });
     const wrong: Backend = {
       ...sound,
@@ -113,7 +114,7 @@ describe('health', () => {
     }
   });
 
-  it('says that jobs are taken', async () => {
+  it('/readyz responds with 200 while the worker accepts jobs', async () => {
     const response = await fetch(`${here(open)}/readyz`);
     expect([response.status, await response.json()]).toEqual([200, { ready: true }]);
   });
@@ -147,7 +148,7 @@ describe('health', () => {
 });
 
 describe('a Redis that cannot be reached', () => {
-  it('does not keep a worker from serving its metrics, or from stopping', async () => {
+  it('does not prevent a worker from serving its metrics or from stopping', async () => {
     const ownFleet = await Fleet.open();
     const worker = await ownFleet.start();
     const statusAt = async (path: string) =>
@@ -179,7 +180,7 @@ describe('access', () => {
     '/queues/api/queues',
   ];
 
-  it('with a token serves only clients that send it', async () => {
+  it('if a token is configured, is granted only to clients that send it', async () => {
     for (const path of paths) {
       expect(await statusOf(guarded, path, {})).toBe(401);
       expect(await statusOf(guarded, path, { Authorization: 'Bearer guess' })).toBe(401);
@@ -211,7 +212,7 @@ describe('access', () => {
     expect(await statusOf(guarded, `/api/runs/x/cancel?token=${encodeURIComponent(token)}`, {}, 'POST')).toBe(401);
   });
 
-  it('without a token serves only this machine, by its own host names', async () => {
+  it('without a token, is granted only under loopback host names', async () => {
     expect(await statusOf(open, '/', {})).toBe(200);
     expect(await statusOf(open, '/', { Host: 'localhost:1' })).toBe(200);
     expect(await statusOf(open, '/', { Host: 'evil.example' })).toBe(421);
@@ -223,14 +224,14 @@ describe('access', () => {
     expect(() => readConfiguration({ host: '0.0.0.0', token: 'short' }, {})).toThrow(/16 characters/);
   });
 
-  it('changes nothing for other web pages', async () => {
+  it('is refused to other web pages when a request would change something', async () => {
     expect(await statusOf(open, '/api/runs/x/cancel', { Origin: 'https://evil.example' }, 'POST')).toBe(403);
     expect(await statusOf(open, '/api/runs/x/cancel', { Origin: here(open) }, 'POST')).toBe(404);
     expect(await statusOf(open, '/api/runs/x/cancel', {}, 'POST')).toBe(404);
   });
 });
 
-it('the view of the queues changes nothing', async () => {
+it('bull-board refuses requests that would change a queue', async () => {
   const paths = ['pause', 'steps/pause', 'steps/add', 'steps/obliterate', 'steps/concurrency', 'runs/x/retry', 'new'];
   for (const path of paths)
     for (const method of ['PUT', 'POST', 'PATCH', 'DELETE'])
@@ -247,7 +248,7 @@ describe('a body that is too large', () => {
     const chunk = `10000\r\n${large}\r\n`;
     const chunked = await answerTo(open, `${head}\r\nTransfer-Encoding: chunked`, chunk);
     expect(chunked.status).toBe(413);
-    // What the buffers of the two sockets hold was sent; the rest was not read.
+    // The client could fill the buffers of the two sockets; the server read no more.
     expect(chunked.sent).toBeLessThan(20_000_000);
     const stranger = await answerTo(guarded, `${head}\r\nTransfer-Encoding: chunked`, chunk);
     expect(stranger.status).toBe(413);
@@ -256,7 +257,7 @@ describe('a body that is too large', () => {
 });
 
 describe('the buttons of the dashboard', () => {
-  it('act on the attempt that was shown, and on no other', async () => {
+  it('act only on the attempt that the dashboard shows', async () => {
     const runtime = await queueRuntime({ url: fleet.redis.url, queue: 'open' });
     const request = { inputs: [fleet.path('root/absent.jsonl')], output: fleet.path('root/absent') };
     const run = await runtime.start(embedCorpusWorkflow(), { model: tinyModel, request });
@@ -272,7 +273,7 @@ describe('the buttons of the dashboard', () => {
   });
 });
 
-describe('jobs that ask for what they may not have', () => {
+describe('jobs that name forbidden files or models', () => {
   it('are refused and recorded', async () => {
     await writeFile(fleet.path('secret.jsonl'), '{"text":"secret"}\n');
     await symlink(fleet.path('secret.jsonl'), fleet.path('root/link.jsonl'));
@@ -293,7 +294,7 @@ describe('jobs that ask for what they may not have', () => {
       await expect(run.result()).rejects.toMatchObject({ code: 'job-refused', message: expect.stringMatching(reason) });
       expect((await overview.refusedJobs(1))[0]?.reason).toMatch(reason);
     }
-    // A job for a chunk that no plan has made, slipped into a run that is under way.
+    // A forged job, added to an active run, for a chunk that its plan does not have.
     await overview.queues.steps.pause();
     const run = await runtime.start(embedCorpusWorkflow(), {
       model: tinyModel,

@@ -12,7 +12,7 @@ import { contents, Fleet } from './fleet.ts';
 
 const example = join(import.meta.dirname, '../../../examples/own-workflow/pages.mjs');
 
-it('the example of a custom workflow gives the same index in this process and through Redis', async () => {
+it('the example of a custom workflow builds the same index in this process and through Redis', async () => {
   const fleet = await Fleet.open();
   const backend = onnx({ sessions: 1, threadsPerSession: 1 });
   const embedder = await loadEmbedder(await useLite(), { backend });

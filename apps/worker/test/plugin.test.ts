@@ -20,7 +20,7 @@ afterAll(() => fleet.close());
 
 const plugin = (name: string) => join(import.meta.dirname, name);
 
-/** The tiny model, but with a pooling that sentvec does not have. */
+/** Writes a copy of the tiny model whose pooling is not built in. */
 async function modelWithOwnPooling(): Promise<string> {
   const model = fleet.path('model');
   await cp(tinyModel, model, { recursive: true });
@@ -32,7 +32,7 @@ async function modelWithOwnPooling(): Promise<string> {
 }
 
 describe('plugins', () => {
-  it('a custom pooling gives the same vectors through Redis as in this process', async () => {
+  it('a custom pooling computes the same vectors through Redis as in this process', async () => {
     const model = await modelWithOwnPooling();
     const corpus = await fleet.corpus('corpus.jsonl', texts(500));
     const request = (output: string) => ({
@@ -61,7 +61,7 @@ describe('plugins', () => {
     await fleet.stopWorkers();
   });
 
-  it('a custom workflow uses the models of the worker, and only what it may touch', async () => {
+  it('a custom workflow uses the models of the worker, and only permitted files', async () => {
     const { excerpt } = await import('./excerpt-workflow.mjs');
     const configuration = readConfiguration(
       {
@@ -88,14 +88,14 @@ describe('plugins', () => {
     await app.stop();
   });
 
-  it('may need a while to load', async () => {
+  it('can be functions that return a promise', async () => {
     const workflow = `{ kind: 'workflow', id: 'later', stages: [] }`;
     await writeFile(fleet.path('slow.mjs'), `export default async () => [${workflow}];`);
     const { workflows } = await loadPlugins([fleet.path('slow.mjs')], {} as PluginTools);
     expect(workflows).toMatchObject([{ id: 'later' }]);
   });
 
-  it('that export nothing usable are refused at the start', async () => {
+  it('with an unusable default export are refused at the start', async () => {
     await writeFile(fleet.path('empty.mjs'), 'export const nothing = 1;');
     await writeFile(fleet.path('wrong.mjs'), 'export default { name: "x" };');
     await writeFile(fleet.path('broken.mjs'), 'export default (;');

@@ -10,8 +10,8 @@ import { breakable } from './breakable-backend.ts';
 import { Fleet, plainContents, texts } from './fleet.ts';
 
 /**
- * Twenty rows that cannot be embedded, by their numbers: of wrong types, unreadable, empty to the tokenizer, and one
- * that the backend fails on.
+ * Twenty rows that cannot be embedded, by row number: wrong types, invalid JSON, texts without tokens, and one on which
+ * the backend fails.
  */
 const poison = new Map<number, string>([
   ...[0, 17, 31].map((row) => [row, '{"text": 7}'] as const),

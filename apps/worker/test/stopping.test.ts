@@ -1,4 +1,4 @@
-// A worker ends at its deadline whatever hangs in it, and does not open what could hang.
+// A worker exits by its deadline even if one of its steps hangs, and refuses files that could block it.
 import { execFileSync } from 'node:child_process';
 import { join } from 'node:path';
 import { queueRuntime, type QueueRuntime } from '@sentvec/queue';
@@ -51,12 +51,12 @@ it('a FIFO is refused as an input', async () => {
   await (await runtime.start(embedCorpusWorkflow(), { model: tinyModel, request: good })).result();
 });
 
-it('a worker that waits for its Redis stops when it is told to', async () => {
+it('a worker that waits for Redis stops on SIGTERM', async () => {
   await fleet.redis.kill();
   const stopping = new AbortController();
   const configuration = readConfiguration({ redis: fleet.redis.url, model: tinyModel, port: '0' }, {});
   const starting = startWorkerApp(configuration, { logger: silentLogger, signal: stopping.signal });
   setTimeout(() => stopping.abort(), 500);
-  // Without the signal it would say that there is no Redis.
+  // Without the signal, it would fail with an error about the unreachable Redis.
   await expect(starting).rejects.toMatchObject({ code: 'aborted' });
 });

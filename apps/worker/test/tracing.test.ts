@@ -53,7 +53,7 @@ afterAll(async () => {
   collector.close();
 });
 
-it('a trace goes from the producer through the worker', async () => {
+it('a trace spans the producer and the worker', async () => {
   process.env['OTEL_EXPORTER_OTLP_ENDPOINT'] = endpoint;
   const tracing = await startTracing('producer');
   delete process.env['OTEL_EXPORTER_OTLP_ENDPOINT'];
@@ -78,6 +78,6 @@ it('a trace goes from the producer through the worker', async () => {
   );
 });
 
-it('nothing is traced unless the environment asks for it', async () => {
+it('nothing is traced unless an OTEL_EXPORTER_OTLP variable is set', async () => {
   expect(await startTracing('quiet', {})).toBeUndefined();
 });

@@ -16,10 +16,10 @@ import type { HealthCheck } from '../health.ts';
 import type { Metrics } from '../metrics.ts';
 import { guard, isSafe, limitBody } from './guard.ts';
 
-/** What the HTTP server works with. */
+/** Dependencies of the HTTP server. */
 export interface ServerParts {
   readonly queue: string;
-  /** Whether the worker takes jobs. */
+  /** Whether the worker accepts jobs. */
   readonly isServing: () => boolean;
   readonly runtime: Runtime;
   readonly overview: QueueOverview;
@@ -29,7 +29,7 @@ export interface ServerParts {
   readonly logger: Logger;
 }
 
-/** Everything that the dashboard shows, read at one moment. JSON. */
+/** The data that the dashboard shows, read at one moment. Serializable as JSON. */
 export interface DashboardOverview {
   /** Milliseconds since 1970. */
   readonly now: number;
@@ -46,7 +46,9 @@ const shownRuns = 50;
 const shownRefusedJobs = 20;
 const contentSecurity =
   "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; img-src 'self' data:; base-uri 'none'";
-/** bull-board has inline styles, and would load fonts from another host. */
+/**
+ * Content security policy for bull-board, which needs inline styles. It forbids the fonts that bull-board would load
+ * from another host. */
 const boardSecurity = "default-src 'self'; style-src 'self' 'unsafe-inline'; img-src 'self' data:; base-uri 'self'";
 const actions = ['pause', 'resume', 'cancel', 'replay'] as const;
 const assets = {
@@ -55,7 +57,7 @@ const assets = {
   '/dashboard.css': ['dashboard.css', 'text/css'],
 };
 
-/** The routes of a worker. */
+/** Creates the routes of the worker's HTTP server. */
 export function routes(parts: ServerParts): Hono {
   const app = new Hono({ strict: false });
   app.use(limitBody, guard(parts.token));
@@ -80,7 +82,10 @@ export function routes(parts: ServerParts): Hono {
       const run = await runOf(context, parts);
       const attempt = context.req.query('attempt');
       if (attempt !== undefined && Number(attempt) !== run.attempt) {
-        throw new SentvecError('invalid-argument', `Run ${run.id} is at attempt ${run.attempt}, not ${attempt}.`);
+        throw new SentvecError(
+          'invalid-argument',
+          `Run ${run.id} is at attempt ${run.attempt}, not ${attempt}: reload the page.`,
+        );
       }
       await run[action]();
       return context.body(null, 204);
@@ -95,9 +100,10 @@ export function routes(parts: ServerParts): Hono {
     });
   }
   app.use('/queues/*', async (context, next) => {
-    // bull-board refuses what it knows to change a queue, and a later one may know more ways.
+    // In read-only mode bull-board refuses the changes that it knows. This also covers any that a later version may
+    // add.
     if (!isSafe(context.req.method))
-      return context.text('The queues are only shown here. Control runs from the dashboard.\n', 405);
+      return context.text('This view is read-only. Use the dashboard to control runs.\n', 405);
     context.header('Content-Security-Policy', boardSecurity);
     return next();
   });
@@ -114,7 +120,7 @@ export function routes(parts: ServerParts): Hono {
   return app;
 }
 
-/** Listens. @throws SentvecError `io-failed` when the address is taken */
+/** Starts listening. @throws SentvecError `io-failed` if the port is in use */
 export async function listen(
   app: Hono,
   host: string,
@@ -143,7 +149,7 @@ async function readOverview({ queue, runtime, overview }: ServerParts): Promise<
   return { now: Date.now(), queue, steps, runs, workers, refusedJobs };
 }
 
-/** bull-board over the BullMQ queues, read-only: runs are controlled from the dashboard. */
+/** Mounts bull-board for the BullMQ queues in read-only mode, because runs are controlled from the dashboard. */
 function bullBoard({ queues }: QueueOverview, path: string): Hono {
   const server = new HonoAdapter(serveStatic);
   server.setBasePath(path);
@@ -158,6 +164,6 @@ function bullBoard({ queues }: QueueOverview, path: string): Hono {
 async function runOf(context: Context, { runtime }: ServerParts) {
   const id = context.req.param('id') ?? '';
   const run = await runtime.find(id);
-  if (!run) throw new SentvecError('run-not-found', `There is no run ${id.slice(0, 100)}.`);
+  if (!run) throw new SentvecError('run-not-found', `The run ${id.slice(0, 100)} does not exist.`);
   return run;
 }
