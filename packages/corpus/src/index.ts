@@ -9,11 +9,13 @@ export {
   rejectedFileOf,
   type Calibration,
   type Manifest,
+  type ManifestPart,
   type RemovedRows,
   type ShardEntry,
   type ShardFile,
   type Space,
 } from './manifest.ts';
+export { shardsOf, shardTotals } from './manifest-parts.ts';
 export { openEmbeddings, openSparseEmbeddings, type EmbeddingBatch, type Embeddings } from './open-embeddings.ts';
 export {
   openIndex,

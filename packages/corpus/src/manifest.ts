@@ -1,4 +1,4 @@
-/** The manifest of an output folder, `manifest.json`: its types, reading and formatting. */
+/** The manifest of an output folder, `manifest.json`: its types, reading and formatting. Its shards: manifest-parts.ts. */
 import { similarityFunctions, type Fingerprint, type SimilarityFunction } from '@sentvec/core';
 import * as v from 'valibot';
 import { jsonSchemas, readJsonFile } from './json-file.ts';
@@ -83,6 +83,21 @@ export interface RemovedRows {
   readonly vectors: readonly number[];
 }
 
+/** A file that lists shards, a {@link ShardEntry} a line, where they are too many for the manifest. */
+export interface ManifestPart extends ShardFile {
+  /** Shards that it lists, and the bytes of their files. */
+  readonly shards: number;
+  readonly shardBytes: number;
+  /** Number of its first row in the whole corpus. */
+  readonly firstRow: number;
+  /** Rows that were embedded, those of them that were removed since, and rows without a vector. */
+  readonly rows: number;
+  readonly removedRows: number;
+  readonly rejected: number;
+  /** Vectors that were not removed. */
+  readonly vectors: number;
+}
+
 /** How many vectors of a shard were not removed. */
 export function vectorsIn({ pieces, rows, removed }: Pick<ShardEntry, 'pieces' | 'rows' | 'removed'>): number {
   return (pieces ?? rows) - (removed?.vectors.length ?? 0);
@@ -124,7 +139,10 @@ export interface Manifest extends Space {
   readonly options: Omit<CorpusOptions, 'precision' | 'format'>;
   /** The ranges of the quantization to int8 or uint8. Absent for other precisions. */
   readonly calibration?: Calibration | undefined;
+  /** Empty where they are too many for this file: see `parts`, and `shardsOf` for both. */
   readonly shards: readonly ShardEntry[];
+  /** The files that list the shards, in order, where those are more than 4,096. */
+  readonly parts?: readonly ManifestPart[] | undefined;
 }
 
 /** Name of the manifest in an output folder. */
@@ -135,16 +153,38 @@ export function rejectedFileOf({ rejected, rejectedRows }: Manifest): string | u
   return rejectedRows?.file ?? (rejected === 0 ? undefined : 'rejected.jsonl');
 }
 
-/** Names of the files that a manifest lists. */
-export function listedFiles(manifest: Manifest): string[] {
-  const shards = manifest.shards.flatMap(filesOf).map(({ file }) => file);
-  const rejected = rejectedFileOf(manifest);
-  return rejected === undefined ? shards : [...shards, rejected];
-}
+/** What the names of files that a manifest lists begin with. */
+export const listedPrefixes = ['shard-', 'shards-', 'rejected.'] as const;
 
 /** Whether a file name has the form of a shard or of a list of rejected rows. */
 export function isListedName(name: string): boolean {
-  return /^(shard-\d{5,}\.[\w.]+|rejected(\.[0-9a-f]{16})?\.jsonl)$/u.test(name);
+  return /^(shards?-[a-z]?\d{5,}\.[\w.]+|rejected(\.[0-9a-f]{16})?\.jsonl)$/u.test(name);
+}
+
+/**
+ * A number as it is in names, which then sort as the numbers do: five digits, and from 100,000 on as many as it has,
+ * after a letter that says how many.
+ */
+export function sortableNumber(index: number): string {
+  const digits = String(index).padStart(5, '0');
+  return digits.length === 5 ? digits : `${String.fromCharCode('a'.charCodeAt(0) + digits.length - 6)}${digits}`;
+}
+
+const shardNumber = /^shard-[a-z]?(\d+)/u;
+
+/** Name of the shard of a chunk, without the ending. */
+export function shardName(index: number): string {
+  return `shard-${sortableNumber(index)}`;
+}
+
+/** The number in the name of a file of a shard. */
+export function numberOfShard(file: string): number {
+  return Number(shardNumber.exec(file)?.[1]);
+}
+
+/** The name of a file of a shard with another number. */
+export function renumberShard(file: string, index: number): string {
+  return file.replace(shardNumber, shardName(index));
 }
 
 /** Whether two manifests describe the same output. `run` is not compared. */
@@ -232,7 +272,7 @@ const fileEntries = (name: RegExp, message: string) => ({
   sha256: v.string(),
 });
 
-const shardFileEntries = fileEntries(/^shard-\d+[\w.]*$/, 'it is not the name of a shard file');
+const shardFileEntries = fileEntries(/^shard-[a-z]?\d+[\w.]*$/, 'it is not the name of a shard file');
 
 const shardEntries = {
   ...shardFileEntries,
@@ -255,13 +295,26 @@ export const manifestSchemas: {
   readonly options: v.GenericSchema<CorpusOptions>;
   readonly calibration: v.GenericSchema<Calibration>;
   readonly shard: v.GenericSchema<Omit<ShardEntry, 'input'>>;
+  readonly listedShard: v.GenericSchema<ShardEntry>;
 } = {
   space: v.object(spaceEntries),
   idType,
   options: v.object({ ...optionEntries, precision: choiceSchemas.precision, format: choiceSchemas.format }),
   calibration,
   shard: v.object(shardEntries),
+  listedShard: v.object({ ...shardEntries, input: count }),
 };
+
+const partSchema: v.GenericSchema<ManifestPart> = v.object({
+  ...fileEntries(/^shards-[\w.]+$/, 'It is not the name of a list of shards.'),
+  shards: count,
+  shardBytes: count,
+  firstRow: count,
+  rows: count,
+  removedRows: count,
+  rejected: count,
+  vectors: count,
+});
 
 const manifestEntries: v.GenericSchema<Manifest> = v.object({
   sentvec: v.literal(1),
@@ -283,18 +336,21 @@ const manifestEntries: v.GenericSchema<Manifest> = v.object({
   inputs: v.array(v.object({ file: v.string(), format: choiceSchemas.inputFormat, bytes: count })),
   options: v.object(optionEntries),
   calibration: v.optional(calibration),
-  shards: v.array(v.object({ ...shardEntries, input: count })),
+  shards: v.array(manifestSchemas.listedShard),
+  parts: v.optional(v.array(partSchema)),
 });
 
-/** Checks that the shards are consecutive, and that their sums equal the counts of the manifest. */
-function isConsistent({ shards, inputs, rows, rejected }: Manifest): boolean {
+/** Checks that the shards, or parts, are consecutive, and that their sums equal the counts of the manifest. */
+function isConsistent({ shards, parts, inputs, rows, rejected }: Manifest): boolean {
+  if (parts !== undefined && shards.length > 0) return false;
+  if (shards.some(({ input }) => input >= inputs.length)) return false;
   let next = 0;
   const total = { rows: 0, rejected: 0 };
-  for (const shard of shards) {
-    if (shard.firstRow !== next || shard.input >= inputs.length) return false;
-    next += shard.rows + shard.rejected;
-    total.rows += shard.rows - (shard.removed?.rows ?? 0);
-    total.rejected += shard.rejected;
+  for (const each of parts ?? shards.map((shard) => ({ ...shard, removedRows: shard.removed?.rows ?? 0 }))) {
+    if (each.firstRow !== next) return false;
+    next += each.rows + each.rejected;
+    total.rows += each.rows - each.removedRows;
+    total.rejected += each.rejected;
   }
   return total.rows === rows && total.rejected === rejected;
 }

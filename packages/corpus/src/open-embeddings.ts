@@ -1,7 +1,7 @@
 /** Reads a finished output folder: its manifest, and its vectors shard by shard. */
 import { SentvecError, type Matrix, type QuantizedMatrix, type SparseVector } from '@sentvec/core';
-import { sha256 } from '@sentvec/platform';
-import { locationIn, readLocation } from './location.ts';
+import { inOrder, sha256 } from '@sentvec/platform';
+import { callsAtOnce, locationIn, readLocation } from './location.ts';
 import {
   filesOf,
   isSameOutput,
@@ -11,6 +11,7 @@ import {
   type ShardEntry,
   type ShardFile,
 } from './manifest.ts';
+import { shardsOf, shardTotals } from './manifest-parts.ts';
 import { stateOfFile } from './run/finished-chunk.ts';
 import type { RowId } from './rows/row.ts';
 import { rangesOf } from './run/calibration.ts';
@@ -61,13 +62,25 @@ export interface Embeddings<Vectors = Matrix | QuantizedMatrix> {
   batches(options?: { readonly rows?: readonly number[] | undefined }): AsyncGenerator<EmbeddingBatch<Vectors>, void>;
 }
 
+/** Shards that were read and stay in memory. */
+export interface ShardCache {
+  get(shard: ShardEntry): EmbeddingBatch | undefined;
+  add(shard: ShardEntry, batch: EmbeddingBatch): void;
+}
+
 /**
- * Opens the output of {@link embedCorpus}.
+ * Opens the output of {@link embedCorpus}. Where a manifest lists its shards in parts, each is looked at only when it is
+ * read.
  *
  * @throws SentvecError `invalid-output` when the folder has no manifest, is not complete, has sparse vectors, or when a
  * shard is missing or has another size; `io-failed`
  */
 export async function openEmbeddings(directory: string): Promise<Embeddings> {
+  return openCachedEmbeddings(directory);
+}
+
+/** The same, with shards that stay in memory once they were read. */
+export async function openCachedEmbeddings(directory: string, cache?: ShardCache): Promise<Embeddings> {
   const manifest = await openFolder(directory);
   if (manifest.kind === 'sparse') throw otherVectorsError(directory, 'sparse', 'openSparseEmbeddings()');
   const { precision, dimension, calibration } = manifest;
@@ -76,7 +89,7 @@ export async function openEmbeddings(directory: string): Promise<Embeddings> {
     precision === 'float32'
       ? (vectors as Matrix)
       : ({ ...vectors, precision, dimension, ...(ranges && { ranges }) } as QuantizedMatrix);
-  return { manifest, batches: ({ rows } = {}) => readBatches(directory, manifest, rows, vectorsOf) };
+  return { manifest, batches: ({ rows } = {}) => readBatches(directory, manifest, rows, vectorsOf, cache) };
 }
 
 /**
@@ -95,7 +108,9 @@ export async function openSparseEmbeddings(directory: string): Promise<Embedding
 async function openFolder(directory: string): Promise<Manifest> {
   const manifest = await readFinishedManifest(directory);
   try {
-    for (const shard of manifest.shards) for (const file of filesOf(shard)) await checkSize(directory, file);
+    const files = manifest.shards.flatMap(filesOf);
+    const checking = inOrder(files, callsAtOnce, (file) => checkSize(directory, file));
+    while (!(await checking.next()).done) continue;
     return manifest;
   } catch (error) {
     if (await isReplaced(directory, manifest)) return openFolder(directory);
@@ -120,17 +135,21 @@ async function* readBatches<Vectors>(
   manifest: Manifest,
   wanted: readonly number[] | undefined,
   vectorsOf: (vectors: Shard['vectors']) => Vectors,
+  cache?: {
+    get(shard: ShardEntry): EmbeddingBatch<Vectors> | undefined;
+    add(shard: ShardEntry, batch: EmbeddingBatch<Vectors>): void;
+  },
 ): AsyncGenerator<EmbeddingBatch<Vectors>, void> {
   const { options } = manifest;
-  let next = 0;
-  for (const entry of manifest.shards) {
-    const offset = next;
-    next += vectorsIn(entry);
-    if (next === offset && entry.removed !== undefined) continue;
-    if (wanted !== undefined && !wanted.some((row) => row >= offset && row < next)) continue;
+  for await (const { entry, offset } of wantedShards(directory, manifest, wanted)) {
+    const there = cache?.get(entry);
+    if (there !== undefined) {
+      yield there;
+      continue;
+    }
     const { ids, vectors, columns, pieces } = withoutRemoved(entry, await readStoredShard(directory, manifest, entry));
     const texts = columns[options.columns.indexOf(options.textField)] as string[] | undefined;
-    yield {
+    const batch = {
       offset,
       firstRow: entry.firstRow,
       ids,
@@ -139,6 +158,30 @@ async function* readBatches<Vectors>(
       columns: Object.fromEntries(options.columns.map((name, index) => [name, columns[index]!])),
       vectors: vectorsOf(vectors),
     };
+    cache?.add(entry, batch);
+    yield batch;
+  }
+}
+
+/** The shards that hold one of the wanted vectors. Parts of the manifest that list none of them are not read. */
+async function* wantedShards(
+  directory: string,
+  { shards, parts = [] }: Manifest,
+  wanted: readonly number[] | undefined,
+): AsyncGenerator<{ readonly entry: ShardEntry; readonly offset: number }, void> {
+  const isWanted = (begin: number, end: number): boolean =>
+    wanted === undefined || wanted.some((row) => row >= begin && row < end);
+  let next = 0;
+  for (const some of [{ shards }, ...parts.map((part) => ({ shards: [], parts: [part] }))]) {
+    const end = next + shardTotals(some).vectors;
+    if (isWanted(next, end))
+      for await (const entry of shardsOf(directory, some)) {
+        const offset = next;
+        next += vectorsIn(entry);
+        if (next === offset && entry.removed !== undefined) continue;
+        if (isWanted(offset, next)) yield { entry, offset };
+      }
+    next = end;
   }
 }
 

@@ -14,15 +14,18 @@ import {
   formatManifest,
   isSameOutput,
   manifestFile,
+  numberOfShard,
+  renumberShard,
   type Manifest,
   type RemovedRows,
   type ShardEntry,
+  type ShardFile,
 } from './manifest.ts';
+import { shardsOf, summarizeShards } from './manifest-parts.ts';
 import { readStoredShard, type StoredShard } from './open-embeddings.ts';
 import type { CorpusProgressEvent } from './progress.ts';
 import type { CorpusRequest } from './request.ts';
 import type { RowId } from './rows/row.ts';
-import { shardName } from './run/finished-chunk.ts';
 import { unfinishedRuns } from './run/run-folder.ts';
 import { checkFolderSpace, type CorpusEmbedder } from './run/space.ts';
 import { readFinishedManifest } from './verify-embeddings.ts';
@@ -195,8 +198,9 @@ async function commit(
   const { shards, rowsOfId } = await markRemoved(directory, manifest, gone, signal);
   const others = [...rowsOfId].filter(([id]) => fresh?.ids.has(id) !== true);
   const replaced = rowsOfId.size - others.length;
-  const next = joinManifests({ ...manifest, shards }, fresh && { ...update.manifest, shards: fresh.shards });
-  if (fresh) await linkShards(update.output, fresh.shards, directory, next.shards.slice(-fresh.shards.length));
+  const added = joinShards(manifest, shards, fresh?.shards ?? []);
+  const next = await joinManifests(directory, manifest, update?.manifest, [...shards, ...added]);
+  if (fresh) await linkShards(update.output, fresh.shards, directory, added);
   throwIfAborted(signal);
   // embedCorpus() does not take the lock of updates, so the folder may have changed.
   if (!isSameOutput(manifest, await readOpenManifest(directory))) throw replacedError(directory);
@@ -237,9 +241,12 @@ async function readNewRows(
   signal: AbortSignal | undefined,
 ): Promise<{ readonly ids: ReadonlySet<string>; readonly shards: readonly ShardEntry[] }> {
   const last = new Map<string, { shard: number; vectors: readonly number[] }>();
-  const removed = update.shards.map((): { rows: number; vectors: number[] } => ({ rows: 0, vectors: [] }));
-  for (const [index, entry] of update.shards.entries()) {
+  const entries: ShardEntry[] = [];
+  const removed: { rows: number; vectors: number[] }[] = [];
+  for await (const entry of shardsOf(output, update)) {
     throwIfAborted(signal);
+    const index = entries.push(entry) - 1;
+    removed.push({ rows: 0, vectors: [] });
     const shard = await readStoredShard(output, update, entry);
     for (const { id, vectors } of rowsOf(shard)) {
       const earlier = last.get(id);
@@ -250,7 +257,7 @@ async function readNewRows(
       last.set(id, { shard: index, vectors });
     }
   }
-  const shards = update.shards.map((entry, index) => withRemoved(entry, removed[index]!));
+  const shards = entries.map((entry, index) => withRemoved(entry, removed[index]!));
   return { ids: new Set(last.keys()), shards };
 }
 
@@ -273,7 +280,7 @@ async function markRemoved(
 ): Promise<{ readonly shards: readonly ShardEntry[]; readonly rowsOfId: ReadonlyMap<string, number> }> {
   const rowsOfId = new Map<string, number>();
   const shards: ShardEntry[] = [];
-  for (const entry of manifest.shards) {
+  for await (const entry of shardsOf(directory, manifest)) {
     throwIfAborted(signal);
     const before = new Set(entry.removed?.vectors);
     const vectors: number[] = [];
@@ -297,39 +304,45 @@ function withRemoved(entry: ShardEntry, { rows, vectors }: RemovedRows): ShardEn
   return { ...entry, removed: { rows: before.rows + rows, vectors: all } };
 }
 
-/** Adds the shards of an update to a manifest, under new names. */
-function joinManifests(manifest: Manifest, update: Manifest | undefined): Manifest {
-  const own = manifest.shards.map((shard) => Number(/\d+/.exec(shard.file)![0]));
-  const firstName = Math.max(-1, ...own) + 1;
-  const firstRow = manifest.shards.reduce((sum, shard) => sum + shard.rows + shard.rejected, 0);
-  const added = (update?.shards ?? []).map((shard, index) => ({
-    ...shard,
-    ...renamed(shard, firstName + index),
-    ...(shard.companion && { companion: { ...shard.companion, ...renamed(shard.companion, firstName + index) } }),
-    input: manifest.inputs.length + shard.input,
+/** The shards of an update as those of a folder, under new names. */
+function joinShards(
+  { inputs }: Manifest,
+  own: readonly ShardEntry[],
+  added: readonly ShardEntry[],
+): readonly ShardEntry[] {
+  const firstName = own.reduce((last, { file }) => Math.max(last, numberOfShard(file)), -1) + 1;
+  const firstRow = own.reduce((sum, shard) => sum + shard.rows + shard.rejected, 0);
+  const renamed = <File extends ShardFile>(file: File, index: number): File => ({
+    ...file,
+    file: renumberShard(file.file, firstName + index),
+  });
+  return added.map((shard, index) => ({
+    ...renamed(shard, index),
+    ...(shard.companion && { companion: renamed(shard.companion, index) }),
+    input: inputs.length + shard.input,
     firstRow: firstRow + shard.firstRow,
   }));
-  const shards = [...manifest.shards, ...added];
-  const backends = [...new Set([...(manifest.backends ?? []), ...(update?.backends ?? [])])].sort();
-  const live = (count: (shard: ShardEntry) => number): number => shards.reduce((sum, shard) => sum + count(shard), 0);
+}
+
+/** The manifest of all shards. Writes its parts, where it has any. */
+async function joinManifests(
+  directory: string,
+  manifest: Manifest,
+  update: Manifest | undefined,
+  shards: readonly ShardEntry[],
+): Promise<Manifest> {
+  const { parts: _, ...before } = manifest;
+  const { pieces, ...summary } = await summarizeShards(shards, (name, content) =>
+    writeFileAtomically(join(directory, name), content),
+  );
   return {
-    ...manifest,
-    rows: live(({ rows, removed }) => rows - (removed?.rows ?? 0)),
-    ...(manifest.pieces !== undefined && {
-      pieces: live(({ pieces = 0, removed }) => pieces - (removed?.vectors.length ?? 0)),
-    }),
-    truncated: live(({ truncated }) => truncated),
-    tokens: live(({ tokens }) => tokens),
-    ...(backends.length > 0 && { backends }),
+    ...before,
+    ...summary,
+    ...(manifest.pieces !== undefined && { pieces }),
     inputs: [...manifest.inputs, ...(update?.inputs ?? [])],
     // All shards have the calibration of the folder. A folder without vectors has none, so it gets that of the update.
     ...(manifest.calibration === undefined && update?.calibration && { calibration: update.calibration }),
-    shards,
   };
-}
-
-function renamed({ file }: { readonly file: string }, index: number): { readonly file: string } {
-  return { file: file.replace(/^shard-\d+/, shardName(index)) };
 }
 
 /** Links the files of an update into the folder, under names that no manifest has listed before. */

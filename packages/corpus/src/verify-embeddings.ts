@@ -4,7 +4,17 @@ import { inOrder } from '@sentvec/platform';
 import { ioError } from '@sentvec/platform/node';
 import { streamFile } from './inputs/unpack-input.ts';
 import { callsAtOnce, isMissing, locationIn } from './location.ts';
-import { filesOf, isSameOutput, manifestFile, readManifest, rejectedFileOf, type Manifest } from './manifest.ts';
+import {
+  filesOf,
+  isSameOutput,
+  manifestFile,
+  readManifest,
+  rejectedFileOf,
+  type Manifest,
+  type ManifestPart,
+  type ShardFile,
+} from './manifest.ts';
+import { shardsOf, shardTotals } from './manifest-parts.ts';
 import { stateOfFile } from './run/finished-chunk.ts';
 
 /** A file of an output folder that is missing or does not match the manifest. */
@@ -39,8 +49,11 @@ export interface VerifyOptions {
  */
 export async function verifyEmbeddings(directory: string, options: VerifyOptions = {}): Promise<Verification> {
   const manifest = await readFinishedManifest(directory);
-  const { shards, rejectedRows } = manifest;
-  const totalBytes = shards.flatMap(filesOf).reduce((sum, { bytes }) => sum + bytes, rejectedRows?.bytes ?? 0);
+  const { parts = [], rejectedRows } = manifest;
+  const totalBytes = parts.reduce(
+    (sum, { bytes }) => sum + bytes,
+    shardTotals(manifest).bytes + (rejectedRows?.bytes ?? 0),
+  );
   const damaged: DamagedFile[] = [];
   let files = 0;
   let checked = 0;
@@ -86,15 +99,25 @@ export async function* checkOutputFiles(
   manifest: Manifest,
   { verify, signal }: { readonly verify: boolean; readonly signal?: AbortSignal | undefined },
 ): AsyncGenerator<CheckedFile, void> {
-  const { shards, rejected, rejectedRows } = manifest;
-  const files = [...shards.flatMap(filesOf), ...(rejectedRows ? [rejectedRows] : [])];
-  // A file that is verified is in memory as a whole.
-  const atOnce = verify ? 4 : callsAtOnce;
-  yield* inOrder(files, atOnce, async (file): Promise<CheckedFile> => {
+  const { shards, parts = [], rejected, rejectedRows } = manifest;
+  const check = async (file: ShardFile, byHash: boolean): Promise<CheckedFile> => {
     throwIfAborted(signal);
-    const state = await stateOfFile(output, file, verify);
+    const state = await stateOfFile(output, file, byHash);
     return { file: file.file, bytes: file.bytes, problem: state === 'intact' ? undefined : state };
-  });
+  };
+  async function* files(): AsyncGenerator<ShardFile, void> {
+    for await (const shard of shardsOf(output, { shards, parts: intact })) yield* filesOf(shard);
+    if (rejectedRows) yield rejectedRows;
+  }
+  // What a damaged part lists is not known.
+  const intact: ManifestPart[] = [];
+  for (const part of parts) {
+    const checked = await check(part, true);
+    if (checked.problem === undefined) intact.push(part);
+    yield checked;
+  }
+  // A file that is verified is in memory as a whole.
+  yield* inOrder(files(), verify ? 4 : callsAtOnce, (file) => check(file, verify));
   const earlier = rejectedRows ? undefined : rejectedFileOf(manifest);
   if (earlier === undefined) return;
   // Manifests of earlier versions have no hash of this file, so count its lines.

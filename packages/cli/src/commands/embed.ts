@@ -61,7 +61,7 @@ export const embed: Command = defineCorpusCommand({
         '--cache stores vectors of whole rows and cannot be combined with --chunk. Remove one of them.',
       );
     try {
-      const { embedCorpus, findInputs, rejectedFileOf } = await import('@sentvec/corpus');
+      const { embedCorpus, findInputs, rejectedFileOf, shardTotals } = await import('@sentvec/corpus');
       // Before the model is loaded, so that a misspelt input is reported at once.
       const found = await findInputs(request.inputs);
       const { as = 'document', route, task } = request;
@@ -79,7 +79,8 @@ export const embed: Command = defineCorpusCommand({
         }
       });
       remark(manifest, rejectedFileOf(manifest), request.output, note);
-      await context.print({ text: summarize(manifest, request.output), json: { output: request.output, ...manifest } });
+      const text = summarize(manifest, shardTotals(manifest), request.output);
+      await context.print({ text, json: { output: request.output, ...manifest } });
       return exitCode.ok;
     } catch (error) {
       if (SentvecError.is(error, 'aborted')) {
@@ -119,12 +120,15 @@ function remark(manifest: Manifest, file: string | undefined, output: string, no
     );
 }
 
-function summarize(manifest: Manifest, output: string): string {
-  const { rows, pieces, dimension, precision, format, shards, model, kind } = manifest;
-  const size = shards.reduce((sum, { bytes, companion }) => sum + bytes + (companion?.bytes ?? 0), 0);
+function summarize(
+  manifest: Manifest,
+  { shards, bytes }: { readonly shards: number; readonly bytes: number },
+  output: string,
+): string {
+  const { rows, pieces, dimension, precision, format, model, kind } = manifest;
   return [
     `${output}: ${count(pieces ?? rows, 'vector', 'vectors')}${pieces === undefined ? '' : ` of ${count(rows, 'row', 'rows')}`} of ${dimension} ${kind === 'sparse' ? 'terms' : 'dimensions'} by ${model}`,
-    `${count(shards.length, 'shard', 'shards')} of ${format} (${precision}), ${(size / 1e6).toFixed(1)} MB, listed in ${output}/manifest.json`,
+    `${count(shards, 'shard', 'shards')} of ${format} (${precision}), ${(bytes / 1e6).toFixed(1)} MB, listed in ${output}/manifest.json`,
   ].join('\n');
 }
 

@@ -7,6 +7,7 @@ import type { FoundInput } from '../inputs/find-inputs.ts';
 import { openInput } from '../inputs/input-file.ts';
 import type { InspectedInput } from '../inputs/inspect-input.ts';
 import type { Manifest } from '../manifest.ts';
+import { shardsOf } from '../manifest-parts.ts';
 import type { CorpusOptions } from '../request.ts';
 import { readChunk } from '../rows/read-chunk.ts';
 import { describeInputs } from '../steps/create-manifest.ts';
@@ -76,7 +77,7 @@ export async function isUpToDate(
   if (again && manifest.rejected > 0) return false;
   const inputs = describeInputs({ found, inspected });
   if (again && canonicalJson(inputs) !== canonicalJson(manifest.inputs)) return false;
-  const changed = await findChangedInput(manifest, { inspected, options, signal });
+  const changed = await findChangedInput(manifest, { output, inspected, options, signal });
   if (changed !== undefined) {
     if (again) return false;
     const remedy = '`update` embeds the rows that differ; `overwrite` embeds all rows again.';
@@ -88,17 +89,16 @@ export async function isUpToDate(
 
 /** The name of the first input whose rows differ from those of the shards. */
 async function findChangedInput(
-  { inputs, shards }: Manifest,
-  { inspected, options, signal }: Pick<UpToDateOptions, 'inspected' | 'options' | 'signal'>,
+  manifest: Manifest,
+  { output, inspected, options, signal }: Pick<UpToDateOptions, 'output' | 'inspected' | 'options' | 'signal'>,
 ): Promise<string | undefined> {
-  let chunks = 0;
+  const shards = shardsOf(output, manifest);
   try {
     for await (const chunk of planChunks(inspected, options, signal)) {
-      const shard = shards[chunks];
-      chunks += 1;
+      const shard = (await shards.next()).value;
       const isSame =
         shard !== undefined &&
-        inputs[shard.input]?.file === chunk.input &&
+        manifest.inputs[shard.input]?.file === chunk.input &&
         shard.firstRow === chunk.firstRow &&
         shard.rows + shard.rejected === chunk.rows &&
         shard.content === (await contentOf(chunk, options, signal));
@@ -109,7 +109,7 @@ async function findChangedInput(
     if (SentvecError.is(error, 'invalid-corpus') && typeof error.details.file === 'string') return error.details.file;
     throw error;
   }
-  return chunks === shards.length ? undefined : inspected.at(-1)?.name;
+  return (await shards.next()).done ? undefined : inspected.at(-1)?.name;
 }
 
 /** The `content` of a chunk's shard. */

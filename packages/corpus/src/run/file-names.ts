@@ -1,7 +1,9 @@
 /** The names of the files that a run writes into its output folder. */
+import { SentvecError } from '@sentvec/core';
 import { canonicalJson, sha256 } from '@sentvec/platform';
 import { isStorageUri } from '@sentvec/storage';
 import { filesOf, readManifest, rejectedFileOf } from '../manifest.ts';
+import { shardsOf } from '../manifest-parts.ts';
 import type { CorpusRun } from './corpus-run.ts';
 
 /**
@@ -46,7 +48,14 @@ function earlierHashes(run: CorpusRun): Promise<ReadonlyMap<string, string>> {
 async function readHashes(output: string): Promise<ReadonlyMap<string, string>> {
   const manifest = await readManifest(output);
   if (!manifest?.complete) return new Map();
-  const hashes = new Map(manifest.shards.flatMap(filesOf).map(({ file, sha256: hash }) => [file, hash]));
+  const hashes = new Map<string, string>();
+  try {
+    for await (const shard of shardsOf(output, manifest))
+      for (const { file, sha256: hash } of filesOf(shard)) hashes.set(file, hash);
+  } catch (error) {
+    // What a damaged part lists, no reader finds.
+    if (!SentvecError.is(error, 'invalid-output')) throw error;
+  }
   const rejected = rejectedFileOf(manifest);
   // Manifests of earlier versions have no hash of this file.
   if (rejected !== undefined) hashes.set(rejected, manifest.rejectedRows?.sha256 ?? 'unknown');

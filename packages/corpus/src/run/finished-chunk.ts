@@ -5,7 +5,7 @@ import * as v from 'valibot';
 import type { CorpusChunk } from '../chunk.ts';
 import { locationIn, readLocation, sizeOfLocation } from '../location.ts';
 import { jsonSchemas } from '../json-file.ts';
-import { filesOf, manifestSchemas, type ShardEntry, type ShardFile } from '../manifest.ts';
+import { filesOf, manifestSchemas, sortableNumber, type ShardEntry, type ShardFile } from '../manifest.ts';
 import type { RejectedRow, RejectedRowCode } from '../rows/rejected-row.ts';
 import type { CorpusRun } from './corpus-run.ts';
 import { readRunFile, runFolder, writeRunFile } from './run-folder.ts';
@@ -22,11 +22,6 @@ export interface FinishedChunk {
   };
   readonly shard: Omit<ShardEntry, 'input'>;
   readonly rejectedRows: readonly RejectedRow[];
-}
-
-/** Name of a chunk's shard, without extension. */
-export function shardName(index: number): string {
-  return `shard-${fiveDigits(index)}`;
 }
 
 /**
@@ -95,11 +90,7 @@ function chunkPath(run: CorpusRun, index: number): string {
 
 /** Name of a chunk's record in the folder of a run. */
 export function chunkFile(index: number): string {
-  return `${fiveDigits(index)}.json`;
-}
-
-function fiveDigits(index: number): string {
-  return String(index).padStart(5, '0');
+  return `${sortableNumber(index)}.json`;
 }
 
 /**

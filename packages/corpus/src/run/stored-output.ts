@@ -11,12 +11,13 @@ import { callsAtOnce } from '../location.ts';
 import {
   filesOf,
   formatManifest,
-  listedFiles,
+  listedPrefixes,
   manifestFile,
   readManifest,
   type Manifest,
   type ShardEntry,
 } from '../manifest.ts';
+import { namesOfListed } from '../manifest-parts.ts';
 import { runNotOpenError, unfinishedFolder, type OutputState } from './run-folder.ts';
 
 /** How many keys of other files an error message lists. */
@@ -126,8 +127,9 @@ export async function commitStored(output: string, run: string, manifest: Manife
   }
   for (const key of runs) if ((await readManifest(output))?.run !== key) await removeRun(storage, key);
   if (!(await isClosed(output))) return;
-  for (const prefix of ['shard-', 'rejected.']) {
-    await removeAll(storage, prefix, new Set(listedFiles(manifest)));
+  const listed = await namesOfListed(output, manifest);
+  for (const prefix of listedPrefixes) {
+    await removeAll(storage, prefix, listed);
     await storage.removeUnfinished(prefix);
   }
 }
@@ -161,7 +163,7 @@ export async function checkStoredRun(
   await storage.remove(record.slice(storage.uri.length + 1));
   // If another run is open, its commit will remove these files.
   if (await isClosed(run.output)) {
-    const listed = new Set(listedFiles((await readManifest(run.output))!));
+    const listed = await namesOfListed(run.output, (await readManifest(run.output))!);
     for (const { file } of filesOf(shard)) if (!listed.has(file)) await storage.remove(file);
   }
   throw runNotOpenError(run.output);

@@ -12,7 +12,8 @@ import * as v from 'valibot';
 import type { CorpusChunk } from '../chunk.ts';
 import { streamFile } from '../inputs/unpack-input.ts';
 import { isMissing, locationIn, readLocation } from '../location.ts';
-import { filesOf, rejectedFileOf, type Manifest, type ShardFile } from '../manifest.ts';
+import { filesOf, rejectedFileOf, renumberShard, type Manifest, type ShardFile } from '../manifest.ts';
+import { shardsOf } from '../manifest-parts.ts';
 import type { CorpusOptions } from '../request.ts';
 import type { RejectedRow } from '../rows/rejected-row.ts';
 import { streamRows } from '../rows/stream-rows.ts';
@@ -24,7 +25,6 @@ import {
   isInSamePlace,
   readFinishedChunk,
   rejectedRowSchema,
-  shardName,
   writeFinishedChunk,
   type FinishedChunk,
 } from './finished-chunk.ts';
@@ -93,7 +93,7 @@ export async function takeOverChunk(run: CorpusRun, chunk: CorpusChunk): Promise
   const { companion, ...shard } = earlier.shard;
   const files = filesOf(earlier.shard);
   const hashes = files.map((file) => file.sha256);
-  const plain = files.map(({ file }) => plainName(file).replace(/^shard-\d+/u, shardName(chunk.index)));
+  const plain = files.map(({ file }) => renumberShard(plainName(file), chunk.index));
   const names = await namesOfFiles(run, plain, hashes);
   for (const [index, file] of files.entries()) await giveName(folder, file, names[index]!);
   const { input, firstRow, firstInputRow, rows, firstLine } = chunk;
@@ -131,7 +131,7 @@ async function giveName(folder: RunFolder, { file }: ShardFile, name: string): P
 /** The finished chunks of an unfinished run. */
 export async function* chunksOfRun(run: CorpusRun): AsyncGenerator<FinishedChunk, void> {
   for await (const name of namesIn(runFolder(run).chunks)) {
-    const index = Number.parseInt(name, 10);
+    const index = Number(/\d+/u.exec(name)?.[0]);
     const finished = name === chunkFile(index) ? await readFinishedChunk(run, index) : undefined;
     if (finished) yield finished;
   }
@@ -158,13 +158,13 @@ export async function* chunksOfManifest(
   manifest: Manifest,
   rejectedToo: boolean,
 ): AsyncGenerator<FinishedChunk, void> {
-  const { inputs, shards } = manifest;
+  const { inputs } = manifest;
   const list = rejectedFileOf(manifest);
   const rejected = rejectedToo && list !== undefined ? readRejectedRows(locationIn(output, list)) : undefined;
   let next = await rejected?.next();
   let input = -1;
   let inputStart = 0;
-  for (const { input: shardInput, ...shard } of shards) {
+  for await (const { input: shardInput, ...shard } of shardsOf(output, manifest)) {
     if (shardInput !== input) inputStart = shard.firstRow;
     input = shardInput;
     const file = inputs[input]?.file;

@@ -12,8 +12,9 @@ import {
   type SearchHit,
 } from '@sentvec/core';
 import { abortable, checkCount, checkOptionNames, throwIfAborted } from '@sentvec/platform';
-import { filesOf, vectorsIn, type Manifest, type ShardEntry } from '../manifest.ts';
-import { openEmbeddings, type EmbeddingBatch, type Embeddings } from '../open-embeddings.ts';
+import { filesOf, type Manifest } from '../manifest.ts';
+import { shardTotals } from '../manifest-parts.ts';
+import { openCachedEmbeddings, type EmbeddingBatch, type Embeddings, type ShardCache } from '../open-embeddings.ts';
 import type { RowId } from '../rows/row.ts';
 import { checkFolderSpace, embedOptions } from '../run/space.ts';
 import { pickRows } from '../sinks/sink.ts';
@@ -134,41 +135,31 @@ export async function openIndex(
   let left = memory;
   for (const directory of names) {
     throwIfAborted(options.signal);
-    const embeddings = await openEmbeddings(directory);
+    const cache = keepInMemory((bytes) => {
+      const fits = bytes <= left;
+      if (fits) left -= bytes;
+      return fits;
+    });
+    const embeddings = await openCachedEmbeddings(directory, cache);
     await checkFolderSpace(directory, embeddings.manifest, options.embedder);
-    const kept = new Set<ShardEntry>();
-    for (const shard of embeddings.manifest.shards) {
-      const bytes = filesOf(shard).reduce((sum, file) => sum + file.bytes, 0);
-      if (bytes > left) continue;
-      left -= bytes;
-      kept.add(shard);
-    }
-    parts.push({ directory, embeddings: keepInMemory(embeddings, kept), firstRow });
-    firstRow += embeddings.manifest.shards.reduce((sum, shard) => sum + vectorsIn(shard), 0);
+    parts.push({ directory, embeddings, firstRow });
+    firstRow += shardTotals(embeddings.manifest).vectors;
   }
   return new Index(parts, firstRow, options);
 }
 
-/** Wraps embeddings so that the shards in `kept` are cached in memory after they were read. */
-function keepInMemory(embeddings: Embeddings, kept: ReadonlySet<ShardEntry>): Embeddings {
-  const { manifest } = embeddings;
-  const inMemory = new Map<ShardEntry, EmbeddingBatch>();
+/**
+ * Makes a cache of shards.
+ * @param takes whether so many more bytes of shards fit into memory
+ */
+function keepInMemory(takes: (bytes: number) => boolean): ShardCache {
+  const inMemory = new Map<string, EmbeddingBatch>();
   return {
-    manifest,
-    async *batches({ rows } = {}) {
-      let end = 0;
-      for (const shard of manifest.shards) {
-        const begin = end;
-        end += vectorsIn(shard);
-        if (begin === end || (rows !== undefined && !rows.some((row) => row >= begin && row < end))) continue;
-        const there = inMemory.get(shard);
-        if (there !== undefined) yield there;
-        else
-          for await (const batch of embeddings.batches({ rows: [begin] })) {
-            if (kept.has(shard)) inMemory.set(shard, batch);
-            yield batch;
-          }
-      }
+    get: ({ file }) => inMemory.get(file),
+    add: (shard, batch) => {
+      const isNew = !inMemory.has(shard.file);
+      const bytes = filesOf(shard).reduce((sum, file) => sum + file.bytes, 0);
+      if (isNew && takes(bytes)) inMemory.set(shard.file, batch);
     },
   };
 }
@@ -360,7 +351,7 @@ class Index implements CorpusIndex {
   async #rowsAt(wanted: readonly number[]): Promise<Row[]> {
     const found = new Map<number, Row>();
     for (const { directory, embeddings, firstRow } of this.#parts) {
-      const end = firstRow + embeddings.manifest.shards.reduce((sum, shard) => sum + vectorsIn(shard), 0);
+      const end = firstRow + shardTotals(embeddings.manifest).vectors;
       const own = wanted.filter((row) => row >= firstRow && row < end).map((row) => row - firstRow);
       for await (const batch of embeddings.batches({ rows: own }))
         for (const row of own) {

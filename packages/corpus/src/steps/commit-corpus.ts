@@ -9,13 +9,12 @@ import { createTemporaryFile, guardIo, isSystemError, moveIntoPlace } from '@sen
 import {
   formatManifest,
   isListedName,
-  listedFiles,
   manifestFile,
-  readManifest,
   type Manifest,
   type ShardEntry,
   type ShardFile,
 } from '../manifest.ts';
+import { namesOfListed, summarizeShards } from '../manifest-parts.ts';
 import { findFile } from '../inputs/find-inputs.ts';
 import { callsAtOnce, locationIn } from '../location.ts';
 import { changedInputError, compareFileStates } from '../inputs/input-file.ts';
@@ -31,8 +30,9 @@ import { corpusSizeSchema, planChunks } from './plan-corpus.ts';
 import { commitStored } from '../run/stored-output.ts';
 
 /**
- * Commits a run: writes the list of rejected rows, atomically replaces the manifest by the complete one, and then
- * removes all files that the manifest does not list and the temporary files of the run. It is idempotent.
+ * Commits a run: writes the list of rejected rows and the parts of the manifest, if it has any, atomically replaces the
+ * manifest by the complete one, and then removes all files that the manifest does not list and the temporary files of
+ * the run. Memory: the shards of one part, and some 100 bytes for each shard. It is idempotent.
  *
  * @throws SentvecError `invalid-output` when a chunk is missing or the run was replaced; `io-failed`; `aborted`
  */
@@ -46,30 +46,42 @@ export async function commitCorpus(
   const runInputs = await readRunInputs(run);
   await checkInputs(run, runInputs, options.signal);
   const inputs = new Map(runInputs.inspected.map(({ name }, index) => [name, index]));
-  const shards: ShardEntry[] = [];
   const hash = createHash('sha256');
+  /** How many rows of a chunk are on the list, for chunks that have some. */
+  const rejectedOf = new Map<number, number>();
   let rejectedBytes = 0;
-  let firstRow = 0;
-  const indices = Array.from({ length: size.chunks }, (_, index) => index);
-  // In a store each takes two calls: of 50,000 chunks, one after the other would take the better part of an hour.
-  for await (const finished of inOrder(indices, callsAtOnce, (index) => readCompleteChunk(run, index))) {
-    throwIfAborted(options.signal);
-    const { chunk, shard, rejectedRows } = finished;
-    if (chunk.firstRow !== firstRow) throw missingChunkError(run, shards.length);
-    firstRow += chunk.rows;
-    shards.push({ ...shard, input: inputs.get(chunk.input) ?? 0 });
-    const lines = rejectedLines(rejectedRows);
-    hash.update(lines);
-    rejectedBytes += lines.length;
+  async function* shards(chunks: number): AsyncGenerator<ShardEntry, void> {
+    let firstRow = 0;
+    let index = 0;
+    // In a store each takes two calls: of 50,000 chunks, one after the other would take the better part of an hour.
+    for await (const finished of inOrder(numbersTo(chunks), callsAtOnce, (each) => readCompleteChunk(run, each))) {
+      throwIfAborted(options.signal);
+      const { chunk, shard, rejectedRows } = finished;
+      if (chunk.firstRow !== firstRow) throw missingChunkError(run, index);
+      firstRow += chunk.rows;
+      if (rejectedRows.length > 0) rejectedOf.set(index, rejectedRows.length);
+      const lines = rejectedLines(rejectedRows);
+      hash.update(lines);
+      rejectedBytes += lines.length;
+      index += 1;
+      yield { ...shard, input: inputs.get(chunk.input) ?? 0 };
+    }
   }
+  const summary = await summarizeShards(shards(size.chunks), (name, content) =>
+    writeRunFile(folder, locationIn(run.output, name), content),
+  );
   const sha256 = hash.digest('hex');
   const [file] = await namesOfFiles(run, ['rejected.jsonl'], [sha256]);
   const rejected = { file: file!, bytes: rejectedBytes, sha256 };
-  await writeRejectedRows(run, rejected, shards);
-  const manifest = await createManifest(run, shards, rejected);
+  await writeRejectedRows(run, rejected, rejectedOf);
+  const manifest = await createManifest(run, summary, rejected);
   if (isStorageUri(run.output)) await commitStored(run.output, run.key, manifest);
   else await commitLocally(run, manifest);
   return manifest;
+}
+
+function* numbersTo(end: number): Generator<number> {
+  for (let number = 0; number < end; number += 1) yield number;
 }
 
 function rejectedLines(rows: readonly RejectedRow[]): Buffer {
@@ -80,10 +92,13 @@ function rejectedLines(rows: readonly RejectedRow[]): Buffer {
  * Writes the list of rejected rows. It reads the chunk records again, because all rejected rows may not fit into
  * memory.
  */
-async function writeRejectedRows(run: CorpusRun, { file }: ShardFile, shards: readonly ShardEntry[]): Promise<void> {
+async function writeRejectedRows(
+  run: CorpusRun,
+  { file }: ShardFile,
+  rejectedOf: ReadonlyMap<number, number>,
+): Promise<void> {
   async function* lines(): AsyncGenerator<Buffer, void> {
-    for (const [index, { rejected }] of shards.entries()) {
-      if (rejected === 0) continue;
+    for (const [index, rejected] of rejectedOf) {
       const { rejectedRows = [] } = (await readFinishedChunk(run, index)) ?? {};
       // The record has changed: another process has committed or replaced this run, and removed its files.
       if (rejectedRows.length !== rejected) throw runNotOpenError(run.output);
@@ -108,9 +123,8 @@ async function writeRejectedRows(run: CorpusRun, { file }: ShardFile, shards: re
 /** Commits in a local folder. Until the manifest is replaced, readers see the earlier output. */
 async function commitLocally(run: CorpusRun, manifest: Manifest): Promise<void> {
   const folder = runFolder(run);
-  const replaced = await readManifest(run.output);
   await writeRunFile(folder, join(run.output, manifestFile), formatManifest(manifest));
-  await removeReplacedFiles(folder, manifest, replaced);
+  await removeReplacedFiles(folder, manifest);
   await guardIo('Removing the files of the finished run', run.output, () => discardRun(run.output, run.key));
 }
 
@@ -144,18 +158,11 @@ async function checkInputs(
  * Removes the files of the replaced manifest and those of dead attempts: moves them into the folder of the run, which
  * is removed later.
  */
-async function removeReplacedFiles(
-  { output, temporary }: RunFolder,
-  manifest: Manifest,
-  replaced: Manifest | undefined,
-): Promise<void> {
-  const own = new Set(listedFiles(manifest));
-  const earlier = new Set(replaced && listedFiles(replaced));
+async function removeReplacedFiles({ output, temporary }: RunFolder, manifest: Manifest): Promise<void> {
+  const listed = await namesOfListed(output, manifest);
   await guardIo('Clearing the output folder', output, async () => {
-    const others = (await readdir(output)).filter(
-      (name) => !own.has(name) && (earlier.has(name) || isListedName(name)),
-    );
-    for (const name of others) {
+    for (const name of await readdir(output)) {
+      if (listed.has(name) || !isListedName(name)) continue;
       await moveIntoPlace(join(output, name), join(temporary, name)).catch((error: unknown) => {
         if (!isSystemError(error, 'ENOENT')) throw error; // Another process commits the same run.
       });

@@ -1,8 +1,11 @@
 import { isStorageUri } from '@sentvec/storage';
 import { hasPieceRows } from '../request.ts';
-import { vectorsIn, type Manifest, type ShardEntry, type ShardFile } from '../manifest.ts';
+import type { Manifest, ShardFile } from '../manifest.ts';
+import type { ShardSummary } from '../manifest-parts.ts';
 import { readCalibration } from '../run/calibration.ts';
 import { readRunInputs, type CorpusRun, type RunInputs } from '../run/corpus-run.ts';
+
+const nothing: ShardSummary = { rows: 0, pieces: 0, rejected: 0, truncated: 0, tokens: 0, shards: [] };
 
 /**
  * Creates the manifest of a run: complete with all shards, or incomplete without shards.
@@ -12,35 +15,33 @@ import { readRunInputs, type CorpusRun, type RunInputs } from '../run/corpus-run
  */
 export async function createManifest(
   run: CorpusRun,
-  shards?: readonly ShardEntry[],
+  finished?: ShardSummary,
   rejectedRows?: ShardFile,
 ): Promise<Manifest> {
   const inputs = await readRunInputs(run);
   const calibration = await readCalibration(run);
   const { precision, format, ...options } = run.options;
-  const total = (count: 'rows' | 'rejected' | 'truncated' | 'tokens'): number =>
-    (shards ?? []).reduce((sum, shard) => sum + shard[count], 0);
-  const removed = (shards ?? []).flatMap((shard) => shard.removed ?? []);
-  const backends = [...new Set((shards ?? []).flatMap(({ backend }) => backend ?? []))].sort();
+  const { rows, pieces, rejected, truncated, tokens, backends, shards, parts } = finished ?? nothing;
   return {
     sentvec: 1,
-    complete: shards !== undefined,
-    ...(shards === undefined && isStorageUri(run.output) && { run: run.key }),
+    complete: finished !== undefined,
+    ...(finished === undefined && isStorageUri(run.output) && { run: run.key }),
     ...run.space,
     precision,
     format,
     idType: run.idType,
-    rows: total('rows') - removed.reduce((sum, { rows }) => sum + rows, 0),
-    ...(hasPieceRows(run.options) && { pieces: (shards ?? []).reduce((sum, shard) => sum + vectorsIn(shard), 0) }),
-    rejected: total('rejected'),
+    rows,
+    ...(hasPieceRows(run.options) && { pieces }),
+    rejected,
     ...(rejectedRows && { rejectedRows }),
-    truncated: total('truncated'),
-    tokens: total('tokens'),
-    ...(backends.length > 0 && { backends }),
+    truncated,
+    tokens,
+    ...(backends && { backends }),
     inputs: describeInputs(inputs),
     options,
     ...(calibration && { calibration }),
-    shards: shards ?? [],
+    shards,
+    ...(parts && { parts }),
   };
 }
 

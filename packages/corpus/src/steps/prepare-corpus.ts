@@ -8,6 +8,7 @@ import { findInputs, realPath, type FoundInput } from '../inputs/find-inputs.ts'
 import { inspectInput, type InspectedInput } from '../inputs/inspect-input.ts';
 import { unpackInput } from '../inputs/unpack-input.ts';
 import type { Calibration, Manifest } from '../manifest.ts';
+import { shardsOf } from '../manifest-parts.ts';
 import { resolveOptions, type CorpusRequest } from '../request.ts';
 import { calibrate, isCalibrated, readCalibration } from '../run/calibration.ts';
 import { checkStreams, isUpToDate } from '../run/compare-inputs.ts';
@@ -149,7 +150,7 @@ class Preparation {
     if (earlier?.kind === 'finished') {
       const wanted = { output, options, found: inputs, inspected, verify, signal };
       if (await isUpToDate(earlier, wanted)) return { finished: true, manifest: earlier.manifest };
-      if (earlier.manifest.shards.some(({ removed }) => removed)) throw updatedError(output);
+      if (await hasRemovedRows(output, earlier.manifest)) throw updatedError(output);
     }
     const found = await checkFields(inspected, options, signal);
     const idType = this.#options.joins?.idType ?? found;
@@ -201,6 +202,11 @@ class Preparation {
     const { output: _, ...portable } = run;
     await write(folder.run, portable);
   }
+}
+
+async function hasRemovedRows(output: string, manifest: Manifest): Promise<boolean> {
+  for await (const { removed } of shardsOf(output, manifest)) if (removed) return true;
+  return false;
 }
 
 /** Maximum number of decisions when other runs claim the folder first. */

@@ -14,6 +14,7 @@ import {
   prepareCorpus,
   readCommitted,
   readManifest,
+  shardTotals,
   type CorpusRequest,
   type FoundInput,
   type Manifest,
@@ -195,8 +196,10 @@ export async function commitPrepared(
   { access }: Pick<CorpusResources, 'access'>,
   { signal }: StepContext,
 ): Promise<CommittedCorpus> {
-  const { fingerprint, rows, rejected, truncated, tokens, shards } = await commit(input, access, signal);
-  return { output: input.output, fingerprint, rows, rejected, truncated, tokens, shards: shards.length };
+  const manifest = await commit(input, access, signal);
+  const { fingerprint, rows, rejected, truncated, tokens } = manifest;
+  const { shards } = shardTotals(manifest);
+  return { output: input.output, fingerprint, rows, rejected, truncated, tokens, shards };
 }
 
 async function commit(
