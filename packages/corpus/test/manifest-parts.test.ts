@@ -125,7 +125,7 @@ describe('a manifest in parts', () => {
     const index = await openIndex(output, { embedder });
     const wanted = { topK: 3, filter: (_: object, id: unknown) => id === 'r7' || id === 'r48' };
     for (let time = 0; time < 2; time += 1)
-      expect((await index.search('text', wanted)).map(({ row }) => row).sort()).toEqual([48, 7]);
+      expect((await index.search('text', wanted)).map(({ row }) => row).toSorted((a, b) => a - b)).toEqual([7, 48]);
 
     const changed = (await readFile(join(output, second!.file), 'utf8')).replace('"rows":10', '"rows":11');
     const sha256 = createHash('sha256').update(changed).digest('hex');
@@ -135,11 +135,18 @@ describe('a manifest in parts', () => {
     const forged = [first!, { ...second!, bytes: changed.length, sha256 }, third!];
     await write('manifest.json', Buffer.from(formatManifest({ ...others, shards: [], parts: forged })));
     const reading = (await openEmbeddings(output)).batches({ rows: [25] }).next();
-    await expect(reading).rejects.toMatchObject({ code: 'invalid-output', details: { file: join(output, second!.file) } });
+    await expect(reading).rejects.toMatchObject({
+      code: 'invalid-output',
+      details: { file: join(output, second!.file) },
+    });
     await write(second!.file, sound);
     await write('manifest.json', Buffer.from(formatManifest({ ...others, shards: [], parts: parts! })));
 
-    const { manifest: updated } = await updateIndex(output, { embedder, remove: ['r0'], rows: [{ id: 'new', text: 'x' }] });
+    const { manifest: updated } = await updateIndex(output, {
+      embedder,
+      remove: ['r0'],
+      rows: [{ id: 'new', text: 'x' }],
+    });
     expect(updated.parts).toBeUndefined();
     expect(updated.shards.map(({ file }) => file)).toEqual([...shards.map(({ file }) => file), 'shard-00005.parquet']);
     expect(updated.rows).toBe(50);
