@@ -334,6 +334,20 @@ export const tinyConfigs: Readonly<Record<string, Config>> = {
     hidden_act: 'relu',
     layer_norm_eps: 1e-6,
   },
+  'universal-sentence-encoder-lite of pairs': {
+    model_type: 'universal-sentence-encoder-lite',
+    vocab_size: 11,
+    embedding_size: 4,
+    hidden_size: 6,
+    intermediate_size: 5,
+    num_hidden_layers: 2,
+    num_attention_heads: 2,
+    max_position_embeddings: 9,
+    hidden_act: 'relu',
+    layer_norm_eps: 1e-6,
+    type_vocab_size: 2,
+    comparison_size: 3,
+  },
   'static-embedding': { model_type: 'static-embedding', vocab_size: 11, hidden_size: 6 },
 };
 

@@ -3,8 +3,9 @@ import { join } from 'node:path';
 import { expect, test } from 'vitest';
 import { plainBackend } from '@sentvec/architectures';
 import { onnx } from '@sentvec/backend-onnx';
-import { spearmanCorrelation, type ModelFiles } from '@sentvec/core';
-import { directoryModel, loadReranker } from '@sentvec/core/node';
+import { pairwiseSimilarity, spearmanCorrelation, type ModelFiles } from '@sentvec/core';
+import { directoryModel, loadEmbedder, loadReranker } from '@sentvec/core/node';
+import { useLite } from '@sentvec/model-use-lite';
 import { goldenPath } from '@sentvec/testing';
 import {
   binaryCrossEntropyLoss,
@@ -219,6 +220,45 @@ test('pairs are evaluated as the evaluators of CrossEncoder do', async () => {
   const { evaluate } = await readEvaluation(evaluation, { ...model, activation: 'Sigmoid' }, place.path);
   const { metrics } = await evaluate(() => expect.unreachable(), given([-4, -1, 1, 6], 1));
   expect(metrics?.['pearson']).toBeCloseTo(0.9983337969795747, 6);
+});
+
+test('a reranker of the default model begins as its cosine', async () => {
+  const files = await useLite();
+  const embedder = await loadEmbedder(files, { backend: onnx() });
+  const few = examples.slice(0, 12).map(({ a, b }, row) => [row === 5 ? a : b, `${a} Rain in ${row}.`] as const);
+  const [first, second] = [await embedder.embed(few.map(([a]) => a)), await embedder.embed(few.map(([, b]) => b))];
+  const cosines = pairwiseSimilarity(first.vectors, second.vectors, 'cosine');
+  const reranker = await loadReranker(await withFreshScores(files), { backend: onnx() });
+  const { scores } = await reranker.score(few, { activation: 'Identity' });
+  // The layer that adds what differs begins near 0.
+  for (const [row, cosine] of cosines.entries())
+    expect(Math.abs(scores.data[row]! - (8 * cosine - 4))).toBeLessThan(0.1);
+  const alone = await reranker.score([few[1]!], { activation: 'Identity' });
+  expect(alone.scores.data[0]).toBeCloseTo(scores.data[1]!, 4);
+  await Promise.all([embedder.dispose(), reranker.dispose()]);
+  const error = await errorOf(() => withFreshScores(files, { labels: ['no', 'yes'] }));
+  expect(error.message).toContain('gives one score for a pair');
+});
+
+test('a reranker of the architecture of the default model learns, and is served as it was trained', async () => {
+  const fromScratch = {
+    config: {
+      model_type: 'universal-sentence-encoder-lite',
+      embedding_size: 16,
+      hidden_size: 32,
+      intermediate_size: 24,
+      num_attention_heads: 2,
+    },
+    vocabularySize: 100,
+    maxLength: 40,
+  };
+  const data = [{ ...pairs, loss: 'BinaryCrossEntropyLoss' }];
+  const run = { model: { fromScratch }, kind: 'reranker', data, epochs: 4, learningRate: 3e-3 };
+  const { output, outcome } = await place.run(place.config('compared', run));
+  const [before, ...after] = outcome.history.evaluations.map(({ score }) => score);
+  expect(Math.max(...after)).toBeGreaterThan(before! + 0.1);
+  expect(await correlationOf(output)).toBeCloseTo(Math.max(...after), 4);
+  expect(await correlationOf(output, plainBackend())).toBeCloseTo(Math.max(...after), 4);
 });
 
 test('documents that a list does not have may be cached in a part of their own', async () => {

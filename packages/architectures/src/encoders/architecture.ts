@@ -17,6 +17,11 @@ export interface EncoderProgram {
   readonly vocabularySize: number;
   /** The weight whose rows belong to the token ids. */
   readonly tokenTable: WeightName;
+  /**
+   * See {@link EncoderNetwork.tokenTypes}.
+   * @default the rows of BERT's table of token types, 0 without one
+   */
+  readonly tokenTypes?: number | undefined;
   /** See {@link EncoderNetwork.paddingId}. */
   readonly paddingId?: number | undefined;
   /** The last hidden state: a row for each token, as the layers compute with them. */
@@ -83,7 +88,7 @@ export function makeNetwork(
     maxPositions,
     vocabularySize,
     tokenTable: nameOf(tokenTable),
-    tokenTypes: weights.get(tokenTypeTable)?.shape[0] ?? 0,
+    tokenTypes: program.tokenTypes ?? weights.get(tokenTypeTable)?.shape[0] ?? 0,
     paddingId: program.paddingId,
     weights,
     encode(ops, weight, inputs) {

@@ -7,7 +7,7 @@ import type { Block, Dimension, Operations } from '../operations.ts';
  * Added to the attention scores of tokens that are not attended to; its exponential is 0, however large scores are. Not
  * infinite: a row without any token would give no numbers.
  */
-const maskedScore = -1e9;
+export const maskedScore = -1e9;
 
 /**
  * Up to this many tokens, attention computes the scores of all pairs of tokens at once: they stay in the cache. Beyond,

@@ -82,6 +82,12 @@ export class TransformerLayers<T> {
     return types && this.perRow(types);
   }
 
+  /** The token type of each position: floats `[batch, length]`. */
+  types(): T {
+    const { types, mask } = this.#sources.inputs;
+    return types === undefined ? this.ops.multiply(this.ops.toFloat(mask), 0) : this.ops.toFloat(types);
+  }
+
   /** The position of each row, counted from 0: indices. */
   rowPositions(): T {
     return this.perRow(this.ops.range(this.length));

@@ -11,6 +11,7 @@ import {
   readWeights,
   SentvecError,
   writeSafetensors,
+  type Head,
   type ModelFiles,
   type WritableTensor,
 } from '@sentvec/core';
@@ -67,15 +68,17 @@ export interface FreshScoresOptions {
 /**
  * Makes a reranker: the weights of an encoder and a new classification head. The head is initialized as in
  * transformers, with normal weights of standard deviation 0.02. Head layers that the folder already has, such as BERT's
- * pooler, keep their weights.
+ * pooler, keep their weights. A reranker of the default model's architecture begins as the embedder's cosine.
  * @param files a folder of an embedder or of a plain encoder
  * @throws SentvecError `unsupported-model` for an architecture without such a head
  */
 export async function withFreshScores(files: ModelFiles, options: FreshScoresOptions = {}): Promise<ModelFiles> {
   checkOptionNames('withFreshScores()', options, { labels: true, seed: true });
   const { labels = ['LABEL_0'], seed = 42 } = options;
-  const { encoderFiles, definition, config, carried, reading } = await readBase(files);
+  const base = await readBase(files);
+  const { encoderFiles, definition, config, carried, reading } = base;
   const modelType = definition.modelType;
+  if (modelType === 'universal-sentence-encoder-lite') return withComparison(files, base, labels, seed);
   // Throws for an architecture without a classification head, and lists those that have one.
   const layers = await classificationHeadLayers(encoderFiles);
   const ofClass = Object.hasOwn(classes, modelType) ? classes[modelType] : undefined;
@@ -129,6 +132,109 @@ export async function withFreshScores(files: ModelFiles, options: FreshScoresOpt
     }),
   });
 }
+
+/** Outputs of the layer that a comparison of texts grows in between. */
+const comparisonSize = 256;
+
+/**
+ * A reranker of the default model's architecture, in the modular form of sentence-transformers 6: each token is compared
+ * with the other text, the mean over all tokens goes through a dense layer. At first the score is the sigmoid of 8 times
+ * the cosine of the embedder, less 4: the new layer attends to all tokens alike, and has the weights of the embedder's
+ * dense layer.
+ */
+async function withComparison(
+  files: ModelFiles,
+  { encoderFiles, definition, config, carried, reading, head }: BaseEncoder,
+  labels: readonly string[],
+  seed: number,
+): Promise<ModelFiles> {
+  if (labels.length !== 1)
+    throw new SentvecError(
+      'unsupported-model',
+      `A reranker of the model type "${definition.modelType}" gives one score for a pair, not ${labels.length}: ${labels.join(', ')}. Train with one label, such as 1 for entailment and 0 for all else.`,
+      { file: files.name },
+    );
+  const random = new Random(seed);
+  const { hiddenSize: width, network } = definition;
+  const embeddingSize = network.weights.get(network.tokenTable)!.shape[1]!;
+  const [dense] = head.projections;
+  const known =
+    dense?.kind === 'dense' && dense.weight.rows === width && dense.weight.cols === width ? dense : undefined;
+  const linear = (name: string, rows: number, cols: number, deviation: number): Record<string, WritableTensor> => ({
+    [`comparison.${name}.weight`]: normal([rows, cols], random, deviation),
+    [`comparison.${name}.bias`]: zeros([rows]),
+  });
+  const tensors: Record<string, WritableTensor> = {
+    ...encoderTensors(definition, ''),
+    'comparison.LayerNorm.weight': ones([width]),
+    'comparison.LayerNorm.bias': zeros([width]),
+    // Scores of attention that are all 0 at first, and have gradients.
+    ...linear('query', width, width, 0),
+    ...linear('key', width, width, 1 / Math.sqrt(width)),
+    'comparison.dense.weight': known ? { shape: [width, width], data: known.weight.data } : identity(width),
+    'comparison.dense.bias': known?.bias ? { shape: [width], data: known.bias } : zeros([width]),
+    ...linear('intermediate', comparisonSize, width + 3 * embeddingSize, 1 / Math.sqrt(width + 3 * embeddingSize)),
+    ...linear('output', width, comparisonSize, 0.002),
+  };
+  const tokenizer = (await readJsonObject(encoderFiles, 'tokenizer.json'))!;
+  const tokenizerConfig = (await readJsonObject(encoderFiles, 'tokenizer_config.json')) ?? {};
+  const scores = new Float32Array(width).fill(8 / width);
+  return memoryModel(files.name, {
+    ...carried,
+    'tokenizer.json': json({ ...tokenizer, post_processor: tokenizer['post_processor'] ?? bareTexts }),
+    'tokenizer_config.json': json({
+      ...tokenizerConfig,
+      model_input_names: ['input_ids', 'token_type_ids', 'attention_mask'],
+    }),
+    'config.json': await configLike(encoderFiles, {
+      ...floatConfig(config),
+      type_vocab_size: 2,
+      comparison_size: comparisonSize,
+    }),
+    'model.safetensors': writeSafetensors(tensors, { format: 'pt' }),
+    'modules.json': modules(
+      ['', 'base.modules.transformer.Transformer'],
+      ['1_Pooling', 'sentence_transformer.modules.pooling.Pooling'],
+      ['2_Dense', 'base.modules.dense.Dense'],
+    ),
+    'sentence_bert_config.json': json({
+      ...reading,
+      transformer_task: 'feature-extraction',
+      modality_config: { text: { method: 'forward', method_output_name: 'last_hidden_state' } },
+      module_output_name: 'token_embeddings',
+    }),
+    '1_Pooling/config.json': json({ embedding_dimension: width, pooling_mode: 'mean', include_prompt: true }),
+    '2_Dense/config.json': json({
+      in_features: width,
+      out_features: 1,
+      bias: true,
+      activation_function: 'torch.nn.modules.linear.Identity',
+      module_input_name: 'sentence_embedding',
+      module_output_name: 'scores',
+    }),
+    '2_Dense/model.safetensors': writeSafetensors(
+      {
+        'linear.weight': { shape: [1, width], data: scores },
+        'linear.bias': { shape: [1], data: Float32Array.of(-4) },
+      },
+      { format: 'pt' },
+    ),
+    'config_sentence_transformers.json': json({
+      model_type: 'CrossEncoder',
+      activation_fn: 'torch.nn.modules.activation.Sigmoid',
+      default_prompt_name: null,
+      prompts: {},
+    }),
+  });
+}
+
+/** Texts without special tokens, which the types of the tokens tell apart. */
+const bareTexts = {
+  type: 'TemplateProcessing',
+  single: [{ Sequence: { id: 'A', type_id: 0 } }],
+  pair: [{ Sequence: { id: 'A', type_id: 0 } }, { Sequence: { id: 'B', type_id: 1 } }],
+  special_tokens: {},
+};
 
 /**
  * Makes a sparse embedder from a masked language model: max pooling over the token logits of a text (SPLADE: Formal et
@@ -282,6 +388,7 @@ function hasBias(
 interface BaseEncoder {
   readonly encoderFiles: ModelFiles;
   readonly definition: EncoderDefinition;
+  readonly head: Head;
   readonly config: Readonly<Record<string, unknown>>;
   /** Files that stay as they are: those of the tokenizer, and the licence. */
   readonly carried: FolderFiles;
@@ -291,7 +398,7 @@ interface BaseEncoder {
 
 /** @throws SentvecError `unsupported-model` for a static model, `invalid-model` */
 async function readBase(files: ModelFiles): Promise<BaseEncoder> {
-  const { encoder, encoderFiles, maxLength, lowerCase } = await readModelFolder(files);
+  const { encoder, encoderFiles, maxLength, lowerCase, head } = await readModelFolder(files);
   if (encoder === 'static')
     throw new SentvecError(
       'unsupported-model',
@@ -307,7 +414,8 @@ async function readBase(files: ModelFiles): Promise<BaseEncoder> {
     ...(await filesNamed(encoderFiles, tokenizerFiles)),
     ...(await licenceOf(files, encoderFiles)),
   };
-  return { encoderFiles, definition, config: (await readJsonObject(encoderFiles, 'config.json'))!, carried, reading };
+  const config = (await readJsonObject(encoderFiles, 'config.json'))!;
+  return { encoderFiles, definition, head, config, carried, reading };
 }
 
 function encoderTensors(definition: EncoderDefinition, prefix: string): Record<string, WritableTensor> {
@@ -346,13 +454,18 @@ function modules(...entries: readonly (readonly [path: string, type: string])[])
   );
 }
 
-function normal(shape: readonly number[], random: Random): WritableTensor {
-  const data = Float32Array.from({ length: sizeOf(shape) }, () => 0.02 * random.normal());
+function normal(shape: readonly number[], random: Random, deviation = 0.02): WritableTensor {
+  const data = Float32Array.from({ length: sizeOf(shape) }, () => deviation * random.normal());
   return { shape, data };
 }
 
 function ones(shape: readonly number[]): WritableTensor {
   return { shape, data: new Float32Array(sizeOf(shape)).fill(1) };
+}
+
+function identity(width: number): WritableTensor {
+  const data = Float32Array.from({ length: width * width }, (_, index) => Number(index % (width + 1) === 0));
+  return { shape: [width, width], data };
 }
 
 function zeros(shape: readonly number[]): WritableTensor {
