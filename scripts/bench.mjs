@@ -11,6 +11,8 @@ import { setUp } from './setup.mjs';
 
 const [first, ...rest] = process.argv.slice(2);
 const others = {
+  all: 'all.js',
+  static: 'static.js',
   training: 'training.js',
   'from-scratch': 'from-scratch.js',
   'sts-b': 'sts-b.js',

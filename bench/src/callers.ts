@@ -6,7 +6,7 @@ import { onnx } from '@sentvec/backend-onnx';
 import { cacheDirectory, loadEmbedder } from '@sentvec/core/node';
 import type { Embedder } from '@sentvec/core';
 import { models } from './models/index.ts';
-import { describeMachine, markdownTable } from './report.ts';
+import { printReport } from './report.ts';
 import { median, medianRatio, quantile, timeInTurns, type Timed, roundsOf } from './rounds.ts';
 import { shortSentences } from './workloads/short-sentences.ts';
 
@@ -53,7 +53,7 @@ async function main(rounds: number): Promise<void> {
     await embedder.dispose();
   }
   const header = ['model', 'callers', 'texts/s', 'of one call', 'p50, ms', 'p99, ms'];
-  const cells = results.map((result) => [
+  const rows = results.map((result) => [
     result.model,
     result.callers,
     result.textsPerSecond.toFixed(0),
@@ -61,11 +61,7 @@ async function main(rounds: number): Promise<void> {
     result.p50.toFixed(1),
     result.p99.toFixed(1),
   ]);
-  process.stdout.write(
-    values.json
-      ? `${JSON.stringify({ machine: describeMachine(), rounds, results }, undefined, 2)}\n`
-      : `${describeMachine()}, ${rounds} rounds\n\n${markdownTable(header, cells)}\n`,
-  );
+  printReport({ method: `${rounds} rounds`, tables: [{ header, rows }], results }, values.json);
 }
 
 async function measure(model: string, embedder: Embedder, rounds: number): Promise<Result[]> {

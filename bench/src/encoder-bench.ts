@@ -8,7 +8,7 @@ import { parseArgs } from 'node:util';
 import { cacheDirectory } from '@sentvec/core/node';
 import type { EncoderReport, EncoderTask } from './encoder-worker.ts';
 import { type ModelSize, randomFolder } from './models/random-folder.ts';
-import { describeMachine, markdownTable } from './report.ts';
+import { printReport, type BenchTable } from './report.ts';
 
 /** Prints what `encoder-worker.ts` prints. Weights are PyTorch's own random ones. */
 const pytorch = `
@@ -96,11 +96,8 @@ export async function benchEncoders({ models, lengths: usual, usage }: EncoderBe
     const command = [...values.python.split(' '), '-c', pytorch, JSON.stringify({ ...model, ...shared })];
     results.push({ model: model.name, candidate: 'PyTorch', report: await reportOf(command) });
   }
-  process.stdout.write(
-    values.json
-      ? `${JSON.stringify({ machine: describeMachine(), ...shared, results }, undefined, 2)}\n`
-      : `${describeMachine()}, ${shared.threads} threads\n\n${tableOf(results)}\n`,
-  );
+  const method = `${shared.threads} threads, the fastest of ${shared.rounds} rounds`;
+  printReport({ method, tables: [tableOf(results)], results }, values.json);
 }
 
 function whole(option: string, text: string): number {
@@ -109,9 +106,9 @@ function whole(option: string, text: string): number {
   throw new Error(`--${option} must be whole numbers above 0, not "${text}".`);
 }
 
-function tableOf(results: readonly { model: string; candidate: string; report: EncoderReport }[]): string {
+function tableOf(results: readonly { model: string; candidate: string; report: EncoderReport }[]): BenchTable {
   const header = ['model', 'candidate', 'loaded in', 'at most', 'open', 'tokens', 'seconds', 'tokens/s', 'MB above'];
-  const cells = results.flatMap(({ model, candidate, report }) =>
+  const rows = results.flatMap(({ model, candidate, report }) =>
     report.lengths.map(({ tokens, seconds, megabytes }, index) => [
       ...(index === 0
         ? [
@@ -128,7 +125,7 @@ function tableOf(results: readonly { model: string; candidate: string; report: E
       megabytes.toFixed(0),
     ]),
   );
-  return markdownTable(header, cells);
+  return { header, rows };
 }
 
 /** Runs a program that prints a report. */

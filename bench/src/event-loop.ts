@@ -1,14 +1,19 @@
+// How long timers wait while 10,000 texts are embedded, and how long the calling thread computes at a time.
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
+import { parseArgs } from 'node:util';
 import { onnx } from '@sentvec/backend-onnx';
 import { cacheDirectory, loadEmbedder } from '@sentvec/core/node';
 import { models } from './models/index.ts';
 import { passages, sentences } from './moby-dick.ts';
 import { shuffled } from './random-numbers.ts';
-import { describeMachine } from './report.ts';
+import { printReport } from './report.ts';
+import { quantile } from './rounds.ts';
 
-/** Measurements of the event loop by a chain of timers. Milliseconds, each list ascending. */
+const { values } = parseArgs({ options: { json: { type: 'boolean', default: false } } });
+
+/** Measurements of the event loop by a chain of timers. Milliseconds. */
 interface Gaps {
   /** How late the timers were: a request would have waited as long. Includes the pauses of the machine. */
   readonly late: readonly number[];
@@ -41,20 +46,12 @@ async function gapsDuring(work: () => Promise<unknown>): Promise<Gaps> {
   setTimeout(look, period);
   await work();
   ended = true;
-  return { late: late.toSorted(ascending), computed: computed.toSorted(ascending) };
+  return { late, computed };
 }
 
-function ascending(one: number, other: number): number {
-  return one - other;
-}
-
-function describe({ late, computed }: Gaps): string {
-  const at = (times: readonly number[], share: number): string =>
-    times[Math.floor((times.length - 1) * share)]!.toFixed(1);
-  return (
-    `${late.length} turns; computed between two at most ${at(computed, 1)} ms (99.9 %: ${at(computed, 0.999)}); ` +
-    `late by at most ${at(late, 1)} ms (99.9 %: ${at(late, 0.999)})`
-  );
+function row(name: string, { late, computed }: Gaps): string[] {
+  const most = (times: readonly number[]): string[] => [1, 0.999].map((share) => quantile(times, share).toFixed(1));
+  return [name, String(late.length), ...most(computed), ...most(late)];
 }
 
 /** 10,000 texts as they come: mostly sentences, some passages. */
@@ -65,13 +62,32 @@ function texts(): string[] {
   return shuffled([...Array.from({ length: 9500 }, (_, place) => sentence[place % sentence.length]!), ...long], 5);
 }
 
-process.stdout.write(`${describeMachine()}\nnothing to do: ${describe(await gapsDuring(() => sleep(5000)))}\n`);
+const measured = [{ name: 'nothing to do', gaps: await gapsDuring(() => sleep(5000)) }];
+const corpus = texts();
 for (const model of models.toReversed()) {
   const directory = await model.prepare(join(cacheDirectory(), 'bench'));
   const embedder = await loadEmbedder(directory, { backend: onnx() });
-  const corpus = texts();
-  process.stdout.write(
-    `${model.name}, ${corpus.length} texts: ${describe(await gapsDuring(() => embedder.embed(corpus)))}\n`,
-  );
+  measured.push({ name: model.name, gaps: await gapsDuring(() => embedder.embed(corpus)) });
   await embedder.dispose();
 }
+const header = [
+  'meanwhile',
+  'turns',
+  'computed between two at most, ms',
+  '99.9 %',
+  'late by at most, ms',
+  '99.9 %',
+];
+printReport(
+  {
+    method: `${corpus.length} texts; late timers include pauses of the machine`,
+    tables: [{ header, rows: measured.map(({ name, gaps }) => row(name, gaps)) }],
+    results: measured.map(({ name, gaps: { late, computed } }) => ({
+      name,
+      turns: late.length,
+      computed: { most: quantile(computed, 1), p999: quantile(computed, 0.999) },
+      late: { most: quantile(late, 1), p999: quantile(late, 0.999) },
+    })),
+  },
+  values.json,
+);

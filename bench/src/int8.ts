@@ -8,19 +8,21 @@ import { cacheDirectory, directoryModel, loadEmbedder } from '@sentvec/core/node
 import type { BenchModel } from './bench-model.ts';
 import type { Candidate, OpenCandidate } from './candidate.ts';
 import { sentvecOnnx } from './candidates/sentvec-onnx.ts';
+import { pyTorch } from './candidates/pytorch.ts';
 import { transformersJs, transformersJsAllCores, transformersJsInt8 } from './candidates/transformers-js.ts';
 import { models } from './models/index.ts';
-import { describeMachine, markdownTable } from './report.ts';
+import { printReport, type BenchTable } from './report.ts';
 import { median, medianRatio, timeInTurns, roundsOf } from './rounds.ts';
 import type { Workload } from './workload.ts';
 import { workloads } from './workloads/index.ts';
 
-const usage = `pnpm bench int8 [--rounds N] [--model NAME] [--workload NAME] [--json]
+const usage = `pnpm bench int8 [--rounds N] [--model NAME] [--workload NAME] [--python COMMAND] [--json]
 
 Quantizes the models, embeds the same texts as float32 and as int8 in turns, and prints speed and quality.
 --rounds    rounds that count; default 5
 --model     only models whose name contains this
 --workload  only workloads whose name contains this
+--python    a command that starts a Python with torch and transformers: bfloat16 and dynamic int8 beside it
 --json      print JSON
 `;
 
@@ -40,14 +42,18 @@ const sentvecInt8: Candidate = {
   },
 };
 
-/** All candidates; the others are compared with the first. */
-const candidates: readonly Candidate[] = [
-  { ...sentvecOnnx, name: 'sentvec, float32' },
-  sentvecInt8,
-  transformersJs,
-  transformersJsAllCores,
-  transformersJsInt8,
-];
+/** All candidates for a model; the others are compared with the first. PyTorch does not know the default model. */
+function candidatesFor({ sizes }: BenchModel): Candidate[] {
+  const python = sizes === undefined ? undefined : values.python;
+  return [
+    { ...sentvecOnnx, name: 'sentvec, float32' },
+    sentvecInt8,
+    transformersJs,
+    transformersJsAllCores,
+    transformersJsInt8,
+    ...(python === undefined ? [] : [pyTorch(python, 'bfloat16'), pyTorch(python, 'int8')]),
+  ];
+}
 
 interface Speed {
   readonly name: string;
@@ -67,6 +73,7 @@ const { values } = parseArgs({
     rounds: { type: 'string', default: '5' },
     model: { type: 'string', default: '' },
     workload: { type: 'string', default: '' },
+    python: { type: 'string' },
     json: { type: 'boolean', default: false },
     help: { type: 'boolean', default: false },
   },
@@ -84,13 +91,13 @@ async function main(rounds: number): Promise<void> {
     const measured: Result['workloads'][number][] = [];
     for (const workload of workloads.filter(({ name }) => name.includes(values.workload))) {
       console.error(`${model.name}: ${workload.description} …`);
-      measured.push({ name: workload.name, speeds: await measureSpeeds(directory, workload, rounds) });
+      const speeds = await measureSpeeds(candidatesFor(model), directory, workload, rounds);
+      measured.push({ name: workload.name, speeds });
     }
     results.push({ model: model.name, report, workloads: measured });
   }
-  const machine = describeMachine();
-  if (values.json) process.stdout.write(`${JSON.stringify({ machine, rounds, results }, undefined, 2)}\n`);
-  else process.stdout.write(`${machine}; medians of ${rounds} rounds\n\n${speeds(results)}\n\n${qualities(results)}\n`);
+  const tables = [speedTable(results), qualityTable(results)];
+  printReport({ method: `medians of ${rounds} rounds`, tables, results }, values.json);
 }
 
 /** Makes the int8 file in the folder of a model, with the built-in sample of texts. */
@@ -104,7 +111,12 @@ async function quantizeFolder(model: BenchModel, directory: string): Promise<Qua
   return report;
 }
 
-async function measureSpeeds(directory: string, workload: Workload, rounds: number): Promise<Speed[]> {
+async function measureSpeeds(
+  candidates: readonly Candidate[],
+  directory: string,
+  workload: Workload,
+  rounds: number,
+): Promise<Speed[]> {
   const texts = await workload.texts();
   const open: { readonly name: string; readonly candidate: OpenCandidate }[] = [];
   for (const candidate of candidates) open.push({ name: candidate.name, candidate: await candidate.open(directory) });
@@ -125,8 +137,8 @@ async function measureSpeeds(directory: string, workload: Workload, rounds: numb
   }
 }
 
-function speeds(results: readonly Result[]): string {
-  const cells = results.flatMap(({ model, workloads: measured }) =>
+function speedTable(results: readonly Result[]): BenchTable {
+  const rows = results.flatMap(({ model, workloads: measured }) =>
     measured.flatMap(({ name: workload, speeds: found }) =>
       found.map(({ name, textsPerSecond, ratio }, index) => [
         index === 0 ? model : '',
@@ -139,11 +151,11 @@ function speeds(results: readonly Result[]): string {
       ]),
     ),
   );
-  return markdownTable(['model', 'workload', 'candidate', 'texts/s', 'times sentvec, float32', 'in the rounds'], cells);
+  return { header: ['model', 'workload', 'candidate', 'texts/s', 'times sentvec, float32', 'in the rounds'], rows };
 }
 
-function qualities(results: readonly Result[]): string {
-  const cells = results.map(({ model, report: { quality, bytes, float32Inputs } }) => [
+function qualityTable(results: readonly Result[]): BenchTable {
+  const rows = results.map(({ model, report: { quality, bytes, float32Inputs } }) => [
     model,
     quality.meanCosine.toFixed(5),
     quality.minimumCosine.toFixed(5),
@@ -152,8 +164,6 @@ function qualities(results: readonly Result[]): string {
     String(float32Inputs.length),
     `${(bytes.float32 / 1e6).toFixed(1)} to ${(bytes.quantized / 1e6).toFixed(1)} MB`,
   ]);
-  return markdownTable(
-    ['model', 'mean cosine', 'least', 'rank correlation', 'top-10 kept', 'inputs in float32', 'size'],
-    cells,
-  );
+  const header = ['model', 'mean cosine', 'least', 'rank correlation', 'top-10 kept', 'inputs in float32', 'size'];
+  return { header, rows };
 }

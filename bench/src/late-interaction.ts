@@ -21,7 +21,7 @@ import { loadEmbedder } from '@sentvec/core/node';
 import { onnx } from '@sentvec/backend-onnx';
 import { passages } from './moby-dick.ts';
 import { randomNumbers, uniform } from './random-numbers.ts';
-import { describeMachine, markdownTable } from './report.ts';
+import { printReport } from './report.ts';
 import { median, timeInTurns, roundsOf } from './rounds.ts';
 
 const usage = `pnpm bench late-interaction [--rounds N] [--no-quality] [--json]
@@ -48,21 +48,22 @@ else await main(roundsOf(values.rounds));
 async function main(rounds: number): Promise<void> {
   const speed = await measureSpeed(rounds);
   const quality = values.quality ? await measureQuality() : [];
-  if (values.json) {
-    process.stdout.write(`${JSON.stringify({ machine: describeMachine(), rounds, speed, quality }, undefined, 2)}\n`);
-    return;
-  }
-  const times = speed.map(({ name, milliseconds, megabytes }) => [name, milliseconds.toFixed(1), megabytes.toFixed(1)]);
-  const found = quality.map(({ name, first, reciprocalRank, megabytes }) => [
-    name,
-    first.toFixed(3),
-    reciprocalRank.toFixed(3),
-    megabytes.toFixed(1),
-  ]);
-  process.stdout.write(`${describeMachine()}, medians of ${rounds} rounds\n\n`);
-  process.stdout.write(`${markdownTable(['1,000 × 128 tokens', 'milliseconds', 'MB'], times)}\n`);
-  if (found.length > 0)
-    process.stdout.write(`\n${markdownTable(['Moby Dick', 'found first', 'MRR@10', 'MB'], found)}\n`);
+  const tables = [
+    {
+      header: ['1,000 × 128 tokens', 'milliseconds', 'MB'],
+      rows: speed.map(({ name, milliseconds, megabytes }) => [name, milliseconds.toFixed(1), megabytes.toFixed(1)]),
+    },
+    {
+      header: ['Moby Dick', 'found first', 'MRR@10', 'MB'],
+      rows: quality.map(({ name, first, reciprocalRank, megabytes }) => [
+        name,
+        first.toFixed(3),
+        reciprocalRank.toFixed(3),
+        megabytes.toFixed(1),
+      ]),
+    },
+  ].filter(({ rows }) => rows.length > 0);
+  printReport({ method: `medians of ${rounds} rounds`, tables, results: { speed, quality } }, values.json);
 }
 
 async function measureSpeed(rounds: number) {

@@ -6,9 +6,10 @@ import { parseArgs } from 'node:util';
 import { cacheDirectory, directoryModel, nodeTokenizer } from '@sentvec/core/node';
 import { readTokenizerDefinition } from '@sentvec/core';
 import { InferenceSession, Tensor } from 'onnxruntime-node';
-import { candidates } from './candidates/index.ts';
+import { sentvecOnnx } from './candidates/sentvec-onnx.ts';
+import { transformersJs, transformersJsAllCores } from './candidates/transformers-js.ts';
 import { models } from './models/index.ts';
-import { describeMachine, markdownTable } from './report.ts';
+import { printReport } from './report.ts';
 import { median, quantile, roundsOf } from './rounds.ts';
 
 const usage = `pnpm bench latency [--rounds N] [--model NAME] [--json]
@@ -57,7 +58,7 @@ async function main(rounds: number): Promise<void> {
   const results: Result[] = [];
   for (const model of models.filter(({ name }) => name.includes(values.model)))
     results.push(...(await measure(model.name, await model.prepare(join(cacheDirectory(), 'bench')), rounds)));
-  const cells = results.map(({ model, candidate, p50, p99, ofBare }) => [
+  const rows = results.map(({ model, candidate, p50, p99, ofBare }) => [
     model,
     candidate,
     p50.toFixed(2),
@@ -66,17 +67,13 @@ async function main(rounds: number): Promise<void> {
     ofBare.toFixed(2),
   ]);
   const header = ['model', 'candidate', 'p50, ms', 'p99, ms', 'p99 / p50', 'p50 / best bare'];
-  process.stdout.write(
-    values.json
-      ? `${JSON.stringify({ machine: describeMachine(), rounds, results }, undefined, 2)}\n`
-      : `${describeMachine()}, ${rounds} turns of ${queriesOfTurn - uncounted} queries\n\n${markdownTable(header, cells)}\n`,
-  );
+  printReport({ method: `${rounds} turns of ${queriesOfTurn - uncounted} queries`, tables: [{ header, rows }], results }, values.json);
 }
 
 async function measure(model: string, directory: string, rounds: number): Promise<Result[]> {
   const bare = await Promise.all([1, availableParallelism()].map((threads) => openBare(directory, threads)));
   const entries = [...bare];
-  for (const candidate of candidates) {
+  for (const candidate of [sentvecOnnx, transformersJs, transformersJsAllCores]) {
     const open = await candidate.open(directory);
     entries.push({ name: candidate.name, run: () => open.embed([query]), close: () => open.close() });
   }

@@ -7,7 +7,7 @@ import { parseArgs } from 'node:util';
 import { cacheDirectory } from '@sentvec/core/node';
 import type { LoadReport } from './load-worker.ts';
 import { models } from './models/index.ts';
-import { describeMachine, markdownTable } from './report.ts';
+import { printReport } from './report.ts';
 import { median, timeInTurns, type Timed, roundsOf } from './rounds.ts';
 
 const usage = `pnpm bench load [--rounds N] [--json]
@@ -50,15 +50,11 @@ async function main(rounds: number): Promise<void> {
     maximum: Math.max(...times),
   }));
   const header = ['milliseconds', 'median', 'minimum', 'maximum'];
-  const cells = results.map((result) => [
+  const rows = results.map((result) => [
     result.name,
     ...[result.median, result.minimum, result.maximum].map((time) => time.toFixed(0)),
   ]);
-  process.stdout.write(
-    values.json
-      ? `${JSON.stringify({ machine: describeMachine(), rounds, results }, undefined, 2)}\n`
-      : `${describeMachine()}, ${rounds} rounds\n\n${markdownTable(header, cells)}\n`,
-  );
+  printReport({ method: `${rounds} rounds`, tables: [{ header, rows }], results }, values.json);
 }
 
 /** Milliseconds from the start of a process until it says that it has the vector of a text. */

@@ -1,3 +1,4 @@
+// The memory of `sentvec embed` while it embeds a large corpus: it must not grow with the rows that are done.
 import { spawn } from 'node:child_process';
 import { createWriteStream } from 'node:fs';
 import { mkdtemp, readdir, readFile, rm } from 'node:fs/promises';
@@ -9,12 +10,14 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
 import { parseArgs } from 'node:util';
 import { goldenPath } from '@sentvec/testing';
+import { printReport } from './report.ts';
 
-const usage = `pnpm bench memory [--rows N] [--model FOLDER]
+const usage = `pnpm bench memory [--rows N] [--model FOLDER] [--json]
 
 Embeds a corpus with \`sentvec embed\` and prints every 50,000 rows what memory the process takes. Linux only.
 --rows   default 1,000,000
 --model  default: the tiny BERT of the tests
+--json   print JSON
 `;
 
 const step = 50_000;
@@ -25,6 +28,7 @@ const { values } = parseArgs({
   options: {
     rows: { type: 'string', default: '1000000' },
     model: { type: 'string', default: goldenPath('models/tiny-bert') },
+    json: { type: 'boolean', default: false },
     help: { type: 'boolean', default: false },
   },
 });
@@ -41,8 +45,12 @@ async function main(rows: number, model: string): Promise<void> {
     const [first, last] = [measured[0], measured.at(-1)];
     if (first === undefined || last === undefined || measured.length < 2)
       throw new Error(`A run of ${rows} rows is too short: it needs ${2 * step}.`);
-    const ratio = (last / first).toFixed(2);
-    process.stdout.write(`${megabytes(first)} at row ${step}, ${megabytes(last)} at the end: ${ratio} times as much\n`);
+    const table = {
+      header: ['rows', `at row ${step}`, 'at the end', 'times as much'],
+      rows: [[String(rows), megabytes(first), megabytes(last), (last / first).toFixed(2)]],
+    };
+    const results = { rows, bytes: measured };
+    printReport({ method: 'memory of `sentvec embed`', tables: [table], results }, values.json);
   } finally {
     await rm(folder, { recursive: true, force: true });
   }
@@ -65,7 +73,7 @@ async function watch(input: string, output: string, model: string): Promise<numb
     if (done < (measured.length + 1) * step) continue;
     measured.push(last);
     const seconds = Math.round((performance.now() - started) / 1000);
-    process.stdout.write(`row ${measured.length * step}: ${megabytes(last)} after ${seconds} s\n`);
+    process.stderr.write(`row ${measured.length * step}: ${megabytes(last)} after ${seconds} s\n`);
   }
   if ((await code) !== 0) throw new Error('sentvec embed failed.');
   return [...measured, last];

@@ -10,20 +10,23 @@ import { queueRuntime } from '@sentvec/queue';
 import { startRedis } from '@sentvec/testing';
 import { embedCorpusWorkflow, inProcessRuntime, type Runtime } from '@sentvec/workflow';
 import { miniLm } from './models/mini-lm.ts';
-import { describeMachine } from './report.ts';
+import { printReport } from './report.ts';
+import { median } from './rounds.ts';
 import { shortSentences } from './workloads/short-sentences.ts';
 
-const usage = `pnpm bench queue [--rounds N] [--rows N]
+const usage = `pnpm bench queue [--rounds N] [--rows N] [--json]
 
 Embeds the same corpus in this process and through Redis by one worker process, in turns, on the same cores with the same model.
 --rounds  rounds that count, after one to warm up; default 3
 --rows    rows of the corpus; default 8192
+--json    print JSON
 `;
 
 const { values } = parseArgs({
   options: {
     rounds: { type: 'string', default: '3' },
     rows: { type: 'string', default: '8192' },
+    json: { type: 'boolean', default: false },
     help: { type: 'boolean', default: false },
   },
 });
@@ -72,17 +75,23 @@ async function main(rounds: number, rows: number): Promise<void> {
 }
 
 function report(rows: number, here: readonly number[], through: readonly number[]): void {
-  const median = (times: readonly number[]) => times.toSorted((a, b) => a - b)[times.length >> 1]!;
-  const ratios = here.map((seconds, round) => (100 * seconds) / through[round]!);
-  const line = (name: string, seconds: number) =>
-    `${name}  ${(rows / seconds).toFixed(0).padStart(6)} rows/s  ${seconds.toFixed(1)} s`;
-  process.stdout
-    .write(`${describeMachine()}; ${miniLm.name}, ${rows} rows of ${shortSentences.description}, ${here.length} rounds
-
-${line('in this process ', median(here))}
-${line('through Redis   ', median(through))}
-through Redis at ${median(ratios).toFixed(1)} % of the speed in this process (rounds: ${ratios.map((ratio) => ratio.toFixed(1)).join(', ')})
-`);
+  const ratios = here.map((seconds, round) => seconds / through[round]!);
+  const row = (name: string, seconds: number, ...cells: string[]) => [
+    name,
+    (rows / seconds).toFixed(0),
+    seconds.toFixed(1),
+    ...cells,
+  ];
+  const share = (ratio: number): string => `${(100 * ratio).toFixed(1)} %`;
+  const table = {
+    header: ['corpus', 'rows/s', 'seconds', 'of the speed in this process', 'in the rounds'],
+    rows: [
+      row('in this process', median(here), '', ''),
+      row('through Redis', median(through), share(median(ratios)), ratios.map(share).join(', ')),
+    ],
+  };
+  const method = `${miniLm.name}, ${rows} rows of ${shortSentences.description}, ${here.length} rounds`;
+  printReport({ method, tables: [table], results: { rows, here, through } }, values.json);
 }
 
 async function writeCorpus(path: string, rows: number): Promise<string> {

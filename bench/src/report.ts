@@ -1,41 +1,53 @@
+// What the commands of the bench print: tables for people; or, for other programs, the same tables as JSON with the
+// numbers that they were made from.
 import { availableParallelism, cpus } from 'node:os';
-import type { Measurement } from './measure.ts';
+
+/** A table; each row has as many cells as the header. */
+export interface BenchTable {
+  readonly title?: string | undefined;
+  readonly header: readonly string[];
+  readonly rows: readonly (readonly string[])[];
+}
+
+/** What a command of the bench measured. */
+export interface BenchReport {
+  /** How it was measured, in a few words: "medians of 5 rounds". */
+  readonly method: string;
+  readonly tables: readonly BenchTable[];
+  /** The numbers behind the tables. */
+  readonly results: unknown;
+}
+
+/** The JSON that a command prints with `--json`. */
+export interface PrintedReport extends BenchReport {
+  readonly machine: string;
+}
+
+/** Prints a report on standard output, as Markdown or as JSON. */
+export function printReport(report: BenchReport, json: boolean): void {
+  const machine = describeMachine();
+  const printed: PrintedReport = { machine, ...report };
+  process.stdout.write(
+    json
+      ? `${JSON.stringify(printed, undefined, 2)}\n`
+      : `${machine}; ${report.method}\n\n${report.tables.map(inMarkdown).join('\n\n')}\n`,
+  );
+}
 
 /** The machine, in a line. */
 export function describeMachine(): string {
   return `${cpus()[0]?.model.trim() ?? 'unknown CPU'}, ${availableParallelism()} cores, Node ${process.versions.node}`;
 }
 
-/** The measurements as a table in Markdown. */
-export function table(measurements: readonly Measurement[]): string {
-  const header = [
-    'model',
-    'workload',
-    'texts',
-    'tokens',
-    'candidate',
-    'texts/s',
-    'sentvec is',
-    'largest difference',
-    'of bare products',
-  ];
-  const cells = measurements.flatMap(({ model, workload, texts, tokens, candidates, bare }) =>
-    candidates.map(({ name, textsPerSecond, ratio, difference }, index) => [
-      ...(index === 0 ? [model, workload, String(texts), String(tokens)] : ['', '', '', '']),
-      name,
-      textsPerSecond.toFixed(1),
-      index === 0 ? '' : `${ratio.toFixed(2)} × as fast`,
-      index === 0 ? '' : difference.toExponential(1),
-      index === 0 && bare ? `${bare.percent.toFixed(0)} % of ${bare.gigaflops.toFixed(0)} GFLOP/s` : '',
-    ]),
-  );
-  return markdownTable(header, cells);
+/** A table, with its title above it. */
+export function inMarkdown({ title, header, rows }: BenchTable): string {
+  const table = markdownTable(header, rows);
+  return title === undefined ? table : `${title}\n\n${table}`;
 }
 
-/** A table in Markdown. */
-export function markdownTable(header: readonly string[], cells: readonly (readonly string[])[]): string {
-  const widths = header.map((title, column) => Math.max(title.length, ...cells.map((row) => row[column]!.length)));
+function markdownTable(header: readonly string[], rows: readonly (readonly string[])[]): string {
+  const widths = header.map((title, column) => Math.max(title.length, ...rows.map((row) => row[column]!.length)));
   const line = (row: readonly string[]): string =>
     `| ${row.map((cell, column) => cell.padEnd(widths[column]!)).join(' | ')} |`;
-  return [line(header), line(widths.map((width) => '-'.repeat(width))), ...cells.map(line)].join('\n');
+  return [line(header), line(widths.map((width) => '-'.repeat(width))), ...rows.map(line)].join('\n');
 }

@@ -12,7 +12,7 @@ import { writeFolderAtomically } from '@sentvec/platform/node';
 import { miniLm } from './models/mini-lm.ts';
 import { passages } from './moby-dick.ts';
 import { randomNumbers, uniform } from './random-numbers.ts';
-import { describeMachine, markdownTable } from './report.ts';
+import { printReport } from './report.ts';
 import { median, timeInTurns, roundsOf } from './rounds.ts';
 
 const usage = `pnpm bench rerank [--rounds N] [--documents N] [--json]
@@ -67,15 +67,9 @@ async function main(rounds: number): Promise<void> {
     ratio: median(times.map((time, round) => time / own[round]!)),
   }));
   const tokens = receipt.tokens / documents.length;
-  if (values.json) {
-    const report = { machine: describeMachine(), rounds, documents: documents.length, tokens, results };
-    process.stdout.write(`${JSON.stringify(report, undefined, 2)}\n`);
-    return;
-  }
   const rows = results.map(({ name, milliseconds, ratio }) => [name, milliseconds.toFixed(0), `${ratio.toFixed(2)} ×`]);
-  process.stdout.write(`${describeMachine()}, ${documents.length} pairs of ${tokens.toFixed(0)} tokens, `);
-  process.stdout.write(`medians of ${rounds} rounds\n\n`);
-  process.stdout.write(`${markdownTable(['candidate', 'milliseconds', 'of sentvec'], rows)}\n`);
+  const method = `${documents.length} pairs of ${tokens.toFixed(0)} tokens, medians of ${rounds} rounds`;
+  printReport({ method, tables: [{ header: ['candidate', 'milliseconds', 'of sentvec'], rows }], results }, values.json);
 }
 
 /** The folder of a reranker: the encoder of {@link miniLm} with a head, and an ONNX file with the output `logits`. */

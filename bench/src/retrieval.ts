@@ -1,12 +1,15 @@
 // The quality of each stage of a search on BANKING77: meaning, words, and both fused. See README.md.
 import { existsSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
+import { parseArgs } from 'node:util';
 import { onnx } from '@sentvec/backend-onnx';
 import { loadEmbedder } from '@sentvec/core/node';
 import { readTable } from '@sentvec/corpus';
 import { useLite } from '@sentvec/model-use-lite';
 import { bm25Stage, denseStage, evaluateSearch, type RetrievalTask } from '@sentvec/training';
-import { describeMachine, markdownTable } from './report.ts';
+import { printReport } from './report.ts';
+
+const { values } = parseArgs({ options: { json: { type: 'boolean', default: false } } });
 
 const file = fileURLToPath(new URL('../../../shared/data/banking77/train.csv', import.meta.url));
 if (!existsSync(file)) {
@@ -27,14 +30,18 @@ const dense = denseStage(async (each, { as } = {}) => (await embedder.embed(each
 const { metrics } = await evaluateSearch(task, [dense, bm25Stage()], { hybrid: true });
 await embedder.dispose();
 
-console.log(
-  `${describeMachine()}; ${Object.keys(task.queries).length} queries, ${Object.keys(task.corpus).length} documents\n`,
-);
 const rows = ['cosine', 'bm25', 'hybrid'].map((stage) => [
   stage,
   ...['ndcg@10', 'mrr@10', 'recall@10'].map((name) => metrics[`${stage}_${name}`]!.toFixed(4)),
 ]);
-console.log(markdownTable(['by', 'NDCG@10', 'MRR@10', 'recall@10'], rows));
+printReport(
+  {
+    method: `BANKING77, ${Object.keys(task.queries).length} queries, ${Object.keys(task.corpus).length} documents`,
+    tables: [{ header: ['by', 'NDCG@10', 'MRR@10', 'recall@10'], rows }],
+    results: metrics,
+  },
+  values.json,
+);
 
 function taskOf(categories: readonly (readonly string[])[]): RetrievalTask {
   const queries: Record<string, string> = {};

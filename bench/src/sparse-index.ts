@@ -6,9 +6,27 @@ import { parseArgs } from 'node:util';
 import type { SparseVector } from '@sentvec/core';
 import { openSparseIndex, writeSparseIndex } from '@sentvec/core/node';
 import { uniform } from './random-numbers.ts';
-import { describeMachine } from './report.ts';
+import { printReport } from './report.ts';
+import { quantile } from './rounds.ts';
 
-const { values } = parseArgs({ options: { documents: { type: 'string', default: '1000000' } } });
+const usage = `pnpm bench sparse-index [--documents N] [--json]
+
+Builds an inverted index of random sparse vectors in a folder and searches it. Prints memory and the time of a query.
+--documents  default 1,000,000
+--json       print JSON
+`;
+
+const { values } = parseArgs({
+  options: {
+    documents: { type: 'string', default: '1000000' },
+    json: { type: 'boolean', default: false },
+    help: { type: 'boolean', default: false },
+  },
+});
+if (values.help) {
+  process.stdout.write(usage);
+  process.exit();
+}
 const documents = Number(values.documents);
 const [terms, entriesOfDocument, entriesOfQuery, queries] = [30_522, 120, 30, 50];
 const next = uniform(1);
@@ -46,12 +64,24 @@ try {
     // The first half reads the files for the first time.
     if (query >= queries) times.push(performance.now() - startedAt);
   }
-  times.sort((a, b) => a - b);
-  const at = (share: number): string => times[Math.floor(share * (times.length - 1))]!.toFixed(1);
-  process.stdout.write(
-    `${describeMachine()}\n${index.documents} documents, ${index.postings} entries: built in ${seconds.toFixed(0)} s (random numbers included), at most ${peak} MB; ` +
-      `queries of ${entriesOfQuery} terms p50 ${at(0.5)} ms, p95 ${at(0.95)} ms, ${megabytes()} MB\n`,
-  );
+  const [p50, p95] = [quantile(times, 0.5), quantile(times, 0.95)];
+  const results = { documents: index.documents, postings: index.postings, seconds, peak, p50, p95, open: megabytes() };
+  const table = {
+    header: ['documents', 'entries', 'built in, s', 'at most, MB', 'p50, ms', 'p95, ms', 'open, MB'],
+    rows: [
+      [
+        String(index.documents),
+        String(index.postings),
+        seconds.toFixed(0),
+        String(peak),
+        p50.toFixed(1),
+        p95.toFixed(1),
+        String(results.open),
+      ],
+    ],
+  };
+  const method = `${queries} queries of ${entriesOfQuery} terms; building includes making the random numbers`;
+  printReport({ method, tables: [table], results }, values.json);
 } finally {
   await rm(folder, { recursive: true, force: true });
 }

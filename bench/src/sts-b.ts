@@ -4,10 +4,13 @@ import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
+import { parseArgs } from 'node:util';
 import { directoryModel } from '@sentvec/core/node';
 import { useLite } from '@sentvec/model-use-lite';
 import { parseTrainingConfig, trainFromConfig } from '@sentvec/training/node';
-import { describeMachine } from './report.ts';
+import { printReport } from './report.ts';
+
+const { values } = parseArgs({ options: { json: { type: 'boolean', default: false } } });
 
 const data = fileURLToPath(new URL('../../../shared/data/', import.meta.url));
 if (!existsSync(join(data, 'stsb'))) {
@@ -79,7 +82,7 @@ async function writeTriplets(): Promise<void> {
 
 try {
   await writeTriplets();
-  console.log(`${describeMachine()}\nSpearman on STS-B dev`);
+  const results = [];
   for (const { name, pytorch, data: set, epochs, batchSize, after } of recipes) {
     const model = after === undefined ? 'use-lite' : join(folder, after);
     const settings = { ...common, model, output: join(folder, name), data: [set], epochs, batchSize };
@@ -87,11 +90,20 @@ try {
     const { outcome } = await trainFromConfig(parseTrainingConfig(settings, name), {
       openModel: async (path) => (path === 'use-lite' ? await useLite() : await directoryModel(path)),
     });
-    const reached = outcome.history.evaluations.map(({ score }) => score.toFixed(4));
-    const best = Math.max(...outcome.history.evaluations.map(({ score }) => score)).toFixed(4);
-    const seconds = ((performance.now() - started) / 1000).toFixed(0);
-    console.log(`${name}: ${best}, PyTorch ${pytorch}; ${reached.join(' → ')}; ${seconds} s`);
+    const reached = outcome.history.evaluations.map(({ score }) => score);
+    const seconds = (performance.now() - started) / 1000;
+    results.push({ name, best: Math.max(...reached), pytorch, reached, seconds });
+    console.error(`${name}: ${Math.max(...reached).toFixed(4)}`);
   }
+  const header = ['recipe', 'best', 'PyTorch', 'after each epoch', 'seconds'];
+  const rows = results.map(({ name, best, pytorch, reached, seconds }) => [
+    name,
+    best.toFixed(4),
+    pytorch.toFixed(4),
+    reached.map((score) => score.toFixed(4)).join(' → '),
+    seconds.toFixed(0),
+  ]);
+  printReport({ method: 'Spearman on STS-B dev, one seed', tables: [{ header, rows }], results }, values.json);
 } finally {
   await rm(folder, { recursive: true, force: true });
 }

@@ -4,7 +4,7 @@ import { onnx } from '@sentvec/backend-onnx';
 import { tfjs } from '@sentvec/backend-tfjs';
 import { loadEmbedder } from '@sentvec/core/node';
 import { useLite } from '@sentvec/model-use-lite';
-import { describeMachine, markdownTable } from './report.ts';
+import { printReport } from './report.ts';
 import { median, medianRatio, timeInTurns } from './rounds.ts';
 import { measureOperations } from './tfjs-operations.ts';
 import { workloads } from './workloads/index.ts';
@@ -41,14 +41,8 @@ async function main(rounds: number): Promise<void> {
   const definition = await readEncoder(model);
   const operations = [];
   for (const batch of batches) operations.push(await measureOperations(definition, batch));
-  if (values.json) {
-    process.stdout.write(
-      `${JSON.stringify({ machine: describeMachine(), rounds, speeds, operations }, undefined, 2)}\n`,
-    );
-    return;
-  }
-  const speedTable = markdownTable(
-    [
+  const speedTable = {
+    header: [
       'workload',
       'texts',
       'tokens',
@@ -56,7 +50,7 @@ async function main(rounds: number): Promise<void> {
       'TensorFlow.js, wasm: texts/s',
       'wasm of onnxruntime',
     ],
-    speeds.map((speed) => [
+    rows: speeds.map((speed) => [
       speed.workload,
       String(speed.texts),
       String(speed.tokens),
@@ -64,21 +58,19 @@ async function main(rounds: number): Promise<void> {
       speed.wasm.toFixed(0),
       `${(100 * speed.ratio).toFixed(0)} %`,
     ]),
-  );
-  process.stdout.write(`${describeMachine()}; medians of ${rounds} rounds\n\n${speedTable}\n`);
-  for (const { batch, milliseconds, gigaflops, shares } of operations) {
-    const title = `A batch of ${batch.rows} × ${batch.cols} tokens: ${milliseconds.toFixed(1)} ms, linear layers at ${gigaflops.toFixed(0)} GFLOP/s`;
-    const table = markdownTable(
-      ['operation', 'calls', 'ms', 'share'],
-      shares.map(({ name, calls, time }) => [
-        name,
-        String(calls),
-        time.toFixed(2),
-        `${((100 * time) / milliseconds).toFixed(1)} %`,
-      ]),
-    );
-    process.stdout.write(`\n${title}\n\n${table}\n`);
-  }
+  };
+  const operationTables = operations.map(({ batch, milliseconds, gigaflops, shares }) => ({
+    title: `A batch of ${batch.rows} × ${batch.cols} tokens: ${milliseconds.toFixed(1)} ms, linear layers at ${gigaflops.toFixed(0)} GFLOP/s`,
+    header: ['operation', 'calls', 'ms', 'share'],
+    rows: shares.map(({ name, calls, time }) => [
+      name,
+      String(calls),
+      time.toFixed(2),
+      `${((100 * time) / milliseconds).toFixed(1)} %`,
+    ]),
+  }));
+  const tables = [speedTable, ...operationTables];
+  printReport({ method: `medians of ${rounds} rounds`, tables, results: { speeds, operations } }, values.json);
 }
 
 /** @throws Error when the two do not give the same vectors */

@@ -1,4 +1,5 @@
 import { spawn, spawnSync } from 'node:child_process';
+import { readFile } from 'node:fs/promises';
 import { availableParallelism } from 'node:os';
 import { join } from 'node:path';
 import { createInterface } from 'node:readline';
@@ -8,7 +9,7 @@ import { cacheDirectory } from '@sentvec/core/node';
 import { useLite } from '@sentvec/model-use-lite';
 import { Random } from '@sentvec/training';
 import { miniLm } from './models/mini-lm.ts';
-import { describeMachine } from './report.ts';
+import { printReport } from './report.ts';
 import type { Answer, StepRequest } from './training-step.ts';
 
 /** A training step to time: `pairs` pairs of texts of `length` tokens. */
@@ -60,13 +61,14 @@ const cases: readonly TrainingCase[] = [
   },
 ];
 
-const help = `pnpm bench training [--python COMMAND]
+const help = `pnpm bench training [--python COMMAND] [--json]
 
 Times training steps, each candidate in a process of its own, and prints the peaks of their memory.
---python  a Python that has PyTorch; default: Debian's, where python3-torch is installed
+--python  a command that starts a Python with PyTorch; default: Debian's, where python3-torch is installed
+--json    print JSON
 `;
 const { values: chosen } = parseArgs({
-  options: { python: { type: 'string' }, help: { type: 'boolean', short: 'h' } },
+  options: { python: { type: 'string' }, json: { type: 'boolean', default: false }, help: { type: 'boolean', short: 'h' } },
 });
 if (chosen.help) {
   console.log(help);
@@ -80,14 +82,14 @@ const threads = availableParallelism();
 /**
  * The same steps in a process of its own, which reads the request and writes its answer; and the peak of its memory.
  */
-async function inProcess(command: string, script: string, request: StepRequest): Promise<Measured> {
-  const child = spawn(command, [script], { stdio: ['pipe', 'pipe', 'inherit'] });
+async function inProcess([command, ...words]: readonly string[], request: StepRequest): Promise<Measured> {
+  const child = spawn(command!, words, { stdio: ['pipe', 'pipe', 'inherit'] });
   let peak = 0;
   const watch = setInterval(() => (peak = Math.max(peak, residentMegabytes(child.pid!))), 100);
   child.stdin.write(`${JSON.stringify(request)}\n`);
   try {
     for await (const line of createInterface({ input: child.stdout })) return { ...(JSON.parse(line) as Answer), peak };
-    throw new Error(`${script} gave no answer.`);
+    throw new Error(`${command} gave no answer.`);
   } finally {
     clearInterval(watch);
     child.stdin.end();
@@ -95,13 +97,16 @@ async function inProcess(command: string, script: string, request: StepRequest):
 }
 
 const bySentvec = (request: StepRequest): Promise<Measured> =>
-  inProcess(process.execPath, fileFrom('./training-step.js'), request);
+  inProcess([process.execPath, fileFrom('./training-step.js')], request);
 
 /** `undefined` where PyTorch is not installed. */
 async function byPyTorch(request: StepRequest): Promise<Measured | undefined> {
-  const names = chosen.python === undefined ? ['/usr/bin/python3', 'python3'] : [chosen.python];
-  const python = names.find((name) => spawnSync(name, ['-c', 'import torch']).status === 0);
-  return python === undefined ? undefined : inProcess(python, fileFrom('../pytorch/training_step.py'), request);
+  const commands = chosen.python === undefined ? [['/usr/bin/python3'], ['python3']] : [chosen.python.split(' ')];
+  const python = commands.find(([name, ...words]) => spawnSync(name!, [...words, '-c', 'import torch']).status === 0);
+  if (python === undefined) return undefined;
+  // The program is an argument: where the command changes the root of the file system, its file may not be there.
+  const program = await readFile(fileFrom('../pytorch/training_step.py'), 'utf8');
+  return inProcess([...python, '-c', program], request);
 }
 
 function fileFrom(path: string): string {
@@ -130,23 +135,53 @@ function median(values: readonly number[]): number {
   return sorted[Math.floor(sorted.length / 2)]!;
 }
 
-console.log(`${describeMachine()}; ${threads} threads; medians of ${steps - warmUp} steps`);
+interface Compared {
+  readonly name: string;
+  readonly candidate: 'sentvec' | 'PyTorch';
+  /** Of a step: the median. */
+  readonly milliseconds: number;
+  /** The most that the process held at once. */
+  readonly megabytes: number;
+  /** Of sentvec to PyTorch, and the largest relative difference of a loss, where PyTorch ran. */
+  readonly ratio?: { readonly time: number; readonly memory: number; readonly losses: number };
+}
+
+const results: Compared[] = [];
 for (const one of cases) {
+  console.error(`${one.name} …`);
   const request = makeRequest(one, await one.model());
   const ours = await bySentvec(request);
   const theirs = await byPyTorch(request);
-  const lines = [`\n${one.name}`, `  sentvec  ${median(ours.milliseconds).toFixed(0)} ms a step, ${ours.peak} MB`];
-  if (theirs === undefined)
-    lines.push(
-      '  PyTorch  not installed: apt-get install python3-torch libopenblas0-pthread (without OpenBLAS it is many times slower)',
-    );
-  else {
-    const apart = Math.max(...ours.losses.map((loss, step) => Math.abs(loss / theirs.losses[step]! - 1)));
-    const ratio = median(ours.milliseconds) / median(theirs.milliseconds);
-    lines.push(
-      `  PyTorch  ${median(theirs.milliseconds).toFixed(0)} ms a step, ${theirs.peak} MB`,
-      `  sentvec takes ${ratio.toFixed(2)} × PyTorch's time and ${(ours.peak / theirs.peak).toFixed(2)} × its memory; losses differ by ${apart.toExponential(1)} at most`,
-    );
+  const entry = { milliseconds: median(ours.milliseconds), megabytes: ours.peak };
+  if (theirs === undefined) {
+    results.push({ name: one.name, candidate: 'sentvec', ...entry });
+    continue;
   }
-  console.log(lines.join('\n'));
+  const time = median(theirs.milliseconds);
+  const losses = Math.max(...ours.losses.map((loss, step) => Math.abs(loss / theirs.losses[step]! - 1)));
+  const ratio = { time: entry.milliseconds / time, memory: ours.peak / theirs.peak, losses };
+  results.push({ name: one.name, candidate: 'sentvec', ...entry, ratio });
+  results.push({ name: one.name, candidate: 'PyTorch', milliseconds: time, megabytes: theirs.peak });
 }
+const without = results.some(({ candidate }) => candidate === 'PyTorch') ? '' : '; PyTorch is not installed';
+printReport(
+  {
+    method: `${threads} threads; medians of ${steps - warmUp} steps${without}`,
+    tables: [
+      {
+        header: ['step', 'candidate', 'ms', 'MB', "of PyTorch's time", 'of its memory', 'losses differ by'],
+        rows: results.map(({ name, candidate, milliseconds, megabytes, ratio }) => [
+          candidate === 'sentvec' ? name : '',
+          candidate,
+          milliseconds.toFixed(0),
+          String(megabytes),
+          ...(ratio === undefined
+            ? ['', '', '']
+            : [`${ratio.time.toFixed(2)} ×`, `${ratio.memory.toFixed(2)} ×`, ratio.losses.toExponential(1)]),
+        ]),
+      },
+    ],
+    results,
+  },
+  chosen.json,
+);

@@ -31,6 +31,7 @@ export default defineConfig({
         { text: 'Getting started', link: '/guide/getting-started' },
         { text: 'Models', link: '/guide/models' },
         { text: 'Backends', link: '/guide/backends' },
+        { text: 'Speed', link: '/guide/speed' },
         { text: 'Quantized models', link: '/guide/quantization' },
         { text: 'In the browser', link: '/guide/browser' },
         { text: 'Bundlers and servers', link: '/guide/bundlers' },

@@ -1,0 +1,106 @@
+// Runs the commands of the bench one after the other and keeps what they measured as one JSON file, which the page
+// "Speed" of the docs is made from (scripts/speed-page.mjs).
+import { spawn } from 'node:child_process';
+import { mkdir, readFile } from 'node:fs/promises';
+import { dirname, join } from 'node:path';
+import { parseArgs } from 'node:util';
+import { writeFileAtomically } from '@sentvec/platform/node';
+import { describeMachine, type PrintedReport } from './report.ts';
+import { resultsFolder, speedPage, speedPageFile, type BenchResults, type PartResult } from './speed-page.ts';
+
+/** A command of the bench, as it is run here. */
+interface Part {
+  /** `pnpm bench NAME`. */
+  readonly name: string;
+  readonly title: string;
+  readonly program: string;
+  readonly options?: readonly string[];
+  /** Options of this command that are passed on to it. */
+  readonly peers?: readonly ('python' | 'fastembed')[];
+}
+
+const parts: readonly Part[] = [
+  { name: 'embed', title: 'Corpora in float32', program: 'main.js', peers: ['python', 'fastembed'] },
+  { name: 'int8', title: 'Corpora in int8', program: 'int8.js', peers: ['python'] },
+  { name: 'latency', title: 'One query', program: 'latency.js' },
+  { name: 'callers', title: 'Many callers', program: 'callers.js' },
+  { name: 'load', title: 'Start', program: 'load.js' },
+  { name: 'long-texts', title: 'Long texts', program: 'long-texts.js', peers: ['python'] },
+  { name: 'static', title: 'Static models', program: 'static.js' },
+  { name: 'tfjs', title: 'WebAssembly', program: 'tfjs.js' },
+  { name: 'rerank', title: 'Reranking', program: 'rerank.js' },
+  { name: 'late-interaction', title: 'Late interaction', program: 'late-interaction.js', options: ['--no-quality'] },
+  { name: 'sparse-index', title: 'Sparse search', program: 'sparse-index.js' },
+  { name: 'training', title: 'Training', program: 'training.js', peers: ['python'] },
+  { name: 'queue', title: 'Through Redis', program: 'queue.js' },
+  { name: 'event-loop', title: 'The event loop meanwhile', program: 'event-loop.js' },
+  { name: 'memory', title: 'Memory', program: 'memory.js', options: ['--rows', '200000'] },
+];
+
+const usage = `pnpm bench all [--only NAME,NAME] [--output FILE] [--python COMMAND] [--fastembed FOLDER]
+
+Runs the parts of the bench one after the other, about 30 minutes on 2 cores, and writes what they print as JSON: after
+each part, so that a run that is stopped loses one part. Without --output it also writes the page "Speed" of the docs.
+Results of the same file that are not measured again stay in it.
+--only       some parts: ${parts.map(({ name }) => name).join(', ')}
+--output     default: bench/results/DATE.json
+--python     a command that starts a Python with torch and transformers: "python3", "chroot /opt/py python3"
+--fastembed  a folder with node_modules/fastembed
+`;
+
+const { values } = parseArgs({
+  options: {
+    only: { type: 'string' },
+    output: { type: 'string' },
+    python: { type: 'string' },
+    fastembed: { type: 'string' },
+    help: { type: 'boolean', default: false },
+  },
+});
+
+if (values.help) process.stdout.write(usage);
+else await main(values.only?.split(',') ?? parts.map(({ name }) => name));
+
+async function main(names: readonly string[]): Promise<void> {
+  const unknown = names.filter((name) => !parts.some((part) => part.name === name));
+  if (unknown.length > 0) throw new Error(`--only: there is no part ${unknown.join(', ')}.\n\n${usage}`);
+  const date = new Date().toISOString().slice(0, 10);
+  const file = values.output ?? join(resultsFolder, `${date}.json`);
+  await mkdir(dirname(file), { recursive: true });
+  const results = new Map((await earlierParts(file)).map((part) => [part.name, part]));
+  for (const part of parts.filter(({ name }) => names.includes(name))) {
+    process.stderr.write(`\n${part.title} (pnpm bench ${part.name})\n`);
+    results.set(part.name, await run(part));
+    const inOrder = parts.flatMap(({ name }) => results.get(name) ?? []);
+    const whole: BenchResults = { date, machine: describeMachine(), parts: inOrder };
+    await writeFileAtomically(file, `${JSON.stringify(whole, undefined, 2)}\n`);
+  }
+  process.stderr.write(`\nwritten: ${file}\n`);
+  if (values.output !== undefined) return;
+  await writeFileAtomically(speedPageFile, await speedPage());
+  process.stderr.write(`written: ${speedPageFile}\n`);
+}
+
+async function earlierParts(file: string): Promise<readonly PartResult[]> {
+  const text = await readFile(file, 'utf8').catch(() => undefined);
+  return text === undefined ? [] : (JSON.parse(text) as BenchResults).parts;
+}
+
+/** @throws Error when the part fails */
+async function run({ name, title, program, options = [], peers = [] }: Part): Promise<PartResult> {
+  const started = performance.now();
+  const more = peers.flatMap((peer) => (values[peer] === undefined ? [] : [`--${peer}`, values[peer]]));
+  const command = [join(import.meta.dirname, program), ...options, ...more, '--json'];
+  const child = spawn(process.execPath, command, { stdio: ['ignore', 'pipe', 'inherit'] });
+  let printed = '';
+  child.stdout.on('data', (bytes: Buffer) => (printed += bytes.toString()));
+  const code = await new Promise<number | null>((resolve, reject) => {
+    child.once('error', reject);
+    child.once('close', resolve);
+  });
+  if (code !== 0) throw new Error(`pnpm bench ${name} ended with ${code}.`);
+  const seconds = Math.round((performance.now() - started) / 1000);
+  // A part that cannot run here says so in a sentence and ends with 0.
+  if (!printed.startsWith('{')) return { name, title, seconds, skipped: printed.trim() };
+  return { name, title, seconds, ...(JSON.parse(printed) as PrintedReport) };
+}
