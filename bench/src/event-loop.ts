@@ -70,14 +70,7 @@ for (const model of models.toReversed()) {
   measured.push({ name: model.name, gaps: await gapsDuring(() => embedder.embed(corpus)) });
   await embedder.dispose();
 }
-const header = [
-  'meanwhile',
-  'turns',
-  'computed between two at most, ms',
-  '99.9 %',
-  'late by at most, ms',
-  '99.9 %',
-];
+const header = ['meanwhile', 'turns', 'computed between two at most, ms', '99.9 %', 'late by at most, ms', '99.9 %'];
 printReport(
   {
     method: `${corpus.length} texts; late timers include pauses of the machine`,

@@ -67,7 +67,10 @@ async function main(rounds: number): Promise<void> {
     ofBare.toFixed(2),
   ]);
   const header = ['model', 'candidate', 'p50, ms', 'p99, ms', 'p99 / p50', 'p50 / best bare'];
-  printReport({ method: `${rounds} turns of ${queriesOfTurn - uncounted} queries`, tables: [{ header, rows }], results }, values.json);
+  printReport(
+    { method: `${rounds} turns of ${queriesOfTurn - uncounted} queries`, tables: [{ header, rows }], results },
+    values.json,
+  );
 }
 
 async function measure(model: string, directory: string, rounds: number): Promise<Result[]> {

@@ -69,7 +69,10 @@ async function main(rounds: number): Promise<void> {
   const tokens = receipt.tokens / documents.length;
   const rows = results.map(({ name, milliseconds, ratio }) => [name, milliseconds.toFixed(0), `${ratio.toFixed(2)} ×`]);
   const method = `${documents.length} pairs of ${tokens.toFixed(0)} tokens, medians of ${rounds} rounds`;
-  printReport({ method, tables: [{ header: ['candidate', 'milliseconds', 'of sentvec'], rows }], results }, values.json);
+  printReport(
+    { method, tables: [{ header: ['candidate', 'milliseconds', 'of sentvec'], rows }], results },
+    values.json,
+  );
 }
 
 /** The folder of a reranker: the encoder of {@link miniLm} with a head, and an ONNX file with the output `logits`. */

@@ -68,7 +68,11 @@ Times training steps, each candidate in a process of its own, and prints the pea
 --json    print JSON
 `;
 const { values: chosen } = parseArgs({
-  options: { python: { type: 'string' }, json: { type: 'boolean', default: false }, help: { type: 'boolean', short: 'h' } },
+  options: {
+    python: { type: 'string' },
+    json: { type: 'boolean', default: false },
+    help: { type: 'boolean', short: 'h' },
+  },
 });
 if (chosen.help) {
   console.log(help);

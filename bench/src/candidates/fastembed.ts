@@ -30,7 +30,7 @@ export function fastembed(installed: string): Candidate {
   return {
     name: 'fastembed',
     isExact: false,
-    texts: 64,
+    texts: 32,
     async open(directory) {
       const folder = await mkdtemp(join(tmpdir(), 'sentvec-bench-fastembed-'));
       for (const file of ['config.json', 'tokenizer.json', 'tokenizer_config.json'])
@@ -38,11 +38,11 @@ export function fastembed(installed: string): Candidate {
       await writeFile(join(folder, 'special_tokens_map.json'), '{}');
       await symlink(join(directory, 'onnx/model.onnx'), join(folder, 'model.onnx'));
       const command = [process.execPath, '--input-type=module', '--eval', program];
-      const { embed, close } = await openProcess(command, { installed, directory: folder });
+      const open = await openProcess(command, { installed, directory: folder });
       return {
-        embed,
+        embed: (texts) => open.embed(texts),
         close: async () => {
-          await close();
+          await open.close();
           await rm(folder, { recursive: true, force: true });
         },
       };

@@ -25,7 +25,9 @@ export const transformersJsBestBatch: Candidate = {
         best ??= await fastestBatchSize(extract, texts);
         return embedInBatches(extract, texts, best);
       },
-      close: async () => void (await extract.dispose()),
+      close: async () => {
+        await extract.dispose();
+      },
     };
   },
 };
@@ -48,7 +50,9 @@ function withSessionOptions(name: string, options: SessionOptions, dtype: 'fp32'
       const extract = await openPipeline(directory, dtype, options);
       return {
         embed: (texts) => embedInBatches(extract, texts, usualBatchSize),
-        close: async () => void (await extract.dispose()),
+        close: async () => {
+          await extract.dispose();
+        },
       };
     },
   };
