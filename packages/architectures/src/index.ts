@@ -14,8 +14,8 @@ export { quantizedLinear, type LinearWeight } from './onnx/quantized-linear.ts';
 export { OnnxRecorder, type RecorderOptions } from './onnx/recorder.ts';
 export type { OnnxTensor } from './onnx/graph-builder.ts';
 export type * from './operations.ts';
-export { checkTokens, plainBackend } from './plain-backend.ts';
-export { plainOperations } from './plain/operations.ts';
+export { checkTokens, plainBackend, plainInputs } from './plain-backend.ts';
+export { plainOperations, plainOperationsIn } from './plain/operations.ts';
 export { plainIndices, type PlainTensor, plainTensor } from './plain/tensor.ts';
 export type { WeightBits } from './quantization/integers.ts';
 export {

@@ -2,7 +2,10 @@
 
 /** A WebAssembly memory, as much of it as is used here: the library of TypeScript has its type for browsers only. */
 export interface KernelMemory {
+  /** A new one after `grow`. */
   readonly buffer: ArrayBuffer;
+  /** Adds pages of 64 KiB. */
+  grow(pages: number): number;
 }
 
 /** A compiled module. */

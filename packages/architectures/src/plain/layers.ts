@@ -2,7 +2,7 @@
 import type { LayerOperations } from '../operations.ts';
 import { checkNorm, halfShape, linearShape, matmulShape } from '../shapes.ts';
 import { broadcastData } from './elementwise.ts';
-import { entries, numericShape, type PlainTensor } from './tensor.ts';
+import { entries, type FloatArrays, numericShape, type PlainTensor } from './tensor.ts';
 
 type Numbers = PlainTensor['data'];
 
@@ -21,7 +21,7 @@ function matrixAt(x: PlainTensor, index: number, transposed: boolean): MatrixVie
 }
 
 function multiplyInto(
-  result: Float64Array,
+  result: Numbers,
   at: number,
   a: MatrixView,
   b: MatrixView,
@@ -48,105 +48,105 @@ function scalarProduct(
   return sum;
 }
 
-const matmul: LayerOperations<PlainTensor>['matmul'] = (
-  a,
-  b,
-  { transposeLeft = false, transposeRight = false } = {},
-) => {
-  const shape = numericShape(matmulShape(a.shape, b.shape, transposeLeft, transposeRight));
-  const [rows, cols] = shape.slice(-2) as [number, number];
-  const inner = a.shape.at(transposeLeft ? -2 : -1)!;
-  const data = new Float64Array(entries(shape));
-  for (let index = 0; index < entries(shape.slice(0, -2)); index += 1) {
-    multiplyInto(data, index * rows * cols, matrixAt(a, index, transposeLeft), matrixAt(b, index, transposeRight), {
-      rows,
-      inner,
-      cols,
-    });
-  }
-  return { data, shape };
-};
-
-/** Applies `compute` to each run along the last axis; it writes its results into `output`. */
-function alongLastAxis(
-  x: PlainTensor,
-  compute: (input: Numbers, output: Float64Array, row: number) => void,
-): PlainTensor {
-  const width = x.shape.at(-1)!;
-  const data = new Float64Array(x.data.length);
-  for (let start = 0; start < data.length; start += width) {
-    compute(x.data.subarray(start, start + width), data.subarray(start, start + width), start / width);
-  }
-  return { data, shape: x.shape };
-}
-
-export const layers: Omit<LayerOperations<PlainTensor>, 'attention'> = {
-  matmul,
-
-  softmax(x) {
-    return alongLastAxis(x, (input, output) => {
-      let largest = -Infinity;
-      for (const entry of input) largest = Math.max(largest, entry);
-      let sum = 0;
-      for (let i = 0; i < input.length; i += 1) sum += output[i] = Math.exp(input[i]! - largest);
-      for (let i = 0; i < input.length; i += 1) output[i]! /= sum;
-    });
-  },
-
-  linear(x, weight, bias) {
-    const shape = numericShape(linearShape(x.shape, weight.shape, bias?.shape));
-    const [outputs, inputs] = weight.shape as [number, number];
-    const rows = { data: x.data, shape: [x.data.length / inputs, inputs] };
-    const { data } = matmul(rows, weight, { transposeRight: true });
-    if (bias !== undefined) for (let i = 0; i < data.length; i += 1) (data[i] as number) += bias.data[i % outputs]!;
+/** The operations, summed in float64; results are kept in `Floats`. */
+export function layers(Floats: FloatArrays): Omit<LayerOperations<PlainTensor>, 'attention'> {
+  const matmul: LayerOperations<PlainTensor>['matmul'] = (
+    a,
+    b,
+    { transposeLeft = false, transposeRight = false } = {},
+  ) => {
+    const shape = numericShape(matmulShape(a.shape, b.shape, transposeLeft, transposeRight));
+    const [rows, cols] = shape.slice(-2) as [number, number];
+    const inner = a.shape.at(transposeLeft ? -2 : -1)!;
+    const data = new Floats(entries(shape));
+    for (let index = 0; index < entries(shape.slice(0, -2)); index += 1) {
+      multiplyInto(data, index * rows * cols, matrixAt(a, index, transposeLeft), matrixAt(b, index, transposeRight), {
+        rows,
+        inner,
+        cols,
+      });
+    }
     return { data, shape };
-  },
+  };
 
-  layerNorm(x, weight, bias, epsilon) {
-    checkNorm('layerNorm', x.shape, weight.shape, bias?.shape);
+  /** Applies `compute` to each run along the last axis; it writes its results into `output`. */
+  function alongLastAxis(x: PlainTensor, compute: (input: Numbers, output: Numbers, row: number) => void): PlainTensor {
     const width = x.shape.at(-1)!;
-    const statistics = [...x.shape.slice(0, -1), 1];
-    const mean = new Float64Array(entries(statistics));
-    const inverseDeviation = new Float64Array(mean.length);
-    const output = alongLastAxis(x, (input, result, row) => {
-      let sum = 0;
-      for (const entry of input) sum += entry;
-      const center = sum / width;
-      let squares = 0;
-      for (const entry of input) squares += (entry - center) ** 2;
-      const scale = 1 / Math.sqrt(squares / width + epsilon);
-      for (let i = 0; i < width; i += 1)
-        result[i] = (input[i]! - center) * scale * weight.data[i]! + (bias?.data[i] ?? 0);
-      mean[row] = center;
-      inverseDeviation[row] = scale;
-    });
-    return {
-      output,
-      mean: { data: mean, shape: statistics },
-      inverseDeviation: { data: inverseDeviation, shape: statistics },
-    };
-  },
+    const data = new Floats(x.data.length);
+    for (let start = 0; start < data.length; start += width) {
+      compute(x.data.subarray(start, start + width), data.subarray(start, start + width), start / width);
+    }
+    return { data, shape: x.shape };
+  }
 
-  rmsNorm(x, weight, epsilon) {
-    checkNorm('rmsNorm', x.shape, weight.shape);
-    return alongLastAxis(x, (input, output) => {
-      let squares = 0;
-      for (const entry of input) squares += entry ** 2;
-      const scale = 1 / Math.sqrt(squares / input.length + epsilon);
-      for (let i = 0; i < input.length; i += 1) output[i] = input[i]! * scale * weight.data[i]!;
-    });
-  },
+  return {
+    matmul,
 
-  rotate(x, cosines, sines) {
-    const half = numericShape(halfShape(x.shape, cosines.shape, sines.shape));
-    const [cos, sin] = [broadcastData(cosines, half), broadcastData(sines, half)];
-    const pairs = half.at(-1)!;
-    return alongLastAxis(x, (input, output, row) => {
-      for (let i = 0; i < pairs; i += 1) {
-        const [c, s] = [cos[row * pairs + i]!, sin[row * pairs + i]!];
-        output[i] = input[i]! * c - input[i + pairs]! * s;
-        output[i + pairs] = input[i + pairs]! * c + input[i]! * s;
-      }
-    });
-  },
-};
+    softmax(x) {
+      return alongLastAxis(x, (input, output) => {
+        let largest = -Infinity;
+        for (const entry of input) largest = Math.max(largest, entry);
+        let sum = 0;
+        for (let i = 0; i < input.length; i += 1) sum += output[i] = Math.exp(input[i]! - largest);
+        for (let i = 0; i < input.length; i += 1) output[i]! /= sum;
+      });
+    },
+
+    linear(x, weight, bias) {
+      const shape = numericShape(linearShape(x.shape, weight.shape, bias?.shape));
+      const [outputs, inputs] = weight.shape as [number, number];
+      const rows = { data: x.data, shape: [x.data.length / inputs, inputs] };
+      const { data } = matmul(rows, weight, { transposeRight: true });
+      if (bias !== undefined) for (let i = 0; i < data.length; i += 1) data[i]! += bias.data[i % outputs]!;
+      return { data, shape };
+    },
+
+    layerNorm(x, weight, bias, epsilon) {
+      checkNorm('layerNorm', x.shape, weight.shape, bias?.shape);
+      const width = x.shape.at(-1)!;
+      const statistics = [...x.shape.slice(0, -1), 1];
+      const mean = new Floats(entries(statistics));
+      const inverseDeviation = new Floats(mean.length);
+      const output = alongLastAxis(x, (input, result, row) => {
+        let sum = 0;
+        for (const entry of input) sum += entry;
+        const center = sum / width;
+        let squares = 0;
+        for (const entry of input) squares += (entry - center) ** 2;
+        const scale = 1 / Math.sqrt(squares / width + epsilon);
+        for (let i = 0; i < width; i += 1)
+          result[i] = (input[i]! - center) * scale * weight.data[i]! + (bias?.data[i] ?? 0);
+        mean[row] = center;
+        inverseDeviation[row] = scale;
+      });
+      return {
+        output,
+        mean: { data: mean, shape: statistics },
+        inverseDeviation: { data: inverseDeviation, shape: statistics },
+      };
+    },
+
+    rmsNorm(x, weight, epsilon) {
+      checkNorm('rmsNorm', x.shape, weight.shape);
+      return alongLastAxis(x, (input, output) => {
+        let squares = 0;
+        for (const entry of input) squares += entry ** 2;
+        const scale = 1 / Math.sqrt(squares / input.length + epsilon);
+        for (let i = 0; i < input.length; i += 1) output[i] = input[i]! * scale * weight.data[i]!;
+      });
+    },
+
+    rotate(x, cosines, sines) {
+      const half = numericShape(halfShape(x.shape, cosines.shape, sines.shape));
+      const [cos, sin] = [broadcastData(cosines, half), broadcastData(sines, half)];
+      const pairs = half.at(-1)!;
+      return alongLastAxis(x, (input, output, row) => {
+        for (let i = 0; i < pairs; i += 1) {
+          const [c, s] = [cos[row * pairs + i]!, sin[row * pairs + i]!];
+          output[i] = input[i]! * c - input[i + pairs]! * s;
+          output[i + pairs] = input[i + pairs]! * c + input[i]! * s;
+        }
+      });
+    },
+  };
+}

@@ -11,12 +11,7 @@ import {
   withSize,
 } from '../shapes.ts';
 import { broadcastData } from './elementwise.ts';
-import { entries, numericShape, type PlainTensor, strides, walk } from './tensor.ts';
-
-/** An array like that of `tensor`, of zeros. */
-function emptyLike(tensor: PlainTensor, length: number): Float64Array | Int32Array {
-  return tensor.data instanceof Int32Array ? new Int32Array(length) : new Float64Array(length);
-}
+import { entries, numericShape, type PlainTensor, strides, walk, zerosLike } from './tensor.ts';
 
 /** A tensor seen as `outer` blocks of `size` runs of `inner` entries, where `size` is that of the axis. */
 function blocks(shape: readonly number[], axis: number): { outer: number; size: number; inner: number } {
@@ -56,10 +51,10 @@ export const movement: MovementOperations<PlainTensor> = {
   transpose(x, permutation) {
     const shape = numericShape(transposedShape(x.shape, permutation));
     const own = strides(x.shape);
-    const data = emptyLike(x, x.data.length);
+    const data = zerosLike(x, x.data.length);
     const steps = permutation.map((axis) => own[resolveAxis(x.shape, axis)]!);
-    walk(shape, steps, (offset, position) => {
-      data[position] = x.data[offset]!;
+    walk(shape, steps, ({ offset, position, count, step }) => {
+      for (let i = 0; i < count; i += 1) data[position + i] = x.data[offset + i * step]!;
     });
     return { data, shape };
   },
@@ -76,7 +71,7 @@ export const movement: MovementOperations<PlainTensor> = {
     const first = parts[0]!;
     const at = resolveAxis(first.shape, axis);
     const shape = numericShape(withSize(first.shape, at, sumOf(shapes.map((each) => each[at]!))));
-    const result = { data: emptyLike(first, entries(shape)), shape };
+    const result = { data: zerosLike(first, entries(shape)), shape };
     let start = 0;
     for (const part of parts) {
       copyAlong(part, result, at, 0, start, part.shape[at]!);
@@ -90,7 +85,7 @@ export const movement: MovementOperations<PlainTensor> = {
     const [from, count, size] = [Number(start), Number(length), x.shape[resolveAxis(x.shape, axis)]!];
     if (from < 0 || from + count > size)
       throw new Error(`slice: ${from} to ${from + count} is beyond the ${size} entries of axis ${axis}.`);
-    const result = { data: emptyLike(x, entries(shape)), shape };
+    const result = { data: zerosLike(x, entries(shape)), shape };
     copyAlong(x, result, axis, from, 0, count);
     return result;
   },
@@ -101,7 +96,7 @@ export const movement: MovementOperations<PlainTensor> = {
     if (Number(start) < 0 || Number(start) + length > Number(size)) {
       throw new Error(`pad: ${length} entries at ${start} are beyond ${size}.`);
     }
-    const result = { data: emptyLike(x, entries(shape)), shape };
+    const result = { data: zerosLike(x, entries(shape)), shape };
     copyAlong(x, result, axis, 0, Number(start), length);
     return result;
   },
@@ -110,7 +105,7 @@ export const movement: MovementOperations<PlainTensor> = {
     const [rows = 0, ...rest] = table.shape;
     const width = entries(rest);
     const shape = [...indices.shape, ...rest];
-    const data = emptyLike(table, entries(shape));
+    const data = zerosLike(table, entries(shape));
     for (let position = 0; position < indices.data.length; position += 1) {
       const start = row(indices, position, rows) * width;
       data.set(table.data.subarray(start, start + width), position * width);
@@ -121,7 +116,7 @@ export const movement: MovementOperations<PlainTensor> = {
   scatterAdd(rows, indices, size) {
     const shape = numericShape(scatterShape(rows.shape, indices.shape, size));
     const width = entries(shape.slice(1));
-    const data = new Float64Array(entries(shape));
+    const data = zerosLike(rows, entries(shape));
     for (let position = 0; position < indices.data.length; position += 1) {
       const start = row(indices, position, shape[0]!) * width;
       for (let i = 0; i < width; i += 1) data[start + i]! += rows.data[position * width + i]!;

@@ -6,30 +6,36 @@ import { elementwise } from './elementwise.ts';
 import { layers } from './layers.ts';
 import { movement } from './movement.ts';
 import { reductions } from './reductions.ts';
-import type { PlainTensor } from './tensor.ts';
+import type { FloatArrays, PlainTensor } from './tensor.ts';
 
 /**
- * The operations in plain TypeScript, computed at once in float64: the reference that other interpreters are compared
- * with. Written to be read, not to be fast.
+ * The operations in plain TypeScript, computed at once. Sums are in float64; results are kept in `Floats`, constants as
+ * they are given.
  */
-export const plainOperations: Operations<PlainTensor> = {
-  ...elementwise,
-  ...layers,
-  ...movement,
-  ...reductions,
-  ...immediateControl(movement),
-  attention: (queries, keys, values) => attentionInBlocks(plainOperations, queries, keys, values),
+export function plainOperationsIn(Floats: FloatArrays): Operations<PlainTensor> {
+  const operations: Operations<PlainTensor> = {
+    ...elementwise(Floats),
+    ...layers(Floats),
+    ...movement,
+    ...reductions(Floats),
+    ...immediateControl(movement),
+    attention: (queries, keys, values) => attentionInBlocks(operations, queries, keys, values),
 
-  shape: (x) => x.shape,
+    shape: (x) => x.shape,
 
-  constant(data, shape) {
-    checkConstant(data, shape);
-    return { data: data instanceof Int32Array ? data : new Float64Array(data), shape };
-  },
+    constant(data, shape) {
+      checkConstant(data, shape);
+      return { data: data instanceof Int32Array || Floats === Float32Array ? data : new Floats(data), shape };
+    },
 
-  size: (dimension) => ({ data: Float64Array.of(Number(dimension)), shape: [] }),
-  range: (length) => ({ data: Int32Array.from({ length: Number(length) }, (_, i) => i), shape: [Number(length)] }),
-  toFloat: ({ data, shape }) => ({ data: Float64Array.from(data), shape }),
-  toIndex: ({ data, shape }) => ({ data: Int32Array.from(data), shape }),
-  detach: (x) => x,
-};
+    size: (dimension) => ({ data: Floats.of(Number(dimension)), shape: [] }),
+    range: (length) => ({ data: Int32Array.from({ length: Number(length) }, (_, i) => i), shape: [Number(length)] }),
+    toFloat: ({ data, shape }) => ({ data: Floats.from(data), shape }),
+    toIndex: ({ data, shape }) => ({ data: Int32Array.from(data), shape }),
+    detach: (x) => x,
+  };
+  return operations;
+}
+
+/** The operations in float64: the reference that other interpreters are compared with. */
+export const plainOperations: Operations<PlainTensor> = plainOperationsIn(Float64Array);

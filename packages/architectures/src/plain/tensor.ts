@@ -10,6 +10,15 @@ export interface PlainTensor {
   readonly shape: readonly number[];
 }
 
+/** The arrays of computed floats: they decide in which precision results are kept. */
+export type FloatArrays = Float64ArrayConstructor | Float32ArrayConstructor;
+
+/** An array of zeros, of the type that another one has. */
+export function zerosLike({ data }: PlainTensor, length: number): PlainTensor['data'] {
+  if (data instanceof Int32Array) return new Int32Array(length);
+  return data instanceof Float32Array ? new Float32Array(length) : new Float64Array(length);
+}
+
 /** A tensor of numbers, copied into float64. @throws Error when `data` does not have the shape's number of entries */
 export function plainTensor(data: ArrayLike<number>, shape: readonly number[]): PlainTensor {
   if (data.length !== entries(shape)) throw new Error(`${data.length} numbers do not fill [${shape.join(', ')}].`);
@@ -49,18 +58,23 @@ export function broadcastStrides(from: readonly number[], to: readonly number[])
   return to.map((_, axis) => (axis < offset || from[axis - offset] === 1 ? 0 : own[axis - offset]!));
 }
 
-/** Calls `visit` with the offset of each entry of `shape`, in row-major order, when read with `steps` as strides. */
-export function walk(
-  shape: readonly number[],
-  steps: readonly number[],
-  visit: (offset: number, position: number) => void,
-): void {
+/** A run of entries along the last axis: `count` of them at `position`, …, read at `offset`, `offset + step`, … */
+export interface Run {
+  readonly offset: number;
+  readonly position: number;
+  readonly count: number;
+  readonly step: number;
+}
+
+/** Calls `visit` with each run of `shape`, in row-major order, when it is read with `steps` as strides. */
+export function walk(shape: readonly number[], steps: readonly number[], visit: (run: Run) => void): void {
   const total = entries(shape);
+  const [count, step] = [shape.at(-1) ?? 1, steps.at(-1) ?? 0];
   const counters = shape.map(() => 0);
   let offset = 0;
-  for (let position = 0; position < total; position += 1) {
-    visit(offset, position);
-    for (let axis = shape.length - 1; axis >= 0; axis -= 1) {
+  for (let position = 0; position < total; position += count) {
+    visit({ offset, position, count, step });
+    for (let axis = shape.length - 2; axis >= 0; axis -= 1) {
       offset += steps[axis]!;
       if (++counters[axis]! < shape[axis]!) break;
       offset -= steps[axis]! * shape[axis]!;

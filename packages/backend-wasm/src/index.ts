@@ -1,0 +1,1 @@
+export { wasm, type WasmOptions } from './backend.ts';

@@ -1,0 +1,26 @@
+// The thread in which an encoder computes. The computation blocks this thread and no other.
+import { serveThread, transferred } from '@sentvec/platform/node';
+import { LocalEncoder } from './local-encoder.ts';
+import type { WasmProtocol } from './messages.ts';
+
+serveThread<WasmProtocol>(
+  async ({ name }, program) => {
+    const encoder = await LocalEncoder.open({
+      name,
+      list: () => program.call('list', undefined),
+      read: (path) => program.call('read', path),
+    });
+    return {
+      ready: encoder.sizes,
+      handlers: {
+        encode: (batch) => transferredFloats(encoder.encode(batch)),
+        termWeights: (batch) => transferredFloats(encoder.termWeights(batch)),
+      },
+    };
+  },
+  { serial: true },
+);
+
+function transferredFloats(data: Float32Array) {
+  return transferred(data, [data.buffer as ArrayBuffer]);
+}
