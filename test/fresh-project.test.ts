@@ -1,5 +1,5 @@
 // What npm publishes: whole, with links and source maps that lead somewhere, and of use in a fresh project.
-import { cp, mkdir, mkdtemp, readdir, readFile, rm, symlink, writeFile } from 'node:fs/promises';
+import { cp, mkdir, mkdtemp, readdir, readFile, rm, stat, symlink, writeFile } from 'node:fs/promises';
 import { existsSync, mkdirSync } from 'node:fs';
 import { dirname, join, resolve } from 'node:path';
 import { build, type BuildOptions } from 'esbuild';
@@ -205,6 +205,32 @@ describe('a fresh project that has installed the packed packages', () => {
       await rm(folder, { recursive: true, force: true });
     }
   });
+});
+
+it('the default model without a native library takes less than 60 MB, and embeds', async () => {
+  const project = await temporaryFolder();
+  try {
+    const names = ['core', 'architectures', 'backend-wasm', 'kernels', 'model-use-lite', 'platform', 'storage'];
+    await installInto(project.path, new Map(names.map((name) => [name, tarballs.get(name)!])));
+    const modules = join(project.path, 'node_modules');
+    const files = await readdir(modules, { recursive: true, withFileTypes: true });
+    const sizes = files.filter((file) => file.isFile()).map((file) => stat(join(file.parentPath, file.name)));
+    const bytes = (await Promise.all(sizes)).reduce((sum, { size }) => sum + size, 0);
+    expect(bytes).toBeLessThan(60e6);
+    const program = `
+      import { wasm } from '@sentvec/backend-wasm';
+      import { loadEmbedder } from '@sentvec/core/node';
+      import { useLite } from '@sentvec/model-use-lite';
+      const embedder = await loadEmbedder(await useLite(), { backend: wasm() });
+      const { vectors } = await embedder.embed(['A cat sat on the mat.', 'A cat sat on the mat.']);
+      const dot = vectors.data.slice(0, vectors.cols).reduce((sum, x, i) => sum + x * vectors.data[vectors.cols + i], 0);
+      console.log(dot.toFixed(4));
+      await embedder.dispose();`;
+    const printed = await run(process.execPath, ['--input-type=module', '-e', program], project.path);
+    expect(printed.trim()).toBe('1.0000');
+  } finally {
+    await project.remove();
+  }
 });
 
 /** How alike the two texts of the program are; computed by TensorFlow.js as well. */

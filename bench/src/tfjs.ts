@@ -2,6 +2,7 @@ import { parseArgs } from 'node:util';
 import { readEncoder } from '@sentvec/architectures';
 import { onnx } from '@sentvec/backend-onnx';
 import { tfjs } from '@sentvec/backend-tfjs';
+import { wasm } from '@sentvec/backend-wasm';
 import { loadEmbedder } from '@sentvec/core/node';
 import { useLite } from '@sentvec/model-use-lite';
 import { printReport } from './report.ts';
@@ -11,8 +12,8 @@ import { workloads } from './workloads/index.ts';
 
 const usage = `pnpm bench tfjs [--rounds N] [--json]
 
-Times TensorFlow.js on WebAssembly beside onnxruntime on one thread, the default model on the same texts, in turns; then what the operations
-of a batch take on WebAssembly. Run it on a quiet machine.
+Times the two backends on WebAssembly, TensorFlow.js and sentvec's own, beside onnxruntime on one thread: the default model on the
+same texts, in turns. Then what the operations of a batch take in TensorFlow.js. Run it on a quiet machine.
 `;
 
 const { values } = parseArgs({
@@ -47,16 +48,20 @@ async function main(rounds: number): Promise<void> {
       'texts',
       'tokens',
       'onnxruntime, one thread: texts/s',
-      'TensorFlow.js, wasm: texts/s',
-      'wasm of onnxruntime',
+      'TensorFlow.js: texts/s',
+      'of onnxruntime',
+      'backend-wasm: texts/s',
+      'of onnxruntime',
     ],
     rows: speeds.map((speed) => [
       speed.workload,
       String(speed.texts),
       String(speed.tokens),
       speed.onnx.toFixed(0),
+      speed.tfjs.toFixed(0),
+      `${(100 * speed.ratios.tfjs).toFixed(0)} %`,
       speed.wasm.toFixed(0),
-      `${(100 * speed.ratio).toFixed(0)} %`,
+      `${(100 * speed.ratios.wasm).toFixed(0)} %`,
     ]),
   };
   const operationTables = operations.map(({ batch, milliseconds, gigaflops, shares }) => ({
@@ -73,40 +78,43 @@ async function main(rounds: number): Promise<void> {
   printReport({ method: `medians of ${rounds} rounds`, tables, results: { speeds, operations } }, values.json);
 }
 
-/** @throws Error when the two do not give the same vectors */
+/** @throws Error when they do not give the same vectors */
 async function compare(rounds: number) {
   const model = await useLite();
-  const [first, second] = [
-    await loadEmbedder(model, { backend: onnx({ sessions: 1, threadsPerSession: 1 }) }),
-    await loadEmbedder(model, { backend: tfjs({ device: 'wasm' }) }),
-  ];
+  const embedders = {
+    onnx: await loadEmbedder(model, { backend: onnx({ sessions: 1, threadsPerSession: 1 }) }),
+    tfjs: await loadEmbedder(model, { backend: tfjs({ device: 'wasm' }) }),
+    wasm: await loadEmbedder(model, { backend: wasm() }),
+  };
   const results = [];
   for (const workload of workloads) {
     const sample = (await workload.texts()).slice(0, texts);
-    const { vectors, receipt } = await first.embed(sample);
-    const other = (await second.embed(sample)).vectors;
-    const difference = vectors.data.reduce(
-      (worst, value, index) => Math.max(worst, Math.abs(value - other.data[index]!)),
-      0,
-    );
-    if (!(difference <= 1e-5)) throw new Error(`The vectors differ by up to ${difference}.`);
-    const timings = await timeInTurns(
-      [
-        { name: 'onnx', run: async () => void (await first.embed(sample)) },
-        { name: 'wasm', run: async () => void (await second.embed(sample)) },
-      ],
-      rounds,
-    );
+    const { vectors, receipt } = await embedders.onnx.embed(sample);
+    for (const name of ['tfjs', 'wasm'] as const) {
+      const other = (await embedders[name].embed(sample)).vectors;
+      const difference = vectors.data.reduce(
+        (worst, value, index) => Math.max(worst, Math.abs(value - other.data[index]!)),
+        0,
+      );
+      if (!(difference <= 1e-5)) throw new Error(`The vectors of ${name} differ by up to ${difference}.`);
+    }
+    const entries = Object.entries(embedders).map(([name, embedder]) => ({
+      name,
+      run: async () => void (await embedder.embed(sample)),
+    }));
+    const timings = await timeInTurns(entries, rounds);
+    const perSecond = (name: string): number => (1000 * sample.length) / median(timings.get(name)!);
+    const ratio = (name: string): number => 1 / medianRatio(timings, name, 'onnx');
     results.push({
       workload: workload.name,
       texts: sample.length,
       tokens: receipt.tokens,
-      onnx: (1000 * sample.length) / median(timings.get('onnx')!),
-      wasm: (1000 * sample.length) / median(timings.get('wasm')!),
-      ratio: 1 / medianRatio(timings, 'wasm', 'onnx'),
-      difference,
+      onnx: perSecond('onnx'),
+      tfjs: perSecond('tfjs'),
+      wasm: perSecond('wasm'),
+      ratios: { tfjs: ratio('tfjs'), wasm: ratio('wasm') },
     });
   }
-  await Promise.all([first.dispose(), second.dispose()]);
+  await Promise.all(Object.values(embedders).map((embedder) => embedder.dispose()));
   return results;
 }

@@ -17,6 +17,7 @@ const backends: Readonly<Record<string, (options: BackendOptions) => Promise<Bac
       variant,
     }),
   tfjs: async () => (await import('@sentvec/backend-tfjs')).tfjs(),
+  wasm: async () => (await import('@sentvec/backend-wasm')).wasm(),
   webgpu: async () => (await import('./webgpu-in-node.ts')).webgpuInNode(),
 };
 

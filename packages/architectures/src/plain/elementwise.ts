@@ -29,6 +29,11 @@ export function broadcastData(tensor: PlainTensor, shape: readonly number[]): Pl
   return result;
 }
 
+/** The entries of a tensor that is repeated to `shape`, and how far apart they are: 0 when it has one. */
+function repeated(tensor: PlainTensor, shape: readonly number[]): readonly [PlainTensor['data'], number] {
+  return tensor.data.length === 1 ? [tensor.data, 0] : [broadcastData(tensor, shape), 1];
+}
+
 /** The operations; results are kept in `Floats`. */
 export function elementwise(Floats: FloatArrays): ElementwiseOperations<PlainTensor> {
   const binary =
@@ -36,9 +41,10 @@ export function elementwise(Floats: FloatArrays): ElementwiseOperations<PlainTen
     (left, right) => {
       const [a, b] = [toTensor(left), toTensor(right)];
       const shape = numericShape(broadcastShapes(name, a.shape, b.shape));
-      const [dataA, dataB] = [broadcastData(a, shape), broadcastData(b, shape)];
       const data = new Floats(entries(shape));
-      for (let i = 0; i < data.length; i += 1) data[i] = compute(dataA[i]!, dataB[i]!);
+      const [dataA, stepA] = repeated(a, shape);
+      const [dataB, stepB] = repeated(b, shape);
+      for (let i = 0; i < data.length; i += 1) data[i] = compute(dataA[i * stepA]!, dataB[i * stepB]!);
       return { data, shape };
     };
   const unary =
