@@ -33,6 +33,7 @@ const parts: readonly Part[] = [
   { name: 'sparse-index', title: 'Sparse search', program: 'sparse-index.js' },
   { name: 'training', title: 'Training', program: 'training.js', peers: ['python'] },
   { name: 'queue', title: 'Through Redis', program: 'queue.js' },
+  { name: 'nightly', title: 'A corpus of which 1 % changed', program: 'nightly.js' },
   { name: 'event-loop', title: 'The event loop meanwhile', program: 'event-loop.js' },
   { name: 'memory', title: 'Memory', program: 'memory.js', options: ['--rows', '200000'] },
 ];

@@ -11,18 +11,19 @@ import { fileURLToPath, pathToFileURL } from 'node:url';
 import { parseArgs, promisify } from 'node:util';
 import { openEmbeddings } from '@sentvec/corpus';
 import { uniform } from './random-numbers.ts';
-import { describeMachine } from './report.ts';
+import { printReport } from './report.ts';
 
-const usage = `pnpm bench nightly [--rows N] [--changed SHARE] [--model MODEL]
+const usage = `pnpm bench nightly [--rows N] [--changed SHARE] [--model MODEL] [--json]
 
 Embeds a corpus, changes some of its rows at random, and compares the processor time of embedding it anew with that of
 \`sentvec embed --update --cache\`. Both outputs must have the same shards.
 --rows     default 20,000
 --changed  the share of rows that change, default 0.01
 --model    default: the default model of sentvec
+--json     print JSON
 `;
 
-const words =
+const vocabulary =
   'a again ahead battery calm did far fine fog high house light money night not price quality rain rose screen shop'.split(
     ' ',
   );
@@ -32,6 +33,7 @@ const { values } = parseArgs({
     rows: { type: 'string', default: '20000' },
     changed: { type: 'string', default: '0.01' },
     model: { type: 'string', default: 'use-lite' },
+    json: { type: 'boolean', default: false },
     help: { type: 'boolean', default: false },
   },
 });
@@ -44,12 +46,12 @@ async function main(rows: number, changed: number, model: string): Promise<void>
   try {
     const [input, cache] = [join(folder, 'corpus.jsonl'), join(folder, 'cache')];
     const [output, anew] = [join(folder, 'vectors'), join(folder, 'anew')];
+    const results: { name: string; seconds: number }[] = [];
     const embed = async (name: string, into: string, ...more: string[]): Promise<number> => {
       const seconds = await processorSeconds(folder, ['embed', input, '--id', 'id', '-m', model, '-o', into, ...more]);
-      process.stdout.write(`${name.padEnd(40)} ${seconds.toFixed(1).padStart(8)} s\n`);
+      results.push({ name, seconds });
       return seconds;
     };
-    process.stdout.write(`${describeMachine()}; ${rows} rows, ${100 * changed} % changed; processor time\n`);
     await pipeline(Readable.from(lines(rows, 0)), createWriteStream(input));
     await embed('the first time, filling the cache', output, '--cache', cache);
     await pipeline(Readable.from(lines(rows, changed)), createWriteStream(input));
@@ -58,9 +60,16 @@ async function main(rows: number, changed: number, model: string): Promise<void>
     await embed('--update --cache, nothing changed', output, '--update', '--cache', cache);
     const [one, other] = [await hashesOf(output), await hashesOf(anew)];
     if (one !== other) throw new Error('The updated output differs from the one that was embedded anew.');
-    process.stdout.write(
-      `The update took ${((100 * update) / whole).toFixed(1)} % of the time, to the same vectors.\n`,
-    );
+    const table = {
+      header: ['processor time', 'seconds', 'of anew'],
+      rows: results.map(({ name, seconds }) => [
+        name,
+        seconds.toFixed(1),
+        name.startsWith('--update') ? `${((100 * seconds) / whole).toFixed(1)} %` : '',
+      ]),
+    };
+    const method = `${rows} rows, ${100 * changed} % changed`;
+    printReport({ method, tables: [table], results: { results, ratio: update / whole } }, values.json);
   } finally {
     await rm(folder, { recursive: true, force: true });
   }
@@ -89,7 +98,7 @@ function* lines(rows: number, changed: number): Generator<string> {
   const choose = uniform(2);
   for (let row = 0; row < rows; row += 1) {
     const count = 4 + Math.floor(17 * random());
-    const some = Array.from({ length: count }, () => words[Math.floor(words.length * random())]);
+    const some = Array.from({ length: count }, () => vocabulary[Math.floor(vocabulary.length * random())]);
     const text = `${row} ${some.join(' ')}${choose() < changed ? '. It has changed since' : ''}`;
     yield `${JSON.stringify({ id: `r${row}`, text })}\n`;
   }

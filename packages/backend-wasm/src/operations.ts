@@ -1,8 +1,11 @@
 // The tensor operations of an encoder, with the products and GELU on WebAssembly.
-import { type Operations, plainOperationsIn, type PlainTensor } from '@sentvec/architectures';
+import {
+  type MatrixProductOptions,
+  type Operations,
+  plainOperationsIn,
+  type PlainTensor,
+} from '@sentvec/architectures';
 import { KernelSpace } from './kernel-space.ts';
-
-type Matmul = Operations<PlainTensor>['matmul'];
 
 /**
  * The operations over arrays of float32. Linear layers, batched products and GELU, where nearly all time is spent, are
@@ -23,17 +26,17 @@ export function wasmOperations(): Operations<PlainTensor> {
       const data = space.linear(floats(x), floats(weight), bias && floats(bias), { cols, inner });
       return { data, shape: [...x.shape.slice(0, -1), cols] };
     },
-    matmul: (a, b, options = {}) => matmul(space, plain.matmul, a, b, options),
+    matmul: (a, b, options = {}) => matmul(space, plain, a, b, options),
     gelu: (x) => ({ data: space.gelu(floats(x)), shape: x.shape }),
   };
 }
 
 const matmul = (
   space: KernelSpace,
-  plain: Matmul,
+  plain: Operations<PlainTensor>,
   a: PlainTensor,
   b: PlainTensor,
-  options: NonNullable<Parameters<Matmul>[2]>,
+  options: MatrixProductOptions,
 ): PlainTensor => {
   const { transposeLeft = false, transposeRight = false } = options;
   const [rows, inner] = a.shape.slice(-2) as [number, number];
@@ -41,7 +44,7 @@ const matmul = (
   const [cols, shared] = transposeRight ? [right, left] : [left, right];
   // Encoders do not transpose the left operand; shapes that do not fit are named by the interpreter in TypeScript.
   if (transposeLeft || shared !== inner || a.shape.slice(0, -2).join() !== b.shape.slice(0, -2).join())
-    return plain(a, b, options);
+    return plain.matmul(a, b, options);
   const count = a.data.length / (rows * inner);
   const data = space.products(floats(a), floats(b), { count, rows, cols, inner, transposeRight });
   return { data, shape: [...a.shape.slice(0, -1), cols] };
