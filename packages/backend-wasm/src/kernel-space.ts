@@ -1,5 +1,5 @@
 // The memory that the kernels work in: the weights of linear layers stay in it, everything else is copied in and out.
-import { type LayerKernels, layerKernels, type KernelMemory, kernelMemory } from '@sentvec/kernels';
+import { type GrowableMemory, kernelMemory, type LayerKernels, layerKernels } from '@sentvec/kernels';
 
 const pageBytes = 65_536;
 const floatBytes = Float32Array.BYTES_PER_ELEMENT;
@@ -19,7 +19,7 @@ export interface ProductSizes {
 
 /** Kernels, and the memory that they work in. Addresses are in bytes. */
 export class KernelSpace {
-  readonly #memory: KernelMemory;
+  readonly #memory: GrowableMemory;
   readonly #kernels: LayerKernels;
   /** Where the scratch area begins, and its size. */
   #scratch: { readonly address: number; readonly length: number };

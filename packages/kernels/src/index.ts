@@ -1,4 +1,4 @@
-export { type KernelMemory, kernelMemory } from './instantiate.ts';
+export { type GrowableMemory, type KernelMemory, kernelMemory } from './instantiate.ts';
 export { type LayerKernels, layerKernels } from './layers.ts';
 export { type OptimizerKernels, optimizerKernels } from './optimizer.ts';
 export { portableScores } from './portable-scores.ts';

@@ -2,8 +2,11 @@
 
 /** A WebAssembly memory, as much of it as is used here: the library of TypeScript has its type for browsers only. */
 export interface KernelMemory {
-  /** A new one after `grow`. */
   readonly buffer: ArrayBuffer;
+}
+
+/** A memory that can become larger: then it has a new buffer. */
+export interface GrowableMemory extends KernelMemory {
   /** Adds pages of 64 KiB. */
   grow(pages: number): number;
 }
@@ -14,7 +17,7 @@ export type KernelModule = object;
 /** What this package uses of the WebAssembly interface. */
 interface WebAssemblyInterface {
   readonly Module: new (bytes: Uint8Array) => KernelModule;
-  readonly Memory: new (size: { initial: number }) => KernelMemory;
+  readonly Memory: new (size: { initial: number }) => GrowableMemory;
   readonly Instance: new (module: KernelModule, imports: object) => { readonly exports: object };
   validate(bytes: Uint8Array): boolean;
 }
@@ -44,6 +47,6 @@ export function instantiateKernels(module: KernelModule, memory: KernelMemory): 
 }
 
 /** A memory of at least so many bytes, all zero. */
-export function kernelMemory(bytes: number): KernelMemory {
+export function kernelMemory(bytes: number): GrowableMemory {
   return new (webAssembly()!.Memory)({ initial: Math.max(1, Math.ceil(bytes / pageBytes)) });
 }
