@@ -1,11 +1,12 @@
-// Speed beside others': builds the workspace and runs bench/. `pnpm bench` embeds, `pnpm bench training` trains, `pnpm
-// bench sts-b` fine-tunes, `pnpm bench from-scratch` trains from random weights, `pnpm bench tfjs` embeds on
+// Builds the workspace and runs a benchmark of bench/. `pnpm bench` embeds, `pnpm bench training` trains, `pnpm bench
+// sts-b` fine-tunes on STS-B, `pnpm bench from-scratch` trains from random weights, `pnpm bench tfjs` embeds on
 // WebAssembly, `pnpm bench queue` embeds through Redis, `pnpm bench load` starts processes, `pnpm bench
 // late-interaction` ranks by token vectors, `pnpm bench rerank` with a cross-encoder, `pnpm bench sparse-index`
 // searches sparse vectors, `pnpm bench long-texts` encodes long texts, `pnpm bench large-models` loads large models,
-// `pnpm bench retrieval` evaluates a search by stages, `pnpm bench latency` times one query, `pnpm bench callers` many at once, `pnpm bench int8` quantizes,
-// `pnpm bench nightly` embeds a corpus of which some rows have changed, `pnpm bench
-// memory` and `pnpm bench event-loop` watch what they name; options are passed on, `--help` names them.
+// `pnpm bench retrieval` evaluates a search by stages, `pnpm bench latency` times one query, `pnpm bench callers` many
+// at once, `pnpm bench int8` quantizes, `pnpm bench nightly` embeds a corpus of which some rows have changed, `pnpm
+// bench memory` and `pnpm bench event-loop` measure memory and the event loop. Options are passed on; `--help` lists
+// them.
 import { pnpm, run } from './pnpm.mjs';
 import { setUp } from './setup.mjs';
 
@@ -35,7 +36,7 @@ const others = {
 const [program, options] = Object.hasOwn(others, first ?? '')
   ? [others[first], rest]
   : ['main.js', process.argv.slice(2)];
-// Others load onnxruntime-node, too: none of them reports usage from here.
+// The compared libraries load onnxruntime-node too; disable its usage reports.
 process.env.ORT_DISABLE_TELEMETRY ??= '1';
 setUp();
 pnpm('exec', 'tsc', '-b', 'bench');

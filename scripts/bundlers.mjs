@@ -1,5 +1,6 @@
-// Builds examples/bundlers with Next.js (Turbopack and webpack), Nitro and Vite, from the packages as npm would publish
-// them, runs what comes out, moved to where nothing is installed, and compares the answer. Takes minutes and a gigabyte.
+// Builds examples/bundlers with Next.js (Turbopack and webpack), Nitro and Vite from the packed npm packages. It runs
+// each build in a folder without installed packages and compares the result with the expected similarity. This takes
+// several minutes and 1 GB of disk space.
 import { spawn, spawnSync } from 'node:child_process';
 import { cpSync, mkdtempSync, readdirSync, renameSync, rmSync, writeFileSync } from 'node:fs';
 import { createServer } from 'node:net';
@@ -9,14 +10,14 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { pnpmCommand, root } from './pnpm.mjs';
 import { setUp } from './setup.mjs';
 
-/** How alike the two texts of the examples are. */
+/** Expected cosine similarity of the two texts in the examples. */
 const expected = 0.678;
 const needed = ['core', 'kernels', 'platform', 'architectures', 'backend-onnx', 'model-use-lite'];
 const versions = { next: '16.4.6', react: '19.2.0', 'react-dom': '19.2.0', nitropack: '2.13.6', vite: '8.3.8' };
 
 setUp();
 const folder = mkdtempSync(join(tmpdir(), 'sentvec-bundlers-'));
-// pnpm lets what it starts find every package of the workspace.
+// Remove NODE_PATH: pnpm sets it so that child processes find every package of the workspace.
 const { NODE_PATH: _, ...inherited } = process.env;
 const environment = {
   ...inherited,
@@ -27,7 +28,7 @@ const environment = {
 
 function run(cwd, program, ...words) {
   const { status, stdout, stderr } = spawnSync(program, words, { cwd, env: environment, encoding: 'utf8' });
-  if (status !== 0) throw new Error(`${program} ${words.join(' ')} ended with ${status}:\n${stdout}\n${stderr}`);
+  if (status !== 0) throw new Error(`${program} ${words.join(' ')} exited with code ${status}:\n${stdout}\n${stderr}`);
   return stdout;
 }
 
@@ -39,14 +40,14 @@ async function freePort() {
   return port;
 }
 
-/** Starts a server, and asks it for the similarity of the two texts. */
+/** Starts a server, and requests the similarity of the two texts from it. */
 async function ask(cwd, ...words) {
   const port = await freePort();
   const variables = { ...environment, PORT: String(port), HOSTNAME: '127.0.0.1' };
   const server = spawn(process.execPath, words, { cwd, env: variables, stdio: ['ignore', 'ignore', 'inherit'] });
   try {
     for (;;) {
-      if (server.exitCode !== null) throw new Error(`${words.join(' ')} ended with ${server.exitCode}.`);
+      if (server.exitCode !== null) throw new Error(`${words.join(' ')} exited with code ${server.exitCode}.`);
       const answer = await fetch(`http://127.0.0.1:${port}/api/embed`).catch(() => undefined);
       if (answer !== undefined) return (await answer.json()).similarity;
       await sleep(200);
@@ -61,7 +62,7 @@ function report(name, similarity) {
   console.log(`${name}: ${similarity.toFixed(4)}`);
 }
 
-/** Runs `work` while the project's packages are out of reach. */
+/** Runs `work` while the packages of the project are moved away. */
 async function withoutPackages(project, work) {
   const [here, away] = [join(project, 'node_modules'), join(project, 'away')];
   renameSync(here, away);

@@ -1,5 +1,5 @@
-// A fleet of workers that are killed while they embed, and the proof that nothing is lost or doubled. Takes minutes;
-// --seed N repeats a run.
+// Kills workers while they embed, and checks that no row is lost or duplicated. Takes several minutes; --seed N repeats
+// a run.
 import { run } from './pnpm.mjs';
 import { setUp } from './setup.mjs';
 import { ensureSystemPackages } from './system-packages.mjs';

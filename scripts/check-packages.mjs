@@ -1,5 +1,5 @@
-// Checks what npm would publish of each package with publint and attw ("are the types wrong?"). turbo has packed the
-// packages that changed before.
+// Checks the packed tarball of each package with publint and attw ("are the types wrong?"). turbo must have packed
+// changed packages before.
 import { existsSync, readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { checkPackage, createPackageFromTarballData } from '@arethetypeswrong/core';
@@ -8,7 +8,7 @@ import { publint } from 'publint';
 import { formatMessage } from 'publint/utils';
 import { root } from './pnpm.mjs';
 
-/** How programs resolve an ESM-only package: not with Node before 12, and not with `require`. */
+/** Module resolutions that an ESM-only package must support: not Node 10, and not `require`. */
 const resolutions = ['node16-esm', 'bundler'];
 
 async function problemsOf(manifest, tarball) {
@@ -28,7 +28,9 @@ for (const folder of ['packages', 'apps'].flatMap((parent) =>
   const manifest = JSON.parse(readFileSync(join(folder, 'package.json'), 'utf8'));
   if (manifest.private) continue;
   if (!existsSync(packed))
-    throw new Error(`${manifest.name} is not packed: it needs the script "packed", as the other packages have it.`);
+    throw new Error(
+      `${manifest.name} is not packed: add the script "packed" to its package.json, as in the other packages.`,
+    );
   const problems = await problemsOf(manifest, readFileSync(packed));
   for (const problem of problems) console.error(`${manifest.name}: ${problem}`);
   failed ||= problems.length > 0;

@@ -1,4 +1,4 @@
-// The main job on real input: embeds a whole novel by paragraph and searches it by meaning.
+// Demo with real input: embeds the paragraphs of a novel and searches them by meaning.
 import { run } from './pnpm.mjs';
 import { setUp } from './setup.mjs';
 

@@ -1,6 +1,5 @@
-// Draws the packages, the folders in them, and which package imports which, as the sources say. Prints an SVG file:
-// `node scripts/draw-architecture.mjs > docs/architecture.svg`. A test of the workspace checks that the file is
-// current.
+// Draws the packages, their folders, and the imports between packages, as found in the sources. Prints an SVG file:
+// `node scripts/draw-architecture.mjs > docs/architecture.svg`. A workspace test checks that the file is current.
 import { existsSync, readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import ts from 'typescript';
@@ -10,7 +9,7 @@ const box = { width: 210, padding: 12, titleHeight: 24, lineHeight: 16, characte
 const gap = { x: 28, y: 64 };
 const margin = 20;
 
-/** Every package and app with sources: what it is called, its folders, and the packages that its sources import. */
+/** Returns every package and app that has sources, with its name, its folders, and the packages that it imports. */
 function readPackages() {
   return ['packages', 'apps']
     .flatMap((room) => readdirSync(join(root, room)).map((name) => ({ name, source: join(root, room, name, 'src') })))
@@ -37,7 +36,10 @@ function importedPackages(source) {
   return [...found].sort((a, b) => (a < b ? -1 : 1));
 }
 
-/** The packages in rows: each is above all that it imports. The lowest row comes first. @throws on a cycle */
+/**
+ * Arranges the packages in rows, so that each is above all packages that it imports. The lowest row comes first.
+ * @throws on a cycle
+ */
 function layersOf(packages) {
   const layers = [];
   let rest = packages;
@@ -53,13 +55,13 @@ function layersOf(packages) {
   return layers;
 }
 
-/** The imports of a package that no other import of it implies. */
+/** Returns the imports of a package without those that another of its imports already has. */
 function directImports({ imports }, byName) {
   const reaches = (from, to) => from.imports.some((name) => name === to || reaches(byName.get(name), to));
   return imports.filter((to) => !imports.some((other) => other !== to && reaches(byName.get(other), to)));
 }
 
-/** Folder names in lines that fit into a box. */
+/** Wraps folder names into lines that fit into a box. */
 function linesOf(folders) {
   const lines = [];
   for (const folder of folders) {
@@ -72,8 +74,8 @@ function linesOf(folders) {
 }
 
 /**
- * Rows of nodes, the lowest first: the packages, and a lane wherever an arrow passes through a row. `below` are the
- * nodes to which arrows lead. Each node is placed near the middle of those, so that few arrows cross.
+ * Returns rows of nodes, the lowest first. A node is a package, or a lane through which an arrow passes a row. `below`
+ * are the nodes to which its arrows point. Each node is placed near their centre, so that few arrows cross.
  */
 function rowsOf(packages) {
   const byName = new Map(packages.map((entry) => [entry.name, entry]));
@@ -100,7 +102,7 @@ function rowsOf(packages) {
   return rows;
 }
 
-/** The picture, as the text of an SVG file. */
+/** Returns the drawing as SVG text. */
 function drawArchitecture(packages) {
   const rows = rowsOf(packages).toReversed();
   const widthOf = ({ lane }) => (lane ? 0 : box.width);

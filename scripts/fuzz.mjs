@@ -1,5 +1,5 @@
-// Runs the tests on generated inputs with the whole number of them, where `npm test` runs some. `npm run fuzz --
-// --help` says more.
+// Runs the tests with generated inputs on the full number of inputs; `npm test` uses fewer. See `npm run fuzz --
+// --help`.
 import { spawn } from 'node:child_process';
 import { mkdtempSync, readdirSync, readFileSync, rmSync } from 'node:fs';
 import { constants, tmpdir } from 'node:os';
@@ -8,7 +8,7 @@ import { parseArgs } from 'node:util';
 import { root } from './pnpm.mjs';
 import { setUp } from './setup.mjs';
 
-/** By name: the variable that a test reads how many inputs to generate from, and how many make the whole. */
+/** For each generator: the environment variable with the number of inputs for its test, and the full number. */
 const generators = {
   folders: { variable: 'SENTVEC_FUZZ_FOLDERS', whole: 20_000, what: 'model folders with a fault' },
   tokenizers: { variable: 'SENTVEC_FUZZ_TOKENIZERS', whole: 5000, what: 'tokenizers' },
@@ -16,10 +16,10 @@ const generators = {
   parquet: { variable: 'SENTVEC_FUZZ_PARQUET', whole: 2000, what: 'Parquet files' },
 };
 
-/** A test prints a line for each part of the inputs. Without one for so long, it hangs. */
+/** Tests print a line for each part of the inputs. A test that prints nothing for this long is considered hung. */
 const longestSilence = 30 * 60_000;
 
-const help = `Tests on generated inputs: none may crash, hang, throw a raw error, lose a row, or give a wrong value.
+const help = `Runs tests on generated inputs. No input may cause a crash, a hang, a raw error, a lost row or a wrong value.
 
   npm run fuzz -- [--only NAME…] [--seed N] [--count N]
 
@@ -46,8 +46,9 @@ function readArguments() {
     });
     const names = values.only ? positionals : Object.keys(generators);
     const unknown = values.only ? names.find((name) => !Object.hasOwn(generators, name)) : positionals[0];
-    if (unknown !== undefined) throw new Error(`There is no generator "${unknown}".`);
-    if (names.length === 0) throw new Error('--only needs the name of a generator.');
+    if (unknown !== undefined)
+      throw new Error(`The generator "${unknown}" does not exist. Choose from ${Object.keys(generators).join(', ')}.`);
+    if (names.length === 0) throw new Error('--only requires the name of a generator.');
     const [seed, count] = [wholeNumber('--seed', values.seed, 0), wholeNumber('--count', values.count, 1)];
     return { help: values.help, names, seed, count };
   } catch (error) {
@@ -62,7 +63,7 @@ function wholeNumber(option, text, least) {
   throw new Error(`${option} must be a whole number from ${least}, not "${text}".`);
 }
 
-/** The test files that read the variable. */
+/** Returns the test files that read the variable. */
 function testsOf(variable) {
   const files = ['packages', 'apps'].flatMap((room) =>
     readdirSync(join(root, room)).flatMap((name) =>
@@ -81,14 +82,14 @@ function filesBelow(folder) {
   }
 }
 
-/** Runs the tests of a generator. @returns why they did not pass; nothing when they did */
+/** Runs the tests of a generator. @returns the reason of a failure, or `undefined` if all pass */
 async function runGenerator(name, seed, count) {
   const { variable, whole, what } = generators[name];
   const tests = testsOf(variable);
   if (tests.length === 0) return `no test reads ${variable}`;
   const number = count ?? whole;
   console.error(`\n── ${name}: ${number} ${what}, from seed ${seed}`);
-  // The tests' temporary files are in this folder, which is removed with all that stopped tests leave behind.
+  // Temporary folder of the tests. Removing it also removes the files that stopped tests leave behind.
   const folder = mkdtempSync(join(tmpdir(), 'sentvec-fuzz-'));
   const settings = { SENTVEC_FUZZ_SEED: String(seed), [variable]: String(number), TMPDIR: folder };
   const colors = { FORCE_COLOR: process.stdout.isTTY ? '1' : '0' };
@@ -96,7 +97,7 @@ async function runGenerator(name, seed, count) {
     cwd: root,
     env: { ...process.env, ...colors, ...settings },
     stdio: ['inherit', 'pipe', 'pipe'],
-    // A group of its own, which is ended whole, with processes that hang.
+    // Start a new process group, so that child processes that hang can be killed too.
     detached: true,
   });
   return watch(child).finally(() => rmSync(folder, { recursive: true, force: true }));
@@ -109,7 +110,10 @@ function watch(child) {
       reason ??= why;
       process.kill(-child.pid, 'SIGKILL');
     };
-    const timer = setTimeout(() => stop(`no output for ${longestSilence / 60_000} minutes: it hangs`), longestSilence);
+    const timer = setTimeout(
+      () => stop(`no output for ${longestSilence / 60_000} minutes: the test hangs`),
+      longestSilence,
+    );
     const onInterrupt = () => stop('stopped');
     for (const signal of ['SIGINT', 'SIGTERM']) process.once(signal, onInterrupt);
     for (const stream of ['stdout', 'stderr'])

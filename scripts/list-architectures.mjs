@@ -1,6 +1,6 @@
-// Lists the architectures that have a line in the registry, the models that are known to use them, and what is shown
-// for each by golden models. Prints a page: `node scripts/list-architectures.mjs > docs/architectures.md`, after a
-// build. A test of the workspace checks that the page is current.
+// Lists the architectures in the registry, models that use them, and how each is tested with golden models. Prints a
+// page: after a build, run `node scripts/list-architectures.mjs > docs/architectures.md`. A workspace test checks that
+// the page is current.
 import { existsSync, readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { modelTypes } from '../packages/architectures/dist/index.js';
@@ -8,7 +8,7 @@ import { root } from './pnpm.mjs';
 
 const jinaV2 = ['jina-embeddings-v2-small-en', 'jina-embeddings-v2-base-en', '-de', '-es', '-zh', '-code'];
 
-/** By `model_type`: what people call the architecture, and models that use it. */
+/** For each `model_type`: the common name of the architecture, and models that use it. */
 const known = {
   albert: ['ALBERT', ['paraphrase-albert-small-v2']],
   bert: [
@@ -39,7 +39,7 @@ const known = {
   eurobert: ['EuroBERT', ['EuroBERT-*', 'jina-embeddings-v5-text-nano']],
   gemma3_text: ['Gemma 3, causal and bidirectional', ['embeddinggemma-300m']],
   gte: ['GTE "new"', ['snowflake-arctic-embed-m-v2.0']],
-  jina_embeddings_v3: ['Jina v3, with the adapter of a task', ['jina-embeddings-v3']],
+  jina_embeddings_v3: ['Jina v3, with task adapters', ['jina-embeddings-v3']],
   lfm2: ['LFM2', ['LFM2-*']],
   llama: ['Llama', []],
   llama_bidirec: ['Llama, bidirectional', ['llama-embed-nemotron-8b']],
@@ -53,7 +53,7 @@ const known = {
   mt5: ['mT5, the encoder', []],
   new: ['GTE "new"', ['gte-base-en-v1.5, -large-en-v1.5', 'gte-multilingual-base', 'stella_en_400M_v5']],
   nomic_bert: [
-    'NomicBERT, with the mixture of experts of v2',
+    'NomicBERT, including the mixture of experts of v2',
     ['nomic-embed-text-v1, v1.5', 'nomic-embed-text-v2-moe', 'CodeRankEmbed', 'snowflake-arctic-embed-m-long'],
   ],
   qwen2: ['Qwen2', ['gte-Qwen2-*-instruct', 'KaLM-embedding-*']],
@@ -61,7 +61,7 @@ const known = {
   roberta: ['RoBERTa', ['all-distilroberta-v1', 'granite-embedding-30m-english, -125m-english']],
   roformer: ['RoFormer', []],
   squeezebert: ['SqueezeBERT', []],
-  'static-embedding': ['a table of token vectors', ['static-retrieval-mrl-en-v1', 'potion-* (model2vec)']],
+  'static-embedding': ['static table of token vectors', ['static-retrieval-mrl-en-v1', 'potion-* (model2vec)']],
   t5: ['T5, the encoder', ['gtr-t5-*', 'sentence-t5-*']],
   umt5: ['UMT5, the encoder', []],
   'universal-sentence-encoder-lite': ['Universal Sentence Encoder Lite', ['use-lite, the default model']],
@@ -81,12 +81,14 @@ const known = {
 const surplus = Object.keys(known).filter((type) => !modelTypes.includes(type));
 const missing = modelTypes.filter((type) => !Object.hasOwn(known, type));
 if (surplus.length + missing.length > 0)
-  throw new Error(`scripts/list-architectures.mjs: add ${missing.join(', ')}; take out ${surplus.join(', ')}.`);
+  throw new Error(
+    `scripts/list-architectures.mjs is out of date: add ${missing.join(', ')}; remove ${surplus.join(', ')}.`,
+  );
 
 const goldens = join(root, 'packages/testing/goldens');
 const steps = JSON.parse(readFileSync(join(goldens, 'gradients.json'), 'utf8')).models;
 
-/** The golden models of each `model_type`. */
+/** The golden models, by `model_type`. */
 const models = new Map();
 for (const name of readdirSync(join(goldens, 'models'))) {
   for (const file of ['config.json', '0_Transformer/config.json']) {
@@ -112,19 +114,19 @@ function table(head, rows) {
 
 console.log(`# Architectures
 
-An architecture is what \`model_type\` of a model's \`config.json\` names. These are read from their own weights (\`model.safetensors\`, whole or in shards) by every backend. The page is made from the registry.
+The architecture of a model is the \`model_type\` in its \`config.json\`. All backends load the following architectures from \`model.safetensors\`, in one file or in shards. This page is generated from the registry.
 
 ${table(['`model_type`', 'architecture', 'models that use it', 'from weights', 'fine-tuning'], modelTypes.map(row))}
 
-- **From weights**: \`values\` means that token and sentence vectors of a golden model of this \`model_type\` are compared with those of transformers in the tests; \`read\` means that it is another name of an architecture for which they are.
-- **Fine-tuning**: \`values\` means that the loss and all gradients of a training step are compared with those of PyTorch; \`yes\`, that it trains over the same operations, whose gradients are checked one by one.
-- **From ONNX**: a folder with \`onnx/model.onnx\` runs on onnxruntime and in a page whatever its architecture is, with the inputs \`input_ids\`, \`attention_mask\`, \`token_type_ids\`, \`position_ids\` and empty \`past_key_values\`. It cannot be fine-tuned, and TensorFlow.js cannot run it. \`sentvec export\` writes such a file for every line above.
+- **From weights**: \`values\` means that the tests compare token and sentence embeddings of a golden model of this \`model_type\` with those of transformers; \`read\` means that it is another name for an architecture that is tested in this way.
+- **Fine-tuning**: \`values\` means that the tests compare the loss and all gradients of a training step with those of PyTorch; \`yes\` means that training uses the same operations, whose gradients are tested one by one.
+- **From ONNX**: a folder with \`onnx/model.onnx\` runs on onnxruntime and in browsers with any architecture, if its inputs are \`input_ids\`, \`attention_mask\`, \`token_type_ids\`, \`position_ids\` or empty \`past_key_values\`. It cannot be fine-tuned, and TensorFlow.js cannot run it. \`sentvec export\` writes such a file for every architecture above.
 
 ## What is not there
 
-- EmbeddingGemma 2 (\`embedding_gemma2\`), Gemma 2, Phi, GPT-2, GPT-NeoX, BLOOM, Longformer, BigBird, XLNet, XLM, Funnel, Nyströmformer, and the text towers of CLIP and SigLIP: refused by their \`model_type\`, with what is nearest. With \`onnx/model.onnx\` in the folder they are embedded anyway.
+- EmbeddingGemma 2 (\`embedding_gemma2\`), Gemma 2, Phi, GPT-2, GPT-NeoX, BLOOM, Longformer, BigBird, XLNet, XLM, Funnel, Nyströmformer, and the text towers of CLIP and SigLIP: not supported; the error names the most similar supported architecture. If the folder has \`onnx/model.onnx\`, it can be used nevertheless.
 - Models of images, sound and video.
-- Folders with code of their own (\`trust_remote_code\`): code of a model is never run. Those whose architecture is listed above are read without it.
-- \`pytorch_model.bin\`: refused with the command that converts it.
+- Folders with custom code (\`trust_remote_code\`): the code of a model is never executed. If its architecture is listed above, the model is loaded without that code.
+- \`pytorch_model.bin\`: not supported; the error contains the command that converts it.
 
-One more architecture is a file and a line; the repository's \`CONTRIBUTING.md\` says how.`);
+To add an architecture, add one file and one line in the registry, as described in \`CONTRIBUTING.md\` of the repository.`);

@@ -1,6 +1,6 @@
-// Runs the suites of the most important packages with other versions of Node, each from npm: the least that is
-// supported, and those after it; and a program with Deno, which must print the value that Node prints and end by
-// itself. `node scripts/node-versions.mjs 24 --project core` runs some.
+// Runs the test suites of the most important packages with other versions of Node, installed from npm: the minimum
+// supported version and later ones. It also runs a program with Deno, which must print the same value as with Node and
+// exit by itself. `node scripts/node-versions.mjs 24 --project core` runs a subset.
 import { spawnSync } from 'node:child_process';
 import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
@@ -18,7 +18,7 @@ const projects = options.length > 0 ? options : suites.flatMap((name) => ['--pro
 setUp();
 const folder = mkdtempSync(join(tmpdir(), 'sentvec-node-'));
 process.on('exit', () => rmSync(folder, { recursive: true, force: true }));
-/** Installs a program of npm and gives the path of a file in its package. */
+/** Installs an npm package and returns the path of a file in it. */
 function install(name, version, file) {
   const prefix = join(folder, `${name}-${version}`);
   run(['npm', 'install', '--silent', '--no-audit', '--no-fund', '--prefix', prefix, `${name}@${version}`]);
@@ -34,7 +34,7 @@ for (const version of versions) {
 if (named.length === 0 && options.length === 0) {
   const deno = install('deno', '2', '.bin/deno');
   const program = readFileSync(join(root, 'test/bundled-program.mjs'));
-  // In the package that depends on all that the program imports.
+  // Run in the package that depends on all packages that the program imports.
   const place = {
     cwd: join(root, 'packages/cli'),
     input: program,
@@ -42,15 +42,15 @@ if (named.length === 0 && options.length === 0) {
     stdio: ['pipe', 'pipe', 'inherit'],
     timeout: 60_000,
   };
-  /** What a program prints. @throws when it fails, or has not ended by itself within a minute */
+  /** Returns the output of a program. @throws if it fails or does not exit within a minute */
   const printedBy = (command, ...more) => {
     const { status, signal, stdout, error } = spawnSync(command, more, place);
-    if (status !== 0) throw new Error(`${command} ended with ${error?.message ?? signal ?? status}: ${stdout}`);
+    if (status !== 0) throw new Error(`${command} failed with ${error?.message ?? signal ?? status}: ${stdout}`);
     return stdout.trim();
   };
   run([deno, '--version']);
   const expected = printedBy(process.execPath, '--input-type=module', '-');
   const value = printedBy(deno, 'run', '-A', '--ext=mjs', '-');
   if (value === '' || value !== expected) throw new Error(`Deno prints "${value}", Node "${expected}".`);
-  console.log(`Deno prints what Node prints: ${value}`);
+  console.log(`Deno prints the same value as Node: ${value}`);
 }

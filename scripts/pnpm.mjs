@@ -1,5 +1,5 @@
-// pnpm for a machine that may not have it: the one on PATH when its major version fits, else the pinned one through
-// npx.
+// Finds pnpm on machines that may not have it: uses the one on PATH if its major version matches, otherwise runs the
+// pinned version through npx.
 import { spawnSync } from 'node:child_process';
 import { readFileSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
@@ -11,7 +11,7 @@ const pinned = JSON.parse(readFileSync(new URL('../package.json', import.meta.ur
 
 let resolved;
 
-/** The words that start pnpm of the pinned version. */
+/** Returns the command that starts pnpm in the pinned version. */
 export function pnpmCommand() {
   resolved ??= findPnpm();
   return resolved;
@@ -23,12 +23,12 @@ function findPnpm() {
   return fits ? ['pnpm'] : ['npx', '--yes', pinned];
 }
 
-/** Runs pnpm at the root with its output shown. Ends this process with pnpm's exit code when it fails. */
+/** Runs pnpm in the root folder and shows its output. If it fails, exits this process with the same code. */
 export function pnpm(...args) {
   run([...pnpmCommand(), ...args]);
 }
 
-/** Runs a command at the root with its output shown. Ends this process with the command's exit code when it fails. */
+/** Runs a command in the root folder and shows its output. If it fails, exits this process with the same code. */
 export function run([program, ...args], options = {}) {
   const result = spawnSync(program, args, { cwd: root, stdio: 'inherit', ...options });
   if (result.error) console.error(`${program}: ${result.error.message}`);

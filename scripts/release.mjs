@@ -1,4 +1,4 @@
-// Publishes the packages whose version is not yet published. Versions come from `pnpm changeset version` before.
+// Publishes the packages whose version is not on npm yet. Run `pnpm changeset version` first to set the versions.
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { pnpm, root, run } from './pnpm.mjs';
@@ -8,8 +8,8 @@ const { homepage, repository } = JSON.parse(readFileSync(join(root, 'package.jso
 for (const [field, value] of Object.entries({ homepage, repository })) {
   if (value !== '') continue;
   console.error(
-    `Nothing is published: "${field}" of the root's package.json is empty. ` +
-      'Whoever finds a package must find its source, and provenance is checked against the repository. Fill it in.',
+    `Nothing was published: set "${field}" in the package.json of the root folder. ` +
+      'Users need it to find the source, and npm verifies provenance against the repository.',
   );
   process.exit(1);
 }

@@ -1,4 +1,4 @@
-// Everything between a bare clone and a workspace that runs: the packages, then the build. Does only what is missing.
+// Prepares a fresh clone: installs the packages and builds the workspace. Skips steps that are up to date.
 import { existsSync, readdirSync, rmSync, statSync } from 'node:fs';
 import { join } from 'node:path';
 import { pnpm, root } from './pnpm.mjs';
@@ -8,7 +8,9 @@ function installed() {
   return existsSync(record) && statSync(record).mtimeMs >= statSync(join(root, 'pnpm-lock.yaml')).mtimeMs;
 }
 
-/** The compiler leaves the output of a source that has moved or gone, and packages would ship it. */
+/**
+ * Removes the compiled output of sources that were moved or deleted. The compiler leaves it, and it would be published.
+ */
 function removeStaleOutput() {
   for (const room of ['packages', 'apps']) {
     for (const name of readdirSync(join(root, room))) {
@@ -22,7 +24,7 @@ function removeStaleOutput() {
   }
 }
 
-/** Installs the packages when the lock file is newer than node_modules, and builds what changed. */
+/** Installs the packages if the lock file is newer than node_modules, and builds changed projects. */
 export function setUp() {
   const [major, minor] = process.versions.node.split('.').map(Number);
   if (major < 20 || (major === 20 && minor < 16)) {

@@ -1,10 +1,10 @@
-// A program that embeds for a long time, whose memory must not grow and which must end by itself: bench/src/soak.ts.
-// `npm run soak -- --help` names its options.
+// Runs bench/src/soak.ts, which embeds for a long time. Its memory must not grow, and it must exit by itself. `npm run
+// soak -- --help` lists the options.
 import { spawn } from 'node:child_process';
 import { pnpm, root } from './pnpm.mjs';
 import { setUp } from './setup.mjs';
 
-/** How long the process may take to end once its work is done: it has nothing left to do. */
+/** Maximum time in milliseconds for the process to exit after its work is done. */
 const longestEnd = 10_000;
 
 process.env.ORT_DISABLE_TELEMETRY ??= '1';
@@ -22,13 +22,13 @@ child.stdout.on('data', (chunk) => {
   if (!String(chunk).includes('all done')) return;
   done = performance.now();
   timer = setTimeout(() => {
-    console.error(`The process did not end by itself within ${longestEnd / 1000} s.`);
+    console.error(`The process did not exit by itself within ${longestEnd / 1000} s.`);
     child.kill('SIGKILL');
   }, longestEnd);
 });
 child.on('exit', (code) => {
   clearTimeout(timer);
   if (done !== undefined && code === 0)
-    console.log(`ended by itself after ${(performance.now() - done).toFixed(0)} ms`);
+    console.log(`exited by itself after ${(performance.now() - done).toFixed(0)} ms`);
   process.exitCode = code ?? 1;
 });

@@ -1,4 +1,4 @@
-// What the tests use for real and npm does not carry: installed through apt when missing and possible.
+// Installs system packages that the tests need and that are not on npm, with apt if possible.
 import { spawnSync } from 'node:child_process';
 
 const onPath = (name) => spawnSync('sh', ['-c', `command -v ${name}`]).status === 0;
@@ -6,15 +6,15 @@ const libraries = () =>
   spawnSync('sh', ['-c', 'PATH="$PATH:/sbin:/usr/sbin" ldconfig -p'], { encoding: 'utf8' }).stdout ?? '';
 
 const parts = [
-  { name: 'redis-server', why: 'the queue tests talk to a real Redis', isThere: () => onPath('redis-server') },
+  { name: 'redis-server', why: 'the queue tests use a real Redis', isThere: () => onPath('redis-server') },
   {
     name: 'chromium',
-    why: 'the browser tests drive a real Chromium',
+    why: 'the browser tests use a real Chromium',
     isThere: () => ['chromium', 'chromium-browser', 'google-chrome'].some(onPath),
   },
   ...['zsh', 'fish'].map((name) => ({
     name,
-    why: 'completion is tried in the shells themselves',
+    why: 'the completion tests run the shells',
     isThere: () => onPath(name),
   })),
   {
@@ -24,14 +24,14 @@ const parts = [
   },
   {
     name: 'libvulkan1',
-    why: 'WebGPU in Node loads its software adapter through it',
+    why: 'WebGPU in Node needs it to load the software adapter',
     isThere: () => process.platform !== 'linux' || libraries().includes('libvulkan.so.1'),
   },
 ];
 
 /**
- * Installs what is missing; says clearly what to do where it cannot. Tests that need a missing program fail with that
- * reason.
+ * Installs missing packages, or prints the required command if it cannot. Tests that need a missing program fail and
+ * name it.
  */
 export function ensureSystemPackages() {
   const missing = parts.filter(({ isThere }) => !isThere());

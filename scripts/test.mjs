@@ -1,4 +1,4 @@
-// Every check of the project. `npm test -- --only NAME…` runs some of them; `--list` names them.
+// Runs every check of the project. `npm test -- --only NAME…` runs some of them; `--list` lists them.
 import { spawn } from 'node:child_process';
 import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
@@ -11,7 +11,7 @@ import { ensureSystemPackages } from './system-packages.mjs';
 process.env.TURBO_TELEMETRY_DISABLED = '1';
 process.chdir(root);
 
-/** Two run at a time: beside the types, which take one core for long, there is time for the others. */
+/** The checks, of which two run at the same time: the type check keeps one core busy while the others run. */
 const checks = {
   types: () => pnpm('exec', 'tsc', '-p', 'tsconfig.test.json'),
   format: () => pnpm('exec', 'oxfmt', '--check', '.'),
@@ -24,7 +24,9 @@ const checks = {
   size: () => pnpm('exec', 'size-limit'),
 };
 
-/** Projects whose tests run the code in their own process, where it can be counted: coverage has its floor there. */
+/**
+ * Projects with a minimum test coverage. Their tests run the code in their own process, where coverage can be measured.
+ */
 const counted = ['core', 'architectures', 'corpus', 'workflow'];
 
 const pnpm = (...words) => run([...pnpmCommand(), ...words]);
@@ -91,7 +93,7 @@ async function runVitest() {
   return passed.every(Boolean);
 }
 
-/** The closing line, in a form that other programs read: `tests: N passed, N failed, N skipped`. */
+/** Prints the last line in a machine-readable format: `tests: N passed, N failed, N skipped`. */
 function printTotals(files) {
   const reports = files.filter((file) => existsSync(file)).map((file) => JSON.parse(readFileSync(file, 'utf8')));
   const sum = (key) => reports.reduce((total, report) => total + report[key], 0);
@@ -111,7 +113,7 @@ if (values.list) {
   const chosen = values.only ? positionals : all;
   const unknown = chosen.filter((name) => !all.includes(name));
   if (unknown.length > 0) {
-    console.error(`No check named ${unknown.join(', ')}. There are: ${all.join(', ')}`);
+    console.error(`Unknown check: ${unknown.join(', ')}. Choose from: ${all.join(', ')}`);
     process.exit(2);
   }
   setUp();

@@ -1,4 +1,4 @@
-// The reference: a page for each path that a program can import, from the docstrings.
+// Generates the API reference from the docstrings, with one page for each importable path.
 import { existsSync, readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
@@ -7,7 +7,7 @@ import { ModuleRouter } from 'typedoc-plugin-markdown';
 
 const root = fileURLToPath(new URL('../..', import.meta.url));
 
-/** The entries of a package: `name` as in an import, and `source`, its file. */
+/** Returns the entry points of a package: `name`, the import path, and `source`, the source file. */
 function entriesOf(folder) {
   const { name, private: isPrivate, exports } = JSON.parse(readFileSync(join(folder, 'package.json'), 'utf8'));
   if (isPrivate) return [];
@@ -24,7 +24,7 @@ const entries = ['packages', 'apps']
   .filter((folder) => existsSync(join(folder, 'package.json')))
   .flatMap(entriesOf);
 
-/** Modules are called as programs import them; typedoc calls them by the paths of their files. */
+/** Names modules by their import paths; typedoc names them by their file paths. */
 function nameByImport(application) {
   application.converter.on(Converter.EVENT_RESOLVE_BEGIN, ({ project }) => {
     for (const module of project.getReflectionsByKind(ReflectionKind.Module)) {
@@ -37,8 +37,8 @@ function nameByImport(application) {
 }
 
 /**
- * Only modules get a page: the page of the interface `Head` in @sentvec/core would collide with that of the module
- * @sentvec/core/head.
+ * Writes pages for modules only, because the page of the interface `Head` in @sentvec/core would collide with that of
+ * the module @sentvec/core/head.
  */
 class EntryRouter extends ModuleRouter {
   shouldWritePage(reflection) {
@@ -60,13 +60,13 @@ export default {
   router: 'entry',
   entryFileName: 'index',
   excludeScopesInPaths: true,
-  useHTMLAnchors: true, // VitePress numbers duplicate ids in another way than typedoc does in its links.
+  useHTMLAnchors: true, // VitePress numbers duplicate ids differently than typedoc does in its links.
   hidePageHeader: true,
   hideBreadcrumbs: true,
   readme: 'none',
   excludeInternal: true,
   excludeExternals: true,
   skipErrorChecking: true,
-  // Sources have an address once there is a repository.
+  // Source links need a repository URL, which does not exist yet.
   disableSources: true,
 };

@@ -3,7 +3,7 @@ import { OnnxRecorder } from '@sentvec/architectures';
 import { startThread } from '@sentvec/platform/node';
 import { randomNumbers, uniform } from './random-numbers.ts';
 
-/** The sizes of a transformer that decide its matrix products. */
+/** The sizes of a transformer that determine its matrix products. */
 export interface TransformerSizes {
   readonly layers: number;
   readonly hidden: number;
@@ -11,32 +11,34 @@ export interface TransformerSizes {
   readonly heads: number;
 }
 
-/** A batch, as far as its matrix products go. */
+/** The shape of a batch, which determines its matrix products. */
 export interface BatchShape {
   readonly rows: number;
   readonly cols: number;
 }
 
-/** Does the matrix products of batches and nothing else, on as many threads as there are cores. */
+/** Computes only the matrix products of batches, on as many threads as there are cores. */
 export interface BareProducts {
-  /** Milliseconds until the products of all batches are done. */
+  /** Computes the products of all batches. Returns the elapsed time in milliseconds. */
   run(batches: readonly BatchShape[]): Promise<number>;
   close(): Promise<void>;
 }
 
-/** See `ThreadProtocol` of `@sentvec/platform/node`. */
+/**
+ * Types of the messages between the main thread and a worker thread, see `ThreadProtocol` of `@sentvec/platform/node`.
+ */
 export interface BareProtocol {
-  /** The products that a thread computes. */
+  /** The ONNX graph of the products, and their sizes. */
   readonly data: { readonly model: Uint8Array; readonly sizes: TransformerSizes };
   readonly ready: undefined;
   readonly calls: {
-    /** Takes batches from a list that all threads share, until there is none left. */
+    /** Computes batches from a list that all threads share, until the list is empty. */
     work(request: { readonly batches: readonly BatchShape[]; readonly taken: Int32Array }): void;
   };
   readonly programCalls: object;
 }
 
-/** Opens a session with the products of all layers in each of several threads. */
+/** Starts the threads, and opens in each a session with the products of all layers. */
 export async function openBareProducts(sizes: TransformerSizes): Promise<BareProducts> {
   const data = { model: recordProducts(sizes), sizes };
   const file = new URL('./bare-worker.js', import.meta.url);
@@ -55,7 +57,7 @@ export async function openBareProducts(sizes: TransformerSizes): Promise<BarePro
   };
 }
 
-/** Floating-point operations of the products of a batch. */
+/** Returns the number of floating-point operations for the matrix products of a batch. */
 export function operationsOf({ layers, hidden, intermediate }: TransformerSizes, { rows, cols }: BatchShape): number {
   const dense = 4 * hidden * hidden + 2 * hidden * intermediate;
   const attention = 2 * cols * hidden;
@@ -63,8 +65,9 @@ export function operationsOf({ layers, hidden, intermediate }: TransformerSizes,
 }
 
 /**
- * The products of a transformer in a row, each of its own weights: four of hidden × hidden and two of hidden ×
- * intermediate in a layer, and the two of attention. Weights and inputs are such that numbers keep their size.
+ * Builds an ONNX graph with the matrix products of a transformer, one after the other. Each layer has four products of
+ * hidden × hidden, two of hidden × intermediate, and the two of attention, all with separate weights. Weights and
+ * inputs are scaled so that values neither overflow nor vanish.
  */
 function recordProducts({ layers, hidden, intermediate, heads }: TransformerSizes): Uint8Array {
   const recorder = new OnnxRecorder();

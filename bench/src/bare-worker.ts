@@ -1,4 +1,4 @@
-// Does the matrix products of batches, on one thread of onnxruntime.
+// Computes the matrix products of batches, with single-threaded onnxruntime.
 import { serveThread } from '@sentvec/platform/node';
 import { InferenceSession, Tensor } from 'onnxruntime-node';
 import type { BareProtocol, BatchShape, TransformerSizes } from './bare-products.ts';
@@ -22,7 +22,7 @@ serveThread<BareProtocol>(async ({ model, sizes }) => {
   };
 });
 
-/** Random operands for the shapes of a batch, made once for each shape. */
+/** Returns random inputs for the shape of a batch, created once per shape. */
 function randomInputs({ hidden, heads }: TransformerSizes): (batch: BatchShape) => Record<string, Tensor> {
   const made = new Map<string, Record<string, Tensor>>();
   const next = uniform(11);

@@ -3,14 +3,14 @@ import type { Backend, Encoder } from '@sentvec/core';
 import { loadEmbedder } from '@sentvec/core/node';
 import type { BatchShape } from './bare-products.ts';
 
-/** The batches into which sentvec splits texts, and the tokens in them. */
+/** The shapes of the batches into which sentvec splits texts, and their number of tokens. */
 export interface RecordedBatches {
   readonly batches: readonly BatchShape[];
-  /** Padding not counted. */
+  /** Number of tokens, without padding. */
   readonly tokens: number;
 }
 
-/** Embeds the texts and records the batches that reach the encoder. */
+/** Embeds the texts and records the shapes of the batches that the encoder receives. */
 export async function recordBatches(directory: string, texts: readonly string[]): Promise<RecordedBatches> {
   const batches: BatchShape[] = [];
   const embedder = await loadEmbedder(directory, { backend: recording(onnx(), batches), selfCheck: false });

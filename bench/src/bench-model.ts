@@ -1,13 +1,13 @@
 import type { TransformerSizes } from './bare-products.ts';
 
-/** A model to measure, as a folder that every candidate can load. */
+/** A model to measure. Its folder can be loaded by every candidate. */
 export interface BenchModel {
   readonly name: string;
   /**
-   * Makes the folder below `directory`, unless it is there, and returns its path. It holds `onnx/model.onnx`, the file
-   * that all candidates run.
+   * Creates the model folder below `directory`, unless it exists, and returns its path. It contains `onnx/model.onnx`,
+   * the file that all candidates run.
    */
   prepare(directory: string): Promise<string>;
-  /** The matrix products of its layers. `undefined`: it is not compared with bare products. */
+  /** The sizes of its layers. If `undefined`, the model is not compared with bare products. */
   readonly sizes?: TransformerSizes;
 }

@@ -1,5 +1,5 @@
-// Many callers of one embedder: texts a second and latency of callers that embed one text after the other, beside one call
-// with all the texts, in turns.
+// Measures concurrent callers of one embedder: the throughput and latency of callers that embed one text at a time,
+// compared with one call that has all texts. Both are measured alternately.
 import { join } from 'node:path';
 import { parseArgs } from 'node:util';
 import { onnx } from '@sentvec/backend-onnx';
@@ -37,9 +37,9 @@ interface Result {
   readonly model: string;
   readonly callers: string;
   readonly textsPerSecond: number;
-  /** Of the throughput of one call, median over the rounds. */
+  /** Throughput relative to one call with all texts; median over the rounds. */
   readonly ofOneCall: number;
-  /** Milliseconds that a caller waits for a vector. */
+  /** Median time that a caller waits for a vector, in milliseconds. */
   readonly p50: number;
   readonly p99: number;
 }

@@ -1,4 +1,4 @@
-/** A way to embed texts. */
+/** A library and configuration to measure. */
 export interface Candidate {
   readonly name: string;
   /**
@@ -11,13 +11,13 @@ export interface Candidate {
    * @default all
    */
   readonly texts?: number;
-  /** Loads a model's folder. */
+  /** Loads a model folder. */
   open(directory: string): Promise<OpenCandidate>;
 }
 
-/** A candidate that is ready. */
+/** A candidate with a loaded model. */
 export interface OpenCandidate {
-  /** The final vectors, one row after the other. */
+  /** Returns the final vectors as one row-major array. */
   embed(texts: readonly string[]): Promise<Float32Array>;
   close(): Promise<void>;
 }

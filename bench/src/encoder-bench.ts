@@ -1,5 +1,5 @@
-// Time and memory of encoders of given sizes, each text alone in its batch, beside PyTorch where a Python with it is
-// named.
+// Measures time and memory of encoders of given sizes with one text per batch, and compares them with PyTorch if
+// `--python` is set.
 import { spawn } from 'node:child_process';
 import { availableParallelism } from 'node:os';
 import { join } from 'node:path';
@@ -10,7 +10,7 @@ import type { EncoderReport, EncoderTask } from './encoder-worker.ts';
 import { type ModelSize, randomFolder } from './models/random-folder.ts';
 import { printReport, type BenchTable } from './report.ts';
 
-/** Prints what `encoder-worker.ts` prints. Weights are PyTorch's own random ones. */
+/** Python program with the same output as `encoder-worker.ts`. It uses PyTorch's random initial weights. */
 const pytorch = `
 import json, sys, time, threading
 import torch
@@ -44,12 +44,12 @@ for tokens in task["lengths"]:
 print(json.dumps({"loadSeconds": load, "loadMegabytes": peak, "openMegabytes": opened, "lengths": lengths}))
 `;
 
-/** A command of the bench. */
+/** One of the encoder benchmarks. */
 export interface EncoderBench {
   readonly models: readonly ModelSize[];
-  /** Tokens of the texts, unless others are asked for. */
+  /** Default of `--lengths`: the numbers of tokens of the texts. */
   readonly lengths: string;
-  /** What `--help` prints first. */
+  /** First lines of the output of `--help`. */
   readonly usage: string;
 }
 
@@ -73,7 +73,7 @@ const { values } = parseArgs({
   },
 });
 
-/** Runs a command, by the options of the process. */
+/** Runs a benchmark with the command-line options of the process. */
 export async function benchEncoders({ models, lengths: usual, usage }: EncoderBench): Promise<void> {
   if (values.help) {
     process.stdout.write(`${usage}\n${optionsHelp}`);
@@ -81,7 +81,9 @@ export async function benchEncoders({ models, lengths: usual, usage }: EncoderBe
   }
   const chosen = models.filter(({ name }) => name.includes(values.model));
   if (chosen.length === 0)
-    throw new Error(`--model ${values.model}: there are ${models.map(({ name }) => name).join('; ')}.`);
+    throw new Error(
+      `--model ${values.model} matches none of the models: ${models.map(({ name }) => name).join('; ')}.`,
+    );
   const lengths = (values.lengths ?? usual).split(',').map((each) => whole('lengths', each));
   const shared = { lengths, threads: whole('threads', values.threads), rounds: whole('rounds', values.rounds) };
   const results: { model: string; candidate: string; report: EncoderReport }[] = [];
@@ -128,7 +130,7 @@ function tableOf(results: readonly { model: string; candidate: string; report: E
   return { header, rows };
 }
 
-/** Runs a program that prints a report. */
+/** Runs a program that prints a report as JSON, and returns the report. */
 async function reportOf([command, ...words]: readonly string[]): Promise<EncoderReport> {
   const child = spawn(command!, words, { stdio: ['ignore', 'pipe', 'inherit'] });
   let printed = '';
@@ -137,6 +139,6 @@ async function reportOf([command, ...words]: readonly string[]): Promise<Encoder
     child.once('error', reject);
     child.once('close', resolve);
   });
-  if (code !== 0) throw new Error(`${command} ended with ${code}.`);
+  if (code !== 0) throw new Error(`${command} exited with code ${code}.`);
   return JSON.parse(printed.trim().split('\n').at(-1)!) as EncoderReport;
 }

@@ -1,32 +1,32 @@
-// The process that `pnpm bench long-texts` and `large-models` start for a model: loads its encoder, computes batches of
-// given shapes, and prints what each took.
+// The process that `pnpm bench long-texts` and `large-models` start for each model. It loads the encoder, computes
+// batches of given shapes, and prints time and memory for each.
 import { readFile, writeFile } from 'node:fs/promises';
 import { onnx } from '@sentvec/backend-onnx';
 import { directoryModel } from '@sentvec/core/node';
 import type { TokenBatch } from '@sentvec/core';
 
-/** What the process is asked, as its one argument in JSON. */
+/** The task of the process, passed as a JSON argument. */
 export interface EncoderTask {
   readonly folder: string;
   readonly threads: number;
-  /** Tokens of the texts, each alone in a batch, ascending. */
+  /** Numbers of tokens of the texts, ascending. Each text is a separate batch. */
   readonly lengths: readonly number[];
-  /** How often each is computed; the fastest counts. */
+  /** Number of repetitions for each text; the fastest one counts. */
   readonly rounds: number;
 }
 
-/** What it prints, as JSON. */
+/** The report that the process prints as JSON. */
 export interface EncoderReport {
-  /** From the folder to the open session, with the recording of its graph. */
+  /** Time to open the session, including building the ONNX graph. */
   readonly loadSeconds: number;
-  /** The most that the process took until then. */
+  /** Peak memory of the process until the session was open. */
   readonly loadMegabytes: number;
-  /** Of the process with the open session, after a short text. */
+  /** Memory of the process with the open session, after a short text. */
   readonly openMegabytes: number;
   readonly lengths: readonly {
     readonly tokens: number;
     readonly seconds: number;
-    /** The most that the process took, above `openMegabytes`. */
+    /** Peak memory of the process minus `openMegabytes`. */
     readonly megabytes: number;
   }[];
 }

@@ -15,19 +15,19 @@ const { values } = parseArgs({ options: { json: { type: 'boolean', default: fals
 
 /** Measurements of the event loop by a chain of timers. Milliseconds. */
 interface Gaps {
-  /** How late the timers were: a request would have waited as long. Includes the pauses of the machine. */
+  /** Delays of the timers, which a request would have waited too. They include pauses caused by other programs. */
   readonly late: readonly number[];
-  /** Time that this thread computed between two turns: the part that the program itself causes. */
+  /** CPU time of this thread between two timers, that is, the delay that the program itself causes. */
   readonly computed: readonly number[];
 }
 
-/** Milliseconds that the calling thread has computed for, as Linux counts them; elsewhere 0. */
+/** Returns the CPU time of the calling thread in milliseconds on Linux, and 0 on other systems. */
 function threadTime(): number {
   if (process.platform !== 'linux') return 0;
   return Number(readFileSync('/proc/thread-self/schedstat', 'utf8').split(' ', 1)[0]) / 1e6;
 }
 
-/** Looks at the event loop by a chain of short timers while `work` goes on. */
+/** Measures the event loop with a chain of short timers while `work` runs. */
 async function gapsDuring(work: () => Promise<unknown>): Promise<Gaps> {
   const late: number[] = [];
   const computed: number[] = [];
@@ -54,7 +54,7 @@ function row(name: string, { late, computed }: Gaps): string[] {
   return [name, String(late.length), ...most(computed), ...most(late)];
 }
 
-/** 10,000 texts as they come: mostly sentences, some passages. */
+/** Returns 10,000 texts: mostly sentences, some longer passages. */
 function texts(): string[] {
   const passage = passages(150, 250);
   const sentence = sentences(4, 30);

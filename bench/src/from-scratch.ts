@@ -1,4 +1,4 @@
-// Does training from scratch, on public pairs alone, beat the bag of tokens weighted by idf on STS-B dev? See
+// Trains a model from scratch on public pairs, and compares it with an IDF-weighted bag of tokens on STS-B dev. See
 // README.md.
 import { existsSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
@@ -33,7 +33,7 @@ const { values: flags } = parseArgs({
 });
 const data = fileURLToPath(new URL('../../../shared/data/', import.meta.url));
 if (!existsSync(`${data}stsb`)) {
-  console.log('Skipped: STS-B, which may not be distributed with the project, is not at ../shared/data/stsb.');
+  console.log('Skipped: STS-B was not found at ../shared/data/stsb. It may not be distributed with the project.');
   process.exit(0);
 }
 
@@ -55,7 +55,7 @@ const stsTrain: TrainingSet = {
 };
 const snli = snliTriplets(`${data}nli/snli-dev.jsonl`);
 const pairs = [...(flags['without-wordnet'] ? [] : await wordNetPairs(42)), ...snli];
-// What tokenizer and idf are learnt from: sentences, without labels.
+// Unlabelled sentences from which the tokenizer and the IDF weights are computed.
 const texts = [
   ...(await wordNetSentences()),
   ...snli.flatMap(({ examples }) => examples.columns.flat()),
@@ -66,7 +66,7 @@ const texts = [
 const ways = [true, false].flatMap((present) => [true, false].map((punctuation) => ({ present, punctuation })));
 const bag = Math.max(...ways.map((way) => scoreOfBags(dev, texts, way)));
 console.log(
-  `${describeMachine()}\nbag of tokens weighted by idf (the best of ${ways.length} ways to count): ${bag.toFixed(4)}`,
+  `${describeMachine()}\nIDF-weighted bag of tokens (the best of ${ways.length} ways to count): ${bag.toFixed(4)}`,
 );
 
 const seconds = (

@@ -1,4 +1,5 @@
-// int8 beside float32: speed on the same texts in turns, and what is lost, with the file that `sentvec quantize` makes.
+// Compares int8 with float32: the speed on the same texts, measured alternately, and the quality of the file that
+// `sentvec quantize` creates.
 import { mkdir, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { parseArgs } from 'node:util';
@@ -28,7 +29,10 @@ Quantizes the models, embeds the same texts as float32 and as int8 in turns, and
 
 const variant = 'model_int8';
 
-/** Random weights reach no bar: their speed is measured with all layers in int8, whatever that does to the vectors. */
+/**
+ * A model with random weights meets no quality threshold. To measure its speed, all layers are quantized regardless of
+ * quality.
+ */
 const noBar = { meanCosine: 0, minimumCosine: 0, rankLoss: 1 };
 
 const sentvecInt8: Candidate = {
@@ -58,7 +62,7 @@ function candidatesFor({ sizes }: BenchModel): Candidate[] {
 interface Speed {
   readonly name: string;
   readonly textsPerSecond: number;
-  /** Times as fast as the first candidate: the median of the ratios within a round, and their extremes. */
+  /** Speed relative to the first candidate: the median of the ratios within each round, and the extremes. */
   readonly ratio: { readonly median: number; readonly least: number; readonly most: number };
 }
 
@@ -100,7 +104,7 @@ async function main(rounds: number): Promise<void> {
   printReport({ method: `medians of ${rounds} rounds`, tables, results }, values.json);
 }
 
-/** Makes the int8 file in the folder of a model, with the built-in sample of texts. */
+/** Creates the int8 file in a model folder, with the built-in calibration texts. */
 async function quantizeFolder(model: BenchModel, directory: string): Promise<QuantizationReport> {
   const { bytes, selfCheck, report } = await quantizeModel(await directoryModel(directory), {
     ...(model.sizes !== undefined && { bar: noBar }),

@@ -1,8 +1,8 @@
-// How large models load, and what a text takes then.
+// Measures the load time of large models, and the time and memory per text.
 import { benchEncoders } from './encoder-bench.ts';
 import type { ModelSize } from './models/random-folder.ts';
 
-/** Stored as they are published. */
+/** The models, with weights in the data types in which they are published. */
 const models: readonly ModelSize[] = [
   {
     name: 'Qwen3-Embedding-0.6B size',

@@ -1,7 +1,8 @@
 /**
- * Late interaction: how long a query takes to rank the token vectors of a thousand documents, and what is lost when these
- * vectors are put together by clustering or quantized. No trained model of late interaction comes from npm, so quality is
- * measured on the token vectors of the default model: fragments of passages of Moby Dick look for their passages.
+ * Measures late interaction: the time to rank the token vectors of a thousand documents for a query, and the loss of
+ * quality when these vectors are pooled by clustering or quantized. npm has no trained late-interaction model, so the
+ * quality is measured with the token vectors of the default model: the queries are fragments of passages of Moby Dick,
+ * and the relevant document is the passage.
  */
 import { parseArgs } from 'node:util';
 import {
@@ -91,7 +92,7 @@ async function measureSpeed(rounds: number) {
 async function measureQuality() {
   const documents = passages(70, 110).filter((_, index) => index % 4 === 0);
   const asked = documents.map((_, index) => index).filter((index) => index % 2 === 0);
-  // Every fifth of thirty words: what is left of a sentence that someone half remembers.
+  // The query consists of every fifth of thirty words, like a half-remembered sentence.
   const fragments = asked.map((index) => {
     const words = documents[index]!.split(' ');
     return words

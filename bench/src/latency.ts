@@ -1,5 +1,5 @@
-// What one query takes: sentvec beside bare onnxruntime with one and with all threads, and beside transformers.js, in
-// turns.
+// Measures the latency of single queries: sentvec, plain onnxruntime with one thread and with all threads, and
+// transformers.js, alternately.
 import { availableParallelism } from 'node:os';
 import { join } from 'node:path';
 import { parseArgs } from 'node:util';
@@ -21,7 +21,10 @@ Embeds one short text after the other, in turns with others on the same ONNX fil
 `;
 
 const query = 'How do I reset the password of my account?';
-/** Queries of a turn. The first are not counted: they find the caches filled by the candidate before. */
+/**
+ * Queries per turn. The first ones are not counted, because the CPU caches still hold the data of the previous
+ * candidate.
+ */
 const queriesOfTurn = 40;
 const uncounted = 8;
 
@@ -39,7 +42,7 @@ else await main(roundsOf(values.rounds));
 
 interface Entry {
   readonly name: string;
-  /** Embeds the query, or runs the model on its tokens. */
+  /** Embeds the query; for plain onnxruntime, runs the model on its tokens. */
   readonly run: () => Promise<unknown>;
   readonly close: () => Promise<void>;
 }
@@ -50,7 +53,7 @@ interface Result {
   /** Milliseconds. */
   readonly p50: number;
   readonly p99: number;
-  /** How many times as long the candidate's p50 is as that of the faster bare onnxruntime: median over the turns. */
+  /** The candidate's p50 divided by that of the faster plain onnxruntime; median over the turns. */
   readonly ofBare: number;
 }
 
@@ -80,7 +83,7 @@ async function measure(model: string, directory: string, rounds: number): Promis
     const open = await candidate.open(directory);
     entries.push({ name: candidate.name, run: () => open.embed([query]), close: () => open.close() });
   }
-  // Warm-up: a server has been running for a while.
+  // Warm up, because a real server has been running for a while.
   for (const { run } of entries) for (let call = 0; call < 50; call += 1) await run();
   const turns = new Map<Entry, number[][]>(entries.map((entry) => [entry, []]));
   for (let round = 0; round < rounds; round += 1)
@@ -109,7 +112,10 @@ async function turn({ run }: Entry): Promise<number[]> {
   return times;
 }
 
-/** onnxruntime on the tokens of the query, on this thread: no tokenizing, no pooling, and the event loop is blocked. */
+/**
+ * Opens plain onnxruntime, which runs the model on the tokens of the query on this thread. There is no tokenization and
+ * no pooling, and the event loop is blocked.
+ */
 async function openBare(directory: string, threads: number): Promise<Entry> {
   const tokenizer = await nodeTokenizer()(await readTokenizerDefinition(await directoryModel(directory)));
   const [tokenized] = await tokenizer.encode([query], { maxLength: 512 });

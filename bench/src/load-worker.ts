@@ -1,12 +1,12 @@
-// The process that `pnpm bench load` starts: embeds one text with the default model or a folder (`onnx`, `tfjs`), or
-// fits a linear probe on made-up rows (`probe`), and prints the milliseconds of the self-check or of the fit.
+// The process that `pnpm bench load` starts. It embeds one text with the default model or a folder (`onnx`, `tfjs`), or
+// fits a linear probe on synthetic rows (`probe`), and prints the time of the self-check or of the fit in milliseconds.
 import { loadEmbedder } from '@sentvec/core/node';
 import { useLite } from '@sentvec/model-use-lite';
 import { randomNumbers, uniform } from './random-numbers.ts';
 
-/** What the process prints, as JSON. */
+/** The report that the process prints as JSON. */
 export interface LoadReport {
-  /** Of the self-check (0 when there was none), or of the fit. */
+  /** Time of the self-check (0 if it was off) or of the fit. */
   readonly milliseconds: number;
 }
 
@@ -34,7 +34,10 @@ async function embedOne(): Promise<void> {
   await embedder.dispose();
 }
 
-/** Vectors of about length 1 around the centre of their class, near enough to others that some are misclassified. */
+/**
+ * Fits a linear probe on vectors of about length 1 around class centres, which are so close that some vectors are
+ * misclassified.
+ */
 async function fitProbe(): Promise<void> {
   const { fitLinearProbe } = await import('@sentvec/training');
   const next = uniform(1);

@@ -1,5 +1,5 @@
-// Measures what a user waits for when a process starts: the first vector, the help of the command, the self-check of a
-// backend, and the fit of a linear probe. Each figure comes from its own processes (load-worker.ts).
+// Measures startup times: to the first vector, of `sentvec --help`, of the self-check of a backend, and of fitting a
+// linear probe. Each figure is measured in separate processes (load-worker.ts).
 import { spawn } from 'node:child_process';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
@@ -57,12 +57,12 @@ async function main(rounds: number): Promise<void> {
   printReport({ method: `${rounds} rounds`, tables: [{ header, rows }], results }, values.json);
 }
 
-/** Milliseconds from the start of a process until it says that it has the vector of a text. */
+/** Returns the milliseconds from the start of a process until it reports the first vector. */
 async function firstVector(...words: readonly string[]): Promise<number> {
   return (await start(worker, ...words)).spoke;
 }
 
-/** Milliseconds that a process measured itself. */
+/** Returns the milliseconds that a process has measured itself. */
 async function ownTime(...words: readonly string[]): Promise<number> {
   const { printed } = await start(worker, ...words);
   return (JSON.parse(printed) as LoadReport).milliseconds;
@@ -82,6 +82,6 @@ async function start(...command: readonly string[]): Promise<{ printed: string; 
     child.once('error', reject);
     child.once('close', resolve);
   });
-  if (code !== 0) throw new Error(`${command.join(' ')} ended with ${code}.`);
+  if (code !== 0) throw new Error(`${command.join(' ')} exited with code ${code}.`);
   return { printed, spoke, ended: performance.now() - started };
 }

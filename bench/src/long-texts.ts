@@ -1,4 +1,4 @@
-// Time and memory of long texts.
+// Measures time and memory for long texts.
 import { benchEncoders } from './encoder-bench.ts';
 import type { ModelSize } from './models/random-folder.ts';
 

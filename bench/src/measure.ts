@@ -5,21 +5,21 @@ import type { Candidate, OpenCandidate } from './candidate.ts';
 import { median, medianRatio, timeInTurns, type Timed } from './rounds.ts';
 import type { Workload } from './workload.ts';
 
-/** What one model and one workload gave. */
+/** The results for one model and one workload. */
 export interface Measurement {
   readonly model: string;
   readonly workload: string;
   readonly texts: number;
   readonly tokens: number;
   readonly candidates: readonly CandidateResult[];
-  /** Of the first candidate, where the model's products are known. */
+  /** Comparison of the first candidate with the bare products, if the sizes of the model are known. */
   readonly bare?: BareResult;
 }
 
 export interface CandidateResult {
   readonly name: string;
   readonly textsPerSecond: number;
-  /** How many times as fast the first candidate is: the median over the rounds. */
+  /** Speed of the first candidate relative to this one; median over the rounds. */
   readonly ratio: number;
   /** The largest difference of an entry of a vector from the first candidate's; `undefined`: they need not agree. */
   readonly difference: number | undefined;
@@ -28,7 +28,7 @@ export interface CandidateResult {
 export interface BareResult {
   /** Billions of floating-point operations per second of the bare products, all cores. */
   readonly gigaflops: number;
-  /** Time of the bare products over the first candidate's: the median over the rounds, in percent. */
+  /** Time of the bare products divided by that of the first candidate, in percent; median over the rounds. */
   readonly percent: number;
 }
 
@@ -39,12 +39,12 @@ interface OpenEntry {
   readonly candidate: OpenCandidate;
 }
 
-/** Vectors of different implementations may differ by this much, an entry of a unit vector; more is an error. */
+/** Largest allowed difference between components of unit vectors from different implementations. */
 const largestDifference = 1e-4;
 
 const bareName = 'bare products';
 
-/** Lets the candidates embed the same texts in turns. @throws Error when they do not give the same vectors */
+/** Measures all candidates alternately on the same texts. @throws Error if their vectors differ */
 export async function measure(
   model: BenchModel,
   directory: string,

@@ -14,14 +14,14 @@ import { printReport } from './report.ts';
 
 const usage = `pnpm bench memory [--rows N] [--model FOLDER] [--json]
 
-Embeds a corpus with \`sentvec embed\` and prints every 50,000 rows what memory the process takes. Linux only.
+Embeds a corpus with \`sentvec embed\` and prints the memory of the process every 50,000 rows. Linux only.
 --rows   default 1,000,000
 --model  default: the tiny BERT of the tests
 --json   print JSON
 `;
 
 const step = 50_000;
-/** Rows of a chunk, as \`sentvec embed\` cuts a corpus by default. */
+/** Rows of a chunk: the default of \`sentvec embed\`. */
 const chunkRows = 2048;
 
 const { values } = parseArgs({
@@ -44,7 +44,7 @@ async function main(rows: number, model: string): Promise<void> {
     const measured = await watch(input, join(folder, 'vectors'), model);
     const [first, last] = [measured[0], measured.at(-1)];
     if (first === undefined || last === undefined || measured.length < 2)
-      throw new Error(`A run of ${rows} rows is too short: it needs ${2 * step}.`);
+      throw new Error(`--rows must be at least ${2 * step}, not ${rows}.`);
     const table = {
       header: ['rows', `at row ${step}`, 'at the end', 'times as much'],
       rows: [[String(rows), megabytes(first), megabytes(last), (last / first).toFixed(2)]],
@@ -56,7 +56,7 @@ async function main(rows: number, model: string): Promise<void> {
   }
 }
 
-/** @returns bytes in memory each time that `step` more rows were done, and just before the end */
+/** Runs the command. @returns resident memory in bytes after every `step` rows, and shortly before the end */
 async function watch(input: string, output: string, model: string): Promise<number[]> {
   const cli = fileURLToPath(new URL('../../packages/cli/bin/sentvec.mjs', import.meta.url));
   const command = [cli, 'embed', input, '--model', model, '--output', output];
@@ -79,7 +79,7 @@ async function watch(input: string, output: string, model: string): Promise<numb
   return [...measured, last];
 }
 
-/** How many chunks a run has finished, by their records in its folder. */
+/** Returns the number of finished chunks, by counting their records in the output folder. */
 async function finishedChunks(output: string): Promise<number> {
   const unfinished = join(output, '.unfinished');
   const [run] = await readdir(unfinished).catch(() => []);

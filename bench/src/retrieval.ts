@@ -1,4 +1,4 @@
-// The quality of each stage of a search on BANKING77: meaning, words, and both fused. See README.md.
+// Measures the quality of search stages on BANKING77: vector search, BM25, and both fused. See README.md.
 import { existsSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
 import { parseArgs } from 'node:util';
@@ -13,11 +13,13 @@ const { values } = parseArgs({ options: { json: { type: 'boolean', default: fals
 
 const file = fileURLToPath(new URL('../../../shared/data/banking77/train.csv', import.meta.url));
 if (!existsSync(file)) {
-  console.log('Skipped: BANKING77, which is not distributed with the project, is not at ../shared/data.');
+  console.log('Skipped: BANKING77 was not found in ../shared/data. It is not distributed with the project.');
   process.exit(0);
 }
 
-/** The first questions of each category are the queries, and the next ones of the same category are their answers. */
+/**
+ * The first questions of each category are the queries; the next ones of the same category are the relevant documents.
+ */
 const asking = 5;
 const answering = 40;
 

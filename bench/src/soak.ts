@@ -1,5 +1,6 @@
-// A program that embeds for a long time: it loads and disposes models, computes batches of random shapes, makes calls
-// at once and aborts some. Its memory must not grow, its values must stay right, and it must end by itself.
+// A program that embeds for a long time: it loads and disposes models, computes batches of random shapes, and makes
+// concurrent calls, some of which it aborts. Its memory must not grow, its results must stay correct, and the process
+// must exit by itself.
 import { readdirSync } from 'node:fs';
 import { setImmediate as turn, setTimeout as sleep } from 'node:timers/promises';
 import { parseArgs } from 'node:util';
@@ -19,10 +20,13 @@ const usage = `npm run soak -- [--cycles N] [--batches N] [--calls N] [--seed N]
 Fails when memory grows, a thread or an open file is left, or a vector is not the one that the model gives. Linux only.
 `;
 
-/** How often the process is measured in each part; caches may fill during the first quarter. */
+/** Number of measurements per part. Growth during the first quarter is allowed, because caches fill then. */
 const looks = 20;
 
-/** How much a process may grow between the first quarter and the end because of its allocator: a share, and bytes. */
+/**
+ * Allowed memory growth between the first quarter and the end, caused by the allocator: a relative and an absolute
+ * part.
+ */
 const tolerance = { share: 0.1, bytes: 20e6 };
 
 interface Look {
@@ -32,7 +36,7 @@ interface Look {
   readonly files: number;
 }
 
-/** After garbage was collected and threads that were asked to end have ended. */
+/** Measures the process after garbage collection, when terminated threads have ended. */
 async function look(): Promise<Look> {
   for (let pass = 0; pass < 3; pass += 1) {
     await sleep(20);
@@ -43,7 +47,7 @@ async function look(): Promise<Look> {
   return { resident: rss, heap: heapUsed + arrayBuffers, threads: threads!, files: files! };
 }
 
-/** Does a part's work in equal steps and looks at the process after each. @throws Error when something grew */
+/** Runs a part in equal steps and measures the process after each. @throws Error if memory, threads or files grew */
 async function watch(name: string, steps: number, unit: string, work: (step: number) => Promise<void>): Promise<void> {
   const seen: Look[] = [];
   const started = performance.now();
@@ -77,7 +81,7 @@ const models = goldenModelNames;
 const expected = new Map(models.map((model) => [model, goldenExpectation(model).cases]));
 const texts = expected.get(models[0]!)!.map(({ text }) => text);
 
-/** @throws Error when the vectors of a model are not those that it gives */
+/** @throws Error if vectors of a model differ from the expected ones */
 function checkVectors(model: string, indices: readonly number[], data: Float32Array): void {
   const cases = expected.get(model)!;
   const width = data.length / indices.length;
@@ -111,12 +115,12 @@ async function randomBatches(count: number, random: () => number): Promise<void>
     const results = await Promise.all(batches.map((batch) => encoder.encodePooled!(batch, head)));
     for (const [index, vectors] of results.entries())
       if (vectors?.rows !== batches[index]!.rows || vectors.data.some((value) => !Number.isFinite(value)))
-        throw new Error(`A batch of ${batches[index]!.rows} × ${batches[index]!.cols} gave no vectors.`);
+        throw new Error(`A batch of ${batches[index]!.rows} × ${batches[index]!.cols} returned no vectors.`);
   });
   await embedder.dispose();
 }
 
-/** Each round makes all calls at once; those that are not aborted must give the right vectors. */
+/** Makes all calls of a round concurrently. Calls that are not aborted must return the correct vectors. */
 async function callsAtOnce(count: number, rounds: number, random: () => number): Promise<void> {
   const embedder = await load(models[0]!);
   let [aborted, finished] = [0, 0];
@@ -142,7 +146,7 @@ async function callsAtOnce(count: number, rounds: number, random: () => number):
     await Promise.all(Array.from({ length: count }, call));
     await turn();
   });
-  say(`calls: ${aborted} were aborted, ${finished} gave the right vectors`);
+  say(`calls: ${aborted} were aborted, ${finished} returned the correct vectors`);
   await embedder.dispose();
 }
 

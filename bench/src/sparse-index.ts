@@ -1,4 +1,4 @@
-// Builds an inverted index of sparse vectors in a folder, and searches it: memory, and the time of a query.
+// Builds an inverted index of sparse vectors in a folder, and measures its memory and the query time.
 import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -31,7 +31,7 @@ const documents = Number(values.documents);
 const [terms, entriesOfDocument, entriesOfQuery, queries] = [30_522, 120, 30, 50];
 const next = uniform(1);
 
-/** Terms are as unevenly spread as those of SPLADE: a few are in most documents. */
+/** Returns a vector whose terms are distributed as unevenly as those of SPLADE: a few terms occur in most documents. */
 function randomVector(entries: number): SparseVector {
   const weights = new Map<number, number>();
   while (weights.size < entries) {
@@ -61,7 +61,7 @@ try {
     const vector = randomVector(entriesOfQuery);
     const startedAt = performance.now();
     await index.search(vector, { topK: 10 });
-    // The first half reads the files for the first time.
+    // The first half of the queries is not counted, because it reads the files from disk.
     if (query >= queries) times.push(performance.now() - startedAt);
   }
   const [p50, p95] = [quantile(times, 0.5), quantile(times, 0.95)];

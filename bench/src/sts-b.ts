@@ -1,4 +1,4 @@
-// Fine-tunes the default model on STS-B by the recipes whose scores in PyTorch are known. See README.md.
+// Fine-tunes the default model on STS-B with recipes whose scores in PyTorch are known. See README.md.
 import { existsSync } from 'node:fs';
 import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
@@ -14,7 +14,9 @@ const { values } = parseArgs({ options: { json: { type: 'boolean', default: fals
 
 const data = fileURLToPath(new URL('../../../shared/data/', import.meta.url));
 if (!existsSync(join(data, 'stsb'))) {
-  console.log('Skipped: STS-B and SNLI, which may not be distributed with the project, are not at ../shared/data.');
+  console.log(
+    'Skipped: STS-B and SNLI were not found in ../shared/data. They may not be distributed with the project.',
+  );
   process.exit(0);
 }
 
@@ -35,7 +37,7 @@ const common = {
 };
 const negatives = { file: triplets, columns: ['anchor', 'positive', 'negative'], loss: 'MultipleNegativesRankingLoss' };
 
-/** Spearman of cosine and score on STS-B dev, as PyTorch reaches it with the same recipe and one seed. */
+/** The recipes, with Spearman's correlation on STS-B dev that PyTorch reaches with the same recipe and one seed. */
 const recipes = [
   {
     name: 'CosineSimilarityLoss',
@@ -62,7 +64,9 @@ interface Inference {
   readonly label: string;
 }
 
-/** A premise, what it entails, what contradicts it: as many as a premise has of both. */
+/**
+ * Writes triplets of a premise, an entailed sentence and a contradicting sentence: as many as the premise has of both.
+ */
 async function writeTriplets(): Promise<void> {
   const hypotheses = new Map<string, { entailment: string[]; contradiction: string[] }>();
   for (const line of (await readFile(join(data, 'nli/snli-dev.jsonl'), 'utf8')).trim().split('\n')) {

@@ -1,27 +1,27 @@
 import type { EncoderDefinition, Operations } from '@sentvec/architectures';
 import { onBackend, openRuntime, tfjsOperations, type TfTensor } from '@sentvec/backend-tfjs';
 
-/** How many tokens a batch has. */
+/** The size of a batch of tokens. */
 export interface BatchSize {
   readonly rows: number;
   readonly cols: number;
 }
 
-/** Where the time of a batch goes. */
+/** The time of a batch, by operation. */
 export interface OperationTimes {
   readonly batch: BatchSize;
-  /** Of the whole batch. */
+  /** Time for the whole batch. */
   readonly milliseconds: number;
   /** Billions of floating-point operations per second in the linear layers. */
   readonly gigaflops: number;
-  /** Of one batch, by operation, the longest first. */
+  /** Time of each operation in one batch, the longest first. */
   readonly shares: readonly { readonly name: string; readonly calls: number; readonly time: number }[];
 }
 
 const warmUp = 5;
 const repetitions = 20;
 
-/** Encodes a batch on WebAssembly, in this thread, and times each operation. */
+/** Encodes a batch with WebAssembly on this thread, and times each operation. */
 export async function measureOperations(definition: EncoderDefinition, batch: BatchSize): Promise<OperationTimes> {
   const runtime = await openRuntime('wasm');
   return onBackend(runtime, () => {
@@ -47,7 +47,7 @@ export async function measureOperations(definition: EncoderDefinition, batch: Ba
   });
 }
 
-/** Operations whose calls are timed. */
+/** Wraps operations so that their calls are timed. */
 class Stopwatch {
   readonly operations: Operations<TfTensor>;
   readonly #times = new Map<string, { calls: number; time: number }>();

@@ -24,10 +24,10 @@ const { values } = parseArgs({
   },
 });
 
-/** Of the short sentences: WebAssembly would take long for all. */
+/** Number of short sentences to embed; WebAssembly would take too long for all of them. */
 const texts = 512;
 
-/** Tokens of a batch: the pipeline aims at that many. */
+/** Batch sizes, about as many tokens as the pipeline puts into a batch. */
 const batches = [
   { rows: 28, cols: 18 },
   { rows: 4, cols: 120 },

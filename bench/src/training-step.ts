@@ -1,18 +1,20 @@
-// The training steps of training.ts on onnxruntime, in a process of its own: reads a request as a line of JSON, and
-// writes an answer as one. training_step.py does the same in PyTorch.
+// Runs the training steps of training.ts on onnxruntime in a separate process. It reads a request as one line of JSON,
+// and writes the result as one line. training_step.py does the same with PyTorch.
 import { createInterface } from 'node:readline';
 import { directoryModel } from '@sentvec/core/node';
 import { lossFromName, makeBatch, recordGraphs, trainableTensors } from '@sentvec/training';
 import { loadTrainable, onnxEngine } from '@sentvec/training/node';
 
-/** What to time. Labelled batches are for CosineSimilarityLoss, others for MultipleNegativesRankingLoss. */
+/**
+ * The steps to time. Labelled batches are trained with CosineSimilarityLoss, others with MultipleNegativesRankingLoss.
+ */
 export interface StepRequest {
   readonly folder: string;
   readonly threads: number;
   readonly batches: readonly { readonly a: number[][]; readonly b: number[][]; readonly labels: number[] | null }[];
 }
 
-/** Of each step. */
+/** The milliseconds and the loss of each step. */
 export interface Answer {
   readonly losses: readonly number[];
   readonly milliseconds: readonly number[];

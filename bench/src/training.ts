@@ -16,15 +16,18 @@ import type { Answer, StepRequest } from './training-step.ts';
 interface TrainingCase {
   readonly name: string;
   readonly model: () => Promise<string>;
-  /** CosineSimilarityLoss with labels, MultipleNegativesRankingLoss without. */
+  /**
+   * Whether the pairs have labels: with labels, CosineSimilarityLoss is used, without them
+   * MultipleNegativesRankingLoss.
+   */
   readonly labelled: boolean;
   readonly pairs: number;
-  /** Tokens of each text, by its number. */
+  /** Returns the number of tokens of the next text. */
   readonly length: (random: Random) => number;
 }
 
 interface Measured extends Answer {
-  /** The most that the process held at once, in megabytes. */
+  /** Peak memory of the process, in megabytes. */
   readonly peak: number;
 }
 
@@ -84,7 +87,7 @@ const warmUp = 2;
 const threads = availableParallelism();
 
 /**
- * The same steps in a process of its own, which reads the request and writes its answer; and the peak of its memory.
+ * Runs the steps in a separate process, which reads the request and writes the result, and measures its peak memory.
  */
 async function inProcess([command, ...words]: readonly string[], request: StepRequest): Promise<Measured> {
   const child = spawn(command!, words, { stdio: ['pipe', 'pipe', 'inherit'] });
@@ -103,7 +106,7 @@ async function inProcess([command, ...words]: readonly string[], request: StepRe
 const bySentvec = (request: StepRequest): Promise<Measured> =>
   inProcess([process.execPath, fileFrom('./training-step.js')], request);
 
-/** `undefined` where PyTorch is not installed. */
+/** Runs the steps with PyTorch. Returns `undefined` if it is not installed. */
 async function byPyTorch(request: StepRequest): Promise<Measured | undefined> {
   const commands = chosen.python === undefined ? [['/usr/bin/python3'], ['python3']] : [chosen.python.split(' ')];
   const python = commands.find(([name, ...words]) => spawnSync(name!, [...words, '-c', 'import torch']).status === 0);

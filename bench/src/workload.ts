@@ -1,8 +1,8 @@
 /** Texts to embed. */
 export interface Workload {
   readonly name: string;
-  /** What the texts are like, in a few words. */
+  /** A short description of the texts. */
   readonly description: string;
-  /** The texts, in the order in which they are embedded. The same in every run. */
+  /** Returns the texts in the order in which they are embedded. They are the same in every run. */
   texts(): Promise<readonly string[]>;
 }

@@ -1,5 +1,5 @@
-// node build.mjs FOLDER: the page, ready to be served. The server has to send the headers that isolate a page; see
-// ../browser-vite.
+// Usage: node build.mjs FOLDER. Writes the page, ready to be served, to FOLDER. The server must send the headers for
+// cross-origin isolation; see ../browser-vite.
 import { copyFile, mkdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
@@ -16,7 +16,7 @@ await build({
   format: 'esm',
   target: 'es2022',
   minify: true,
-  // onnxruntime-web then leaves its WebAssembly to the page.
+  // With this condition, onnxruntime-web does not bundle its WebAssembly; the page passes the URLs.
   conditions: ['onnxruntime-web-use-extern-wasm', 'browser', 'module'],
 });
 await copyFile(here('index.html'), join(outdir, 'index.html'));

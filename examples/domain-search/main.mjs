@@ -1,5 +1,5 @@
-// node main.mjs [FOLDER]: a search of medicine. The default model learns from questions and answers, and from the
-// answers that it mistook for right.
+// Usage: node main.mjs [FOLDER]. Fine-tunes the default model for a medical search, on questions, answers, and wrong
+// answers that the model ranked high.
 import { mkdir, writeFile } from 'node:fs/promises';
 import { join, resolve } from 'node:path';
 import { onnx } from '@sentvec/backend-onnx';
@@ -20,16 +20,16 @@ const [known, asked] = [everything.known, everything.asked].map((rows) =>
   rows.filter(({ answer }) => answers.includes(answer)),
 );
 console.log(
-  `${answers.length} answers about medicine, ${known.length} known questions, ${asked.length} new ones in words that nobody used before`,
+  `${answers.length} answers about medicine, ${known.length} known questions, ${asked.length} new ones with names that are not in the training data`,
 );
 await mkdir(folder, { recursive: true });
 await writeFile(join(folder, 'asked.jsonl'), jsonLines(asked));
 
 const before = await loadEmbedder(await useLite(), { backend: onnx() });
-console.log(`before: NDCG at 10 of the new questions ${(await judge(before)).toFixed(3)}`);
+console.log(`before: NDCG@10 of the new questions ${(await ndcgOf(before)).toFixed(3)}`);
 
-console.log('Mining hard negatives: wrong answers that the model finds near …');
-const triplets = await withHardNegatives(before, known);
+console.log('Mining hard negatives: wrong answers that the model ranks high …');
+const triplets = await mineTriplets(before, known);
 await writeFile(join(folder, 'train.jsonl'), jsonLines(triplets));
 const config = {
   model: 'use-lite',
@@ -50,13 +50,13 @@ const { output } = await trainFromConfig(parseTrainingConfig(config, 'config.jso
 });
 
 const after = await loadEmbedder(output, { backend: onnx() });
-console.log(`after: NDCG at 10 of the new questions ${(await judge(after)).toFixed(3)}`);
+console.log(`after: NDCG@10 of the new questions ${(await ndcgOf(after)).toFixed(3)}`);
 await search(after, asked.at(-1).question);
 await Promise.all([before.dispose(), after.dispose()]);
-console.log(`The model: ${output}; its curves: ${join(output, 'report.html')}`);
+console.log(`Model: ${output}; training curves: ${join(output, 'report.html')}`);
 
-/** Searches every new question among the answers to all of them. */
-async function judge(embedder) {
+/** Computes the NDCG@10 of the new questions, searched among the answers to all of them. */
+async function ndcgOf(embedder) {
   const embed = async (texts) => (await embedder.embed(texts)).vectors;
   const task = retrievalTask(
     asked.map(({ question }) => question),
@@ -66,8 +66,8 @@ async function judge(embedder) {
   return score;
 }
 
-/** Each known question with its answer and the nearest wrong one. */
-async function withHardNegatives(embedder, rows) {
+/** Returns triplets of each known question, its answer, and the most similar wrong answer. */
+async function mineTriplets(embedder, rows) {
   const embed = async (texts) => (await embedder.embed(texts)).vectors;
   const anchors = await embed(rows.map(({ question }) => question));
   const positives = await embed(rows.map(({ answer }) => answer));

@@ -1,6 +1,6 @@
 import { ancestry, readSynsets } from '@sentvec/example-wordnet';
 
-/** The synset of WordNet for medicine, to which its terms belong. */
+/** First words of the WordNet synsets whose descendants count as medical terms. */
 const topics = new Set([
   'ill health',
   'symptom',
@@ -13,9 +13,9 @@ const topics = new Set([
 ]);
 
 /**
- * Questions and answers about medicine. An answer is a definition; it is asked for by each word that means it. Of every
- * meaning with several words one is kept back: `asked` is what a user will type, and nobody has ever asked it in those
- * words.
+ * Returns questions and answers about medicine. An answer is a definition, with one question per word that has this
+ * meaning. If a meaning has several words, one is held out for the evaluation: the questions in `asked` use only
+ * held-out words.
  */
 export async function medicalQuestions() {
   const synsets = await readSynsets(['noun']);

@@ -1,5 +1,5 @@
-// node main.mjs FOLDER INDEX [REDIS_URL]: in this process, or with a Redis by `sentvec worker --plugin ./pages.mjs
-// --root …`.
+// Usage: node main.mjs FOLDER INDEX [REDIS_URL]. Runs the workflow in this process, or with REDIS_URL in workers that
+// were started with `sentvec worker --plugin ./pages.mjs --root …`.
 import { resolve } from 'node:path';
 import { onnx } from '@sentvec/backend-onnx';
 import { loadEmbedder } from '@sentvec/core/node';

@@ -7,7 +7,10 @@ import * as v from 'valibot';
 const site = v.object({ folder: v.string(), index: v.string() });
 const page = v.object({ ...site.entries, file: v.string() });
 
-/** Crawl → clean → cut long pages by tokens → embed → index. The tools are those that a worker gives its plugins. */
+/**
+ * Workflow: crawl → clean → split long pages by tokens → embed → index. A worker calls this function with the tools for
+ * plugins.
+ */
 export default function pages({ embedder, access }) {
   async function* crawl({ folder, index }) {
     await mkdir(await access.checkWrite(index), { recursive: true });

@@ -1,5 +1,4 @@
-// node main.mjs [FOLDER]: the default model learns how near WordNet's meanings are to each other, from pairs of
-// definitions with a score.
+// Usage: node main.mjs [FOLDER]. Fine-tunes the default model on pairs of WordNet definitions with a similarity score.
 import { mkdir, writeFile } from 'node:fs/promises';
 import { join, resolve } from 'node:path';
 import { readSynsets, scoredDefinitions } from '@sentvec/example-wordnet';
@@ -33,7 +32,7 @@ const config = {
   batchSize: Number(batchSize),
   learningRate: 1e-4,
 };
-// The same as the command: sentvec train config.json
+// Equivalent to the command: sentvec train config.json
 await writeFile(join(folder, 'config.json'), `${JSON.stringify(config, undefined, 2)}\n`);
 const { output, outcome } = await trainFromConfig(parseTrainingConfig(config, 'config.json'), {
   openModel: () => useLite(),
@@ -51,5 +50,5 @@ console.log(
   `loss in the first epoch ${meanLoss(steps.slice(0, epoch)).toFixed(3)}, in the last ${meanLoss(steps.slice(-epoch)).toFixed(3)}`,
 );
 const [before, ...later] = evaluations.map(({ score }) => score.toFixed(3));
-console.log(`before ${before}, after each epoch ${later.join(', ')}; the best of them is kept`);
-console.log(`The model: ${output}; its curves and some pairs before and after: ${join(output, 'report.html')}`);
+console.log(`before ${before}, after each epoch ${later.join(', ')}; the best weights are kept`);
+console.log(`Model: ${output}; training curves, and some pairs before and after: ${join(output, 'report.html')}`);

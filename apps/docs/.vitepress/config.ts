@@ -4,18 +4,18 @@ import { defineConfig } from 'vitepress';
 
 const navigation = fileURLToPath(new URL('../reference/navigation.json', import.meta.url));
 
-/** The pages that typedoc has written, one for each path that a program can import. */
+/** The reference pages that typedoc generates, one for each importable path. */
 const reference = existsSync(navigation)
   ? (JSON.parse(readFileSync(navigation, 'utf8')) as { title: string; path: string }[])
   : [];
 
-// Threads share memory, which browsers allow to isolated pages only. Whatever serves the built site should send these
-// headers, too.
+// WebAssembly threads need SharedArrayBuffer, which browsers allow only in cross-origin isolated pages. The server of
+// the built site should send these headers too.
 const isolation = { 'cross-origin-opener-policy': 'same-origin', 'cross-origin-embedder-policy': 'require-corp' };
 
 export default defineConfig({
   title: 'sentvec',
-  description: 'Sentence transformers for TypeScript, from a browser tab to a fleet of workers',
+  description: 'Sentence transformers for TypeScript, from a browser tab to a cluster of workers',
   cleanUrls: true,
   srcExclude: ['README.md'],
   themeConfig: {
@@ -40,14 +40,14 @@ export default defineConfig({
         { text: 'Late interaction', link: '/guide/late-interaction' },
         { text: 'Rerankers', link: '/guide/rerankers' },
         { text: 'Long texts', link: '/guide/long-texts' },
-        { text: 'Whole corpora', link: '/guide/corpora' },
-        { text: 'A fleet of workers', link: '/guide/fleet' },
+        { text: 'Embedding corpora', link: '/guide/corpora' },
+        { text: 'Queues and workers', link: '/guide/fleet' },
         { text: 'Deploying workers', link: '/guide/deployment' },
         { text: 'Large fleets', link: '/guide/fleet-size' },
         { text: 'Fine-tuning', link: '/guide/fine-tuning' },
         { text: 'Losses', link: '/guide/losses' },
         { text: 'Architectures', link: '/guide/architectures' },
-        { text: 'Your own parts', link: '/guide/own-parts' },
+        { text: 'Extending sentvec', link: '/guide/own-parts' },
         { text: 'Errors', link: '/guide/errors' },
       ],
       '/reference/': reference.map(({ title, path }) => ({
@@ -57,7 +57,8 @@ export default defineConfig({
     },
   },
   vite: {
-    // With this condition onnxruntime-web does not bundle its .wasm and .mjs: the page passes both as `wasmPaths`.
+    // With this condition, onnxruntime-web does not bundle its .wasm and .mjs files; the page passes their URLs as
+    // `wasmPaths`.
     resolve: { conditions: ['onnxruntime-web-use-extern-wasm'] },
     build: { assetsInlineLimit: 0, target: 'es2022' },
     server: { headers: isolation },

@@ -1,4 +1,4 @@
-// Puts the default model where the playground finds it: public/models/use-lite.
+// Copies the default model to public/models/use-lite, from where the playground loads it.
 import { cp, mkdir, rm } from 'node:fs/promises';
 import { fileURLToPath } from 'node:url';
 import { useLite } from '@sentvec/model-use-lite';

@@ -9,16 +9,16 @@ import { expect, it } from 'vitest';
 const root = fileURLToPath(new URL('../../..', import.meta.url));
 const docs = join(root, 'apps/docs');
 
-/** Every README of the project and every page of the guide, by its path. */
+/** Paths of all READMEs of the project and all pages of the guide. */
 const pages = ['README.md', 'CONTRIBUTING.md', '{apps,bench,docs,examples,packages}/**/*.md'];
 
-/** The TypeScript examples of a page. */
+/** Returns the TypeScript examples of a page. */
 function examplesOf(markdown: string): string[] {
   return [...markdown.matchAll(/^```ts\n(.*?)^```$/gmsu)].map(([, code]) => code!);
 }
 
 it('every example of the guide and of the READMEs is a program that compiles against the packages', async () => {
-  // Within the package, so that imports find what it depends on.
+  // The folder is inside the package, so that imports resolve to its dependencies.
   await mkdir(join(docs, '.vitepress/cache'), { recursive: true });
   const folder = await mkdtemp(join(docs, '.vitepress/cache/examples-'));
   try {

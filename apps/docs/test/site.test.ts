@@ -1,4 +1,4 @@
-// The built site: every link leads somewhere, from the server, and by clicking in Chromium.
+// Builds the site and checks that every link works, when fetched from the server and when clicked in Chromium.
 import { execFile } from 'node:child_process';
 import { readdir } from 'node:fs/promises';
 import { join } from 'node:path';
@@ -31,13 +31,13 @@ function valuesOf(page: string, attribute: RegExp): string[] {
   return [...page.matchAll(attribute)].map(([, value]) => value!.replaceAll('&amp;', '&'));
 }
 
-/** The addresses that a page links to within the site. */
+/** Returns the URLs within the site to which a page links. */
 function linksOf(page: string, address: string): string[] {
   const links = valuesOf(page, /<a\s[^>]*?\bhref="([^"]*)"/gu).map((href) => new URL(href, address).href);
   return [...new Set(links)].filter((link) => link.startsWith(`${origin}/`));
 }
 
-it('every link of every page leads to a page, and to an anchor on it', async () => {
+it('every link of every page points to an existing page and anchor', async () => {
   const waiting = new Set([`${origin}/`]);
   const anchors = new Map<string, ReadonlySet<string>>();
   const linked = new Map<string, string>();
@@ -70,7 +70,7 @@ it('every link of every page leads to a page, and to an anchor on it', async () 
 });
 
 it.each(['/guide/getting-started', '/reference/'])(
-  'the navigation and the sidebar of %s lead on without a reload',
+  'the navigation and the sidebar of %s work without a reload',
   async (start) => {
     const page = await browser.newPage();
     await page.goto(origin + start, { waitUntil: 'networkidle' });
@@ -85,7 +85,7 @@ it.each(['/guide/getting-started', '/reference/'])(
       await page.waitForSelector('.VPContent h1');
       expect([link, await page.textContent('.VPContent h1')]).not.toEqual([link, expect.stringContaining('NOT FOUND')]);
       expect(await page.evaluate(() => 'sameDocument' in globalThis)).toBe(true);
-      // A link of the sidebar is there only beside pages of its section.
+      // The sidebar has this link only on pages of its section.
       if (link === start) continue;
       await page.goBack();
       await page.waitForURL(origin + start);

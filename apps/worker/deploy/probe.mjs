@@ -1,5 +1,5 @@
-// Asks the worker of this container whether it can embed (/healthz) or takes jobs (/readyz). Ends with 0 when it does. A
-// probe from outside could not send the token, which is a secret.
+// Checks whether the worker in this container can embed (/healthz) or accepts jobs (/readyz), and exits with 0 if it
+// does. It runs in the container, because an HTTP probe from outside could not send the secret token.
 const { SENTVEC_PORT: port = '7766', SENTVEC_TOKEN: token } = process.env;
 const [, , path = '/readyz'] = process.argv;
 try {

@@ -47,13 +47,14 @@ export const settings: Readonly<Record<SettingName, Setting>> = {
     flag: 'redis-ca',
     variable: 'SENTVEC_REDIS_CA',
     hint: 'FILE',
-    description: 'Certificates (PEM) of the authorities to trust for rediss://. Default: those that Node trusts.',
+    description:
+      'File with the PEM certificates of the authorities to trust for rediss://. Default: those that Node trusts.',
   },
   redisCert: {
     flag: 'redis-cert',
     variable: 'SENTVEC_REDIS_CERT',
     hint: 'FILE',
-    description: 'Certificate (PEM) of this client, for a Redis that wants one.',
+    description: 'File with the PEM client certificate, if Redis requires one.',
   },
   redisKey: {
     flag: 'redis-key',
@@ -65,7 +66,7 @@ export const settings: Readonly<Record<SettingName, Setting>> = {
     flag: 'redis-server-name',
     variable: 'SENTVEC_REDIS_SERVER_NAME',
     hint: 'NAME',
-    description: 'The name that must be in the certificate of Redis. Default: the host of the URL.',
+    description: 'Name for which the certificate of Redis is issued. Default: the host of the URL.',
   },
   queue: {
     flag: 'queue',

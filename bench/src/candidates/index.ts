@@ -2,7 +2,7 @@ import type { Candidate } from '../candidate.ts';
 import { sentvecOnnx } from './sentvec-onnx.ts';
 import { transformersJs, transformersJsAllCores, transformersJsBestBatch } from './transformers-js.ts';
 
-/** All candidates; the others are compared with the first. */
+/** All candidates. The first one is the reference for the others. */
 export const candidates: readonly Candidate[] = [
   sentvecOnnx,
   transformersJs,

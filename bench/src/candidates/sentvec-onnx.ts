@@ -2,7 +2,7 @@ import { onnx } from '@sentvec/backend-onnx';
 import { loadEmbedder } from '@sentvec/core/node';
 import type { Candidate } from '../candidate.ts';
 
-/** sentvec as a user gets it, with no option set. */
+/** sentvec with default options. */
 export const sentvecOnnx: Candidate = {
   name: 'sentvec',
   async open(directory) {

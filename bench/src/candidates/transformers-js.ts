@@ -3,13 +3,16 @@ import { basename, dirname } from 'node:path';
 import { env, pipeline } from '@huggingface/transformers';
 import type { Candidate } from '../candidate.ts';
 
-/** Texts of a call, as the documentation of `@huggingface/transformers` and most of its users do it. */
+/** Texts per call. Most users and the documentation of `@huggingface/transformers` use fixed batches of this size. */
 const usualBatchSize = 32;
 
-/** `@huggingface/transformers` as a user gets it: batches of 32 in the order of the texts, float32. */
+/** `@huggingface/transformers` with default options: float32, batches of 32 in the order of the texts. */
 export const transformersJs: Candidate = withSessionOptions('transformers.js', {});
 
-/** The same, told to use all cores: onnxruntime by itself does not find all of them on every virtual machine. */
+/**
+ * transformers.js with the number of threads set to all cores, because onnxruntime does not detect all of them on some
+ * virtual machines.
+ */
 export const transformersJsAllCores: Candidate = withSessionOptions('transformers.js, all cores', {
   intraOpNumThreads: availableParallelism(),
 });
@@ -32,7 +35,7 @@ export const transformersJsBestBatch: Candidate = {
   },
 };
 
-/** The same on `onnx/model_int8.onnx`. */
+/** transformers.js on all cores with `onnx/model_int8.onnx`. */
 export const transformersJsInt8: Candidate = withSessionOptions(
   'transformers.js, all cores, the same int8 file',
   { intraOpNumThreads: availableParallelism() },

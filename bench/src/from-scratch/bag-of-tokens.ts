@@ -1,15 +1,15 @@
 import { spearmanCorrelation } from '@sentvec/core';
 import type { ScoredPairs } from '@sentvec/training';
 
-/** How tokens are counted. */
+/** Options for counting tokens. */
 interface Counting {
-  /** A token counts once, however often it occurs. */
+  /** Whether repeated tokens count only once. */
   readonly present: boolean;
-  /** Punctuation counts too. */
+  /** Whether punctuation counts. */
   readonly punctuation: boolean;
 }
 
-/** Words and punctuation in lower case, without accents. */
+/** Splits a text into words and punctuation, in lower case and without accents. */
 function tokensOf(text: string, punctuation: boolean): string[] {
   const plain = text
     .toLowerCase()
@@ -19,8 +19,8 @@ function tokensOf(text: string, punctuation: boolean): string[] {
 }
 
 /**
- * The baseline without a model: cosine of bags of tokens, each token weighted by its inverse document frequency in a
- * corpus. Spearman's correlation with people's scores.
+ * Evaluates a baseline without a model: the cosine similarity of bags of tokens, weighted by the inverse document
+ * frequency in a corpus. Returns Spearman's correlation with the human scores.
  */
 export function scoreOfBags(
   { first, second, scores }: ScoredPairs,

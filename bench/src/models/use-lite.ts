@@ -7,14 +7,17 @@ import type { BenchModel } from '../bench-model.ts';
 
 const command = fileURLToPath(new URL('../../../packages/cli/bin/sentvec.mjs', import.meta.url));
 
-/** What both candidates do after the encoder. */
+/** The modules after the encoder that all candidates support. */
 const modules = [
   { idx: 0, name: '0', path: '', type: 'sentence_transformers.models.Transformer' },
   { idx: 1, name: '1', path: '1_Pooling', type: 'sentence_transformers.models.Pooling' },
   { idx: 2, name: '2', path: '2_Normalize', type: 'sentence_transformers.models.Normalize' },
 ];
 
-/** The default model as `sentvec export` writes it, without its dense layer: transformers.js knows none. */
+/**
+ * The default model as written by `sentvec export`, but without its dense layer, which transformers.js does not
+ * support.
+ */
 export const useLite: BenchModel = {
   name: 'use-lite',
   async prepare(directory) {

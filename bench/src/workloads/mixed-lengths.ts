@@ -5,7 +5,7 @@ import type { Workload } from '../workload.ts';
 const count = 320;
 const shortShare = 0.7;
 
-/** A corpus as it comes: 70 % short sentences and 30 % abstracts of about 250 tokens, shuffled. */
+/** A realistic mixture of 70 % short sentences and 30 % passages of about 250 tokens, shuffled. */
 export const mixedLengths: Workload = {
   name: 'mix',
   description: `${count} texts, 70 % sentences of about 14 tokens and 30 % passages of about 250, shuffled`,

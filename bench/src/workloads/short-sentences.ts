@@ -2,7 +2,7 @@ import { sentences } from '../moby-dick.ts';
 import { shuffled } from '../random-numbers.ts';
 import type { Workload } from '../workload.ts';
 
-/** Sentences of about 14 tokens: search queries, titles, utterances. */
+/** Sentences of about 14 tokens, like search queries, titles and utterances. */
 export const shortSentences: Workload = {
   name: 'short',
   description: '2048 sentences of about 14 tokens',

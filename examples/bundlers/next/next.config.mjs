@@ -1,5 +1,5 @@
-// `next start` needs none of this. It is for `output: 'standalone'`, which holds only files that Next.js finds in
-// imports.
+// `next start` does not need this configuration. It is for `output: 'standalone'`, which contains only files that
+// Next.js finds by tracing imports.
 export default {
   output: 'standalone',
   serverExternalPackages: ['@sentvec/core', '@sentvec/backend-onnx', '@sentvec/model-use-lite'],

@@ -37,7 +37,7 @@ test('similarity: the default model learns from scored pairs', async () => {
 test('domain-search: new questions find their answers better than before', async () => {
   const output = await run('domain-search', { ANSWERS: '60', EPOCHS: '1' });
   const ofQuestions = (when: string) =>
-    Number(new RegExp(`^${when}: NDCG at 10 of the new questions (\\S+)`, 'm').exec(output)![1]);
+    Number(new RegExp(`^${when}: NDCG@10 of the new questions (\\S+)`, 'm').exec(output)![1]);
   expect(ofQuestions('after')).toBeGreaterThan(ofQuestions('before'));
 });
 

@@ -3,15 +3,15 @@ import { cachedModel, loadEmbedder, rowOf, similarity, urlModel, type Embedder }
 import mjs from 'onnxruntime-web/ort-wasm-simd-threaded.asyncify.mjs?url';
 import wasm from 'onnxruntime-web/ort-wasm-simd-threaded.asyncify.wasm?url';
 
-/** A model that is ready, and where it computes. */
+/** A loaded model, and the device on which it runs. */
 export interface PageModel {
   readonly embedder: Embedder;
   readonly device: string;
 }
 
 /**
- * Loads the model that the site serves, once a browser: it stays in the Cache storage.
- * @param onProgress megabytes that have come
+ * Loads the model from this site. The browser downloads it once and keeps it in Cache storage.
+ * @param onProgress called with the number of megabytes downloaded so far
  */
 export async function loadModel(address: string, onProgress: (megabytes: number) => void): Promise<PageModel> {
   const absolute = (path: string): string => new URL(path, location.href).href;
@@ -28,7 +28,7 @@ export async function loadModel(address: string, onProgress: (megabytes: number)
   return { embedder, device: availability.available ? availability.device : availability.reason };
 }
 
-/** Cosine similarity of each text with each. */
+/** Returns the matrix of the cosine similarities between all texts. */
 export async function compare({ embedder }: PageModel, texts: readonly string[]): Promise<number[][]> {
   const { vectors } = await embedder.embed([...texts]);
   const cosines = similarity(vectors, vectors, 'cosine');
