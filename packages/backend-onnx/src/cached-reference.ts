@@ -10,7 +10,7 @@ import { recordingKey } from './recorded-model.ts';
 type Reference = TokenEmbeddings | { readonly reason: string };
 
 /** Weights that are larger take longer to hash than a short reference to compute. */
-const largestHashed = 2 ** 28;
+const maxHashedBytes = 2 ** 28;
 
 /**
  * The reference of a batch: from the cache when the same code computed it from the same weights, by the hash of
@@ -49,7 +49,7 @@ export async function hashEarly(files: ModelFiles): Promise<void> {
 async function areHashed(files: ModelFiles): Promise<boolean> {
   if (files.directory === undefined || files.sha256 === undefined || files.size === undefined) return false;
   const isThere = (await files.list()).includes('model.safetensors');
-  return isThere && (await files.size('model.safetensors')) <= largestHashed;
+  return isThere && (await files.size('model.safetensors')) <= maxHashedBytes;
 }
 
 /** A line with a hash and the shape, then the numbers. */

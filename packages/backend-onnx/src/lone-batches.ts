@@ -17,8 +17,8 @@ const coldBatches = 2;
 const countedBatches = 3;
 
 /** The least and the most batches between two trials; the most keeps the slower session out of the 99th percentile. */
-const leastBetweenTrials = 64;
-const mostBetweenTrials = 1024;
+const minBatchesBetweenTrials = 64;
+const maxBatchesBetweenTrials = 1024;
 
 /** How many times as many batches pass before the next trial when two ended alike. */
 const growth = 4;
@@ -42,26 +42,26 @@ const positionsOfCall = 32;
  */
 export class LoneBatches {
   readonly #costs: Readonly<Record<SessionWidth, RecentCosts>> = { narrow: new RecentCosts(), wide: new RecentCosts() };
-  readonly #leastMilliseconds: number;
+  readonly #minMilliseconds: number;
   #inUse: SessionWidth = 'narrow';
   /** Batches of the warm-up, and of the trial, that are still to come. */
   #warmUp = batchesOfWarmUp;
   #trial = 0;
   #sinceTrial = 0;
   /** The first trial, which may be of a new session with cold caches, is soon followed by another. */
-  #betweenTrials = leastBetweenTrials / growth;
+  #betweenTrials = minBatchesBetweenTrials / growth;
   /** What the session in use took some batches after the last trial, in which all were slower: they came in turns. */
   #usual = 0;
 
-  /** @param leastMilliseconds what a batch must take on the narrow session to be worth a wide one */
-  constructor(leastMilliseconds: number) {
-    this.#leastMilliseconds = leastMilliseconds;
+  /** @param minMilliseconds what a batch must take on the narrow session to be worth a wide one */
+  constructor(minMilliseconds: number) {
+    this.#minMilliseconds = minMilliseconds;
   }
 
   /** Whether enough lone batches have come, and take long enough, to open a wide session for them. */
   get deserveWide(): boolean {
     const { count, milliseconds } = this.#costs.narrow;
-    return count >= batchesBeforeWide && milliseconds >= this.#leastMilliseconds;
+    return count >= batchesBeforeWide && milliseconds >= this.#minMilliseconds;
   }
 
   /** The session for the next lone batch, when both are open. */
@@ -87,7 +87,7 @@ export class LoneBatches {
   #watch(): void {
     this.#sinceTrial += 1;
     if (this.#sinceTrial === batchesBeforeUsual) this.#usual = this.#costs[this.#inUse].perPosition;
-    if (this.#sinceTrial < leastBetweenTrials) return;
+    if (this.#sinceTrial < minBatchesBetweenTrials) return;
     const ratio = this.#costs[this.#inUse].perPosition / this.#usual;
     const isAsUsual = ratio < change && ratio > 1 / change;
     if (!isAsUsual || this.#sinceTrial >= this.#betweenTrials) this.#beginTrial();
@@ -103,7 +103,9 @@ export class LoneBatches {
     const { narrow, wide } = this.#costs;
     const faster = wide.perPosition < advantage * narrow.perPosition ? 'wide' : 'narrow';
     this.#betweenTrials =
-      faster === this.#inUse ? Math.min(growth * this.#betweenTrials, mostBetweenTrials) : leastBetweenTrials;
+      faster === this.#inUse
+        ? Math.min(growth * this.#betweenTrials, maxBatchesBetweenTrials)
+        : minBatchesBetweenTrials;
     this.#inUse = faster;
     this.#sinceTrial = 0;
   }

@@ -5,7 +5,7 @@
 const state = { outside: 0, inside: 1, stopping: 2, stopped: 3 } as const;
 
 /** The longest that an exit waits for one thread, milliseconds. A batch of the largest models takes a few seconds. */
-const longestWait = 60_000;
+const maxWait = 60_000;
 
 export function createRunState(): Int32Array<SharedArrayBuffer> {
   return new Int32Array(new SharedArrayBuffer(Int32Array.BYTES_PER_ELEMENT));
@@ -39,5 +39,5 @@ export function forget(cell: Int32Array<SharedArrayBuffer>): void {
 
 function waitForAll(): void {
   const inside = [...watched].filter((cell) => Atomics.exchange(cell, 0, state.stopping) === state.inside);
-  for (const cell of inside) Atomics.wait(cell, 0, state.stopping, longestWait);
+  for (const cell of inside) Atomics.wait(cell, 0, state.stopping, maxWait);
 }

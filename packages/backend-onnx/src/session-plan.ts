@@ -27,13 +27,13 @@ const tokensForEachThread = 512;
 const tokensOnGpu = 16_384;
 
 /** The products of a short text do not keep more threads busy. */
-const mostLoneThreads = 4;
+const maxLoneThreads = 4;
 
 /** Bytes of a session besides its weights: onnxruntime, the thread's JavaScript, activations of a batch. */
 const sessionOverhead = 64 * 2 ** 20;
 
 /** Opening more weights than these would hold the calling thread up for too long. */
-const mostOnCallingThread = 2 ** 27;
+const maxOnCallingThread = 2 ** 27;
 
 /** From here on weights are large: products with them keep several threads busy, and one session holds them. */
 const largeWeights = 2 ** 29;
@@ -58,8 +58,8 @@ export function planSessions(weightsSize: number, device: string, options: OnnxO
   if (!isAutomatic || threadsPerSession > 1 || affordable < sessions + 2)
     return { sessions, threadsPerSession, batchTokens };
   // A worker thread that ends inside onnxruntime takes the process down: see docs/adr on the session pool.
-  const onCallingThread = isMainThread && weightsSize <= mostOnCallingThread;
-  return { sessions, threadsPerSession, batchTokens, loneThreads: Math.min(cores, mostLoneThreads), onCallingThread };
+  const onCallingThread = isMainThread && weightsSize <= maxOnCallingThread;
+  return { sessions, threadsPerSession, batchTokens, loneThreads: Math.min(cores, maxLoneThreads), onCallingThread };
 }
 
 /**

@@ -60,7 +60,7 @@ const leastOfSeveralThreads = 1;
  * Milliseconds on one thread. A batch that is expected to take longer does not hold up the calling thread; with two
  * threads one of this length holds it up for some 5 ms, as long as anything else may.
  */
-const mostOnCallingThread = 10;
+const maxOnCallingThread = 10;
 
 /** How many threads may die in a row, without a finished batch in between, before the pool gives up. */
 const deathsInARow = 3;
@@ -188,7 +188,7 @@ export class SessionPool implements ThreadListener {
 
   #loneSessionFor(positions: number): LoneSession {
     if (this.#here.start === undefined) return this.#wide;
-    return this.#costs.expected(positions) <= mostOnCallingThread ? this.#here : this.#wide;
+    return this.#costs.expected(positions) <= maxOnCallingThread ? this.#here : this.#wide;
   }
 
   /** @param lone the session for the only batch, unless one of the pool is faster */

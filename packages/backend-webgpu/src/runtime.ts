@@ -2,7 +2,7 @@ import { env } from 'onnxruntime-web/webgpu';
 import type { WebGpuOptions } from './options.ts';
 
 /** More threads than this wait for each other more than they compute, on models of the size that pages load. */
-const mostThreads = 8;
+const maxThreads = 8;
 
 let prepared = false;
 
@@ -24,5 +24,5 @@ export function wasmThreads(): number {
 /** Threads share memory, which browsers allow to isolated pages only. */
 function possibleThreads(): number {
   if (!globalThis.crossOriginIsolated) return 1;
-  return Math.max(1, Math.min(mostThreads, navigator.hardwareConcurrency));
+  return Math.max(1, Math.min(maxThreads, navigator.hardwareConcurrency));
 }

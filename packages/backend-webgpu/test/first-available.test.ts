@@ -38,7 +38,8 @@ describe('firstAvailable', () => {
   });
   it('gives the reason of each when none can work', async () => {
     const backend = firstAvailable([missing('gpu'), missing('npu')]);
-    const reason = 'No backend can work here. gpu: There is no gpu here. npu: There is no npu here.';
+    const reason =
+      'None of the backends is available on this machine. gpu: There is no gpu here. npu: There is no npu here.';
     expect(await backend.isAvailable()).toEqual({ available: false, reason });
     await expect(backend.load(goldenModel('tiny-bert'))).rejects.toSatisfy(
       (error) => SentvecError.is(error, 'backend-unavailable') && error.message === reason,

@@ -1,10 +1,10 @@
 import { SentvecError } from './errors.ts';
 
 /**
- * An error about some of the texts that a part of the work was given, with its rows counted as its caller counts them:
- * in the details, and wherever the message names them.
- * @param rowOf the caller's row for a row of the part
- * @returns any other error as it is
+ * Translates the row numbers of an error, in its details and in its message, from those of a part of the work (such as
+ * a batch) to those of the caller.
+ * @param rowOf gives the caller's row for a row of the part
+ * @returns the translated error; an error without rows unchanged
  */
 export function withRows(error: unknown, rowOf: (row: number) => number): unknown {
   if (!SentvecError.is(error) || typeof error.details.row !== 'number') return error;

@@ -1,4 +1,5 @@
-// @sentvec/core: what runs in a page as in Node. Folders, the hub's cache and threads are in `@sentvec/core/node`.
+// The entry @sentvec/core: everything that runs both in browsers and in Node. Local folders, the hub's cache and worker
+// threads are in `@sentvec/core/node`.
 export * from './errors.ts';
 export type * from './types.ts';
 export type * from './backend.ts';

@@ -1,4 +1,4 @@
-// Loads a model of whatever kind: what the folder says decides which of the loaders takes it.
+// Loads a model of any kind: chooses the loader by the configuration in the model folder.
 import { checkOptionNames, type OptionNames } from '@sentvec/platform';
 import { loadEmbedder, type LoadEmbedderOptions } from './embedder/load-embedder.ts';
 import type { Embedder } from './embedder/embedder-types.ts';
@@ -9,7 +9,7 @@ import type { Reranker } from './reranker/reranker-types.ts';
 import type { SparseEmbedder } from './sparse/sparse-types.ts';
 import type { ModelFiles } from './types.ts';
 
-/** A model that is ready, of one of the kinds; `kind` tells which. */
+/** A loaded model; `kind` says of which kind it is. */
 export type LoadedModel = Embedder | Reranker | MultiVectorEmbedder | SparseEmbedder;
 
 /** Options of {@link loadModel}: those that all loaders have. */
@@ -18,7 +18,7 @@ export type LoadModelOptions = Pick<
   'backend' | 'tokenizer' | 'maxLength' | 'selfCheck' | 'signal' | 'onWarning'
 >;
 
-/** Names of the options of {@link loadModel}, for callers that have to tell them from options of their own. */
+/** Names of the options of {@link loadModel}, for callers that separate them from their own options. */
 export const loadModelOptionNames: OptionNames<LoadModelOptions> = {
   backend: true,
   tokenizer: true,
@@ -29,8 +29,8 @@ export const loadModelOptionNames: OptionNames<LoadModelOptions> = {
 };
 
 /**
- * Loads a model folder of any kind that sentvec has. If you know the kind, use its own loader, which has more options.
- * @throws SentvecError `unsupported-model` for an unknown kind; else as the loader of the kind
+ * Loads a model folder of any supported kind. If you know the kind, use its own loader, which has more options.
+ * @throws SentvecError `unsupported-model` for an unknown kind; otherwise as the loader of the kind
  */
 export async function loadModel(model: ModelFiles, options: LoadModelOptions = {}): Promise<LoadedModel> {
   checkOptionNames('loadModel()', options, loadModelOptionNames);

@@ -155,7 +155,7 @@ test('embedders of one encoder take turns, and share batches where their heads a
   await turns();
   await finish();
   await Promise.all(calls);
-  expect(encoder.calls.mostRunning).toBe(2);
+  expect(encoder.calls.maxRunning).toBe(2);
   const ended: unknown[] = [];
   for (const call of large) void call.then((result) => ended.push(result));
   while (ended.length < 2) await finish();

@@ -55,7 +55,7 @@ test('has twice as many batches in flight as the encoder computes at once, over 
   const encoder = fakeEncoder();
   const embedder = createEmbedder(fakeParts({ encoder }));
   await Promise.all([embedder.embed(randomTexts(500)), embedder.embed(randomTexts(500, 8))]);
-  expect(encoder.calls.mostRunning).toBe(4);
+  expect(encoder.calls.maxRunning).toBe(4);
 });
 
 test('a stream gives what embed gives, in order', async () => {

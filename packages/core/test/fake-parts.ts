@@ -32,7 +32,7 @@ export function characterTokenizer(): Tokenizer {
 export interface Calls {
   readonly batches: TokenBatch[];
   running: number;
-  mostRunning: number;
+  maxRunning: number;
   disposed: number;
 }
 
@@ -43,7 +43,7 @@ export interface Calls {
 export function fakeEncoder(
   options: Partial<Encoder> & { delay?: (batch: TokenBatch) => Promise<void> } = {},
 ): Encoder & { calls: Calls } {
-  const calls: Calls = { batches: [], running: 0, mostRunning: 0, disposed: 0 };
+  const calls: Calls = { batches: [], running: 0, maxRunning: 0, disposed: 0 };
   const { delay, ...fields } = options;
   return {
     calls,
@@ -53,7 +53,7 @@ export function fakeEncoder(
     batchTokens: 128,
     encode: async (batch, { signal } = {}) => {
       calls.batches.push(batch);
-      calls.mostRunning = Math.max(calls.mostRunning, (calls.running += 1));
+      calls.maxRunning = Math.max(calls.maxRunning, (calls.running += 1));
       await (delay ? delay(batch) : new Promise((resolve) => setTimeout(resolve, batch.ids.length % 3)));
       calls.running -= 1;
       if (signal?.aborted) throw new SentvecError('aborted', 'aborted');

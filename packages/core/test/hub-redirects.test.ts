@@ -37,7 +37,7 @@ describe('fetchThroughRedirects', () => {
   it('keeps the token on the same server', async () => {
     seen.length = 0;
     const answer = await fetchThroughRedirects(`http://127.0.0.1:${port}/relative`, headers, signal);
-    expect(answer).toMatchObject({ answeredBy: `http://127.0.0.1:${port}/end`, etag: '"last"' });
+    expect(answer).toMatchObject({ finalUrl: `http://127.0.0.1:${port}/end`, etag: '"last"' });
     expect(await answer.response.text()).toBe('content');
     expect(seen).toEqual(['/relative', '/end'].map((path) => ({ path, ...headers })));
   });

@@ -56,7 +56,7 @@ describe('Retry-After', () => {
   const demandOf = async (value: string): Promise<number> => {
     const response = new Response(null, { status: 429, headers: { 'retry-after': value } });
     const url = 'https://hub.test/x';
-    const exchange = { model: 'm', revision: 'main', url, answeredBy: url, hasToken: false };
+    const exchange = { model: 'm', revision: 'main', url, finalUrl: url, hasToken: false };
     return ((await failureOf(response, exchange)) as PassingFailure).wait;
   };
 

@@ -36,7 +36,7 @@ const largestGap = (found: readonly (readonly number[])[], expected: readonly (r
 test.each(Object.keys(tasks))('the adapter of %s is merged into the weights', async (task) => {
   const { rows, receipt } = await embed({ task });
   expect(largestGap(rows, tasks[task]!)).toBeLessThan(measured.tolerance!);
-  expect(receipt.notes).toEqual([`The weights have the adapter of the task "${task}".`]);
+  expect(receipt.notes).toEqual([`The adapter of the task "${task}" is merged into the weights.`]);
 });
 
 test('each task has a fingerprint of its own, and so has none; the receipt says what could be chosen', async () => {
@@ -108,7 +108,7 @@ test('an adapter may also be in a folder that is called like its task', async ()
   await embedder.dispose();
   const rows = texts.map((_, row) => [...vectors.data.subarray(row * vectors.cols, (row + 1) * vectors.cols)]);
   expect(largestGap(rows, tasks[task]!)).toBeLessThan(measured.tolerance!);
-  expect(receipt.notes).toEqual([`The weights have the adapter of the task "${task}".`]);
+  expect(receipt.notes).toEqual([`The adapter of the task "${task}" is merged into the weights.`]);
   const plain = await load(files);
   expect((await plain.embed('a')).receipt.notes).toEqual([
     expect.stringMatching(/tasks retrieval_query\. None was chosen/u),

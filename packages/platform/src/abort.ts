@@ -77,7 +77,7 @@ export async function abortable<T>(promise: Promise<T>, signal: AbortSignal | un
 }
 
 /** What `setTimeout` takes at most, 24 days: it calls back at once for more. */
-const longestTimeout = 2 ** 31 - 1;
+const maxTimerDelay = 2 ** 31 - 1;
 
 /**
  * Calls back once, after any number of milliseconds; never for `Infinity`.
@@ -85,7 +85,7 @@ const longestTimeout = 2 ** 31 - 1;
  */
 export function startTimer(milliseconds: number, callback: () => void): () => void {
   const wait = (): void => {
-    const next = Math.min(left, longestTimeout);
+    const next = Math.min(left, maxTimerDelay);
     left -= next;
     timer = setTimeout(left > 0 ? wait : callback, next);
   };

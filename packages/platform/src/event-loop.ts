@@ -1,5 +1,5 @@
 /** Milliseconds of work after which a computation should yield. A timer of the caller is late by little more. */
-const longestSlice = 5;
+const maxSliceMilliseconds = 5;
 
 /**
  * When the event loop last ran, as far as known. All computations share it: two embeddings at once must not take a
@@ -10,7 +10,7 @@ let pendingTurn: Promise<void> | undefined;
 
 /** Whether the computation has held the event loop for 5 ms, so that it should call {@link yieldToEventLoop}. */
 export function shouldYield(): boolean {
-  return performance.now() - sliceStart >= longestSlice;
+  return performance.now() - sliceStart >= maxSliceMilliseconds;
 }
 
 /**

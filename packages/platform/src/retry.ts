@@ -6,7 +6,7 @@ import { sleep, throwIfAborted } from './abort.ts';
 import { SentvecError } from './errors.ts';
 
 /** Milliseconds that a server may make us wait. */
-const longestDemand = 60_000;
+const maxRetryAfter = 60_000;
 
 /** Options of {@link retryDelay}, in milliseconds. */
 export interface RetryDelayOptions {
@@ -36,7 +36,7 @@ export function retryAfter(headers: Headers): number {
   const reset = /;\s*r=0\s*;\s*t=(\d+)/u.exec(headers.get('ratelimit') ?? '')?.[1];
   const value = headers.get('retry-after') ?? reset ?? '';
   const wait = /^\s*\d+\s*$/u.test(value) ? Number(value) * 1000 : Date.parse(value) - Date.now();
-  return wait > 0 ? Math.min(wait, longestDemand) : 0;
+  return wait > 0 ? Math.min(wait, maxRetryAfter) : 0;
 }
 
 /** A failure that may be over when the request is made again. */

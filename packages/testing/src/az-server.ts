@@ -9,7 +9,7 @@ import {
   failure,
   keysInOrder,
   listen,
-  mostSkew,
+  maxClockSkew,
   readReply,
   type ObjectCall,
   type ObjectReply,
@@ -86,7 +86,7 @@ function refusal(
     return tokens.includes(authorization.slice(7)) ? undefined : refuse(401, 'InvalidAuthenticationInfo');
   const [, name, signature] = /^SharedKey ([^:]+):(.+)$/u.exec(authorization) ?? [];
   if (name !== account) return refuse(403, 'AuthenticationFailed');
-  if (Math.abs(Date.parse(headers['x-ms-date'] ?? '') - now) > mostSkew) return refuse(403, 'AuthenticationFailed');
+  if (Math.abs(Date.parse(headers['x-ms-date'] ?? '') - now) > maxClockSkew) return refuse(403, 'AuthenticationFailed');
   const given = (header: string): string => headers[header] ?? '';
   const length = body.length === 0 ? '' : String(body.length);
   const { pathname, searchParams } = new URL(url, 'http://az');

@@ -10,7 +10,7 @@ import {
   keysInOrder,
   listen,
   locateInPath,
-  mostSkew,
+  maxClockSkew,
   readReply,
   sha256,
   type ObjectCall,
@@ -89,7 +89,7 @@ function refusal(
   if (secret === undefined) return failure(403, 'AccessDenied');
   const date = headers['x-goog-date'] ?? '';
   const time = Date.parse(date.replace(/^(\d{4})(\d\d)(\d\d)T(\d\d)(\d\d)(\d\d)Z$/u, '$1-$2-$3T$4:$5:$6Z'));
-  if (Math.abs(time - now) > mostSkew) return failure(403, 'RequestTimeTooSkewed');
+  if (Math.abs(time - now) > maxClockSkew) return failure(403, 'RequestTimeTooSkewed');
   const signedNames = names!.split(';');
   const unsigned = Object.keys(headers).some((name) => name.startsWith('x-goog-') && !signedNames.includes(name));
   if (unsigned || !signedNames.includes('host')) return failure(403, 'AccessDenied');

@@ -205,4 +205,4 @@ export function sha256(content: Uint8Array | string, encoding: 'hex' | 'base64')
 }
 
 /** Signatures older or younger than this are refused. */
-export const mostSkew: number = 15 * 60_000;
+export const maxClockSkew: number = 15 * 60_000;

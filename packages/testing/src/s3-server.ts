@@ -10,7 +10,7 @@ import {
   keysInOrder,
   listen,
   locateInPath,
-  mostSkew,
+  maxClockSkew,
   readReply,
   sha256,
   type ObjectCall,
@@ -92,7 +92,7 @@ function refusal(
   if (secret === undefined) return retired.has(id) ? failure(400, 'ExpiredToken') : failure(403, 'InvalidAccessKeyId');
   const date = headers['x-amz-date']!;
   const time = Date.parse(date.replace(/^(\d{4})(\d\d)(\d\d)T(\d\d)(\d\d)(\d\d)Z$/u, '$1-$2-$3T$4:$5:$6Z'));
-  if (Math.abs(time - now) > mostSkew) return failure(403, 'RequestTimeTooSkewed');
+  if (Math.abs(time - now) > maxClockSkew) return failure(403, 'RequestTimeTooSkewed');
   const [path = '', search = ''] = url.split(/\?(.*)/su);
   const hash = headers['x-amz-content-sha256']!;
   const canonical = [
@@ -132,7 +132,7 @@ interface Upload {
 }
 
 /** The smallest part but the last, as in S3. */
-const leastPart = 5 << 20;
+const minPartBytes = 5 << 20;
 
 /** What is stored, and what each call does with it. */
 class S3Store {
@@ -241,7 +241,7 @@ class S3Store {
       return stored?.etag === etag ? stored : undefined;
     });
     if (parts.length === 0 || parts.includes(undefined)) return failure(400, 'InvalidPart');
-    if (parts.slice(0, -1).some((part) => part!.bytes.length < leastPart)) return failure(400, 'EntityTooSmall');
+    if (parts.slice(0, -1).some((part) => part!.bytes.length < minPartBytes)) return failure(400, 'EntityTooSmall');
     const hashes = Buffer.concat(parts.map((part) => Buffer.from(part!.etag.slice(1, -1), 'hex')));
     const etag = `${etagOf(hashes).slice(0, -1)}-${parts.length}"`;
     this.put(bucket, key, Buffer.concat(parts.map((part) => part!.bytes)), upload.headers, etag);

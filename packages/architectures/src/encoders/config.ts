@@ -10,7 +10,7 @@ interface NumberOptions {
 }
 
 /** More layers than any model has: a configuration that asks for more is damaged. */
-const mostLayers = 1024;
+const maxLayers = 1024;
 
 /** The object in the file that a reader reads, and the object's names for keys. */
 interface Scope {
@@ -127,7 +127,7 @@ export class ConfigReader {
 
   /** A number of layers. @throws SentvecError `invalid-model` */
   layers(key: string): number {
-    return this.integer(key, { largest: mostLayers });
+    return this.integer(key, { largest: maxLayers });
   }
 
   /**

@@ -5,7 +5,7 @@ import type { ConfigReader } from './config.ts';
 import type { AttentionSizes, Rotation } from './attention.ts';
 import type { TransformerLayers } from './layers.ts';
 import { bertTokenTable, embed, type EmbeddingSizes, postNorm } from './post-norm.ts';
-import { mostPositions, readRotary, rotaryFrequencies, rotationOf, type RotaryPositions } from './rotary.ts';
+import { maxPositionsSupported, readRotary, rotaryFrequencies, rotationOf, type RotaryPositions } from './rotary.ts';
 
 /**
  * NomicBERT (Nussbaum et al., 2024; with experts: Nussbaum and Duderstadt, 2025), as the models' published code
@@ -194,7 +194,7 @@ function readPublished(config: ConfigReader): Sizes {
 }
 
 function readPublishedPositions(config: ConfigReader, headSize: number): Pick<Sizes, 'positions' | 'rotary'> {
-  const positions = config.integer('n_positions', { fallback: 1024, largest: mostPositions });
+  const positions = config.integer('n_positions', { fallback: 1024, largest: maxPositionsSupported });
   // The published code scales positions unless the factor is null.
   const trained = config.integer('max_trained_positions', { fallback: 2048 });
   const scaled = !config.isNull('rotary_scaling_factor');

@@ -13,12 +13,12 @@ export interface RelativeBuckets {
 }
 
 /** More than any model has. A bound, because `bucketStarts` goes through all distances. */
-const mostPositions = 2 ** 20;
+const maxPositions = 2 ** 20;
 
 /** Reads the buckets by the keys of T5's configuration. @throws SentvecError `invalid-model` */
 export function readRelativeBuckets(config: ConfigReader): RelativeBuckets {
   const buckets = config.integer('relative_attention_num_buckets', { fallback: 32, smallest: 4 });
-  const bounds = { fallback: 128, smallest: (buckets >> 2) + 1, largest: mostPositions };
+  const bounds = { fallback: 128, smallest: (buckets >> 2) + 1, largest: maxPositions };
   return { buckets, farthest: config.integer('relative_attention_max_distance', bounds) };
 }
 

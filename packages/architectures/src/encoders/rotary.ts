@@ -5,7 +5,7 @@ import type { Rotation } from './attention.ts';
 import type { TransformerLayers } from './layers.ts';
 
 /** More positions than any model has: the tables of a damaged configuration would not fit into memory. */
-export const mostPositions: number = 2 ** 20;
+export const maxPositionsSupported: number = 2 ** 20;
 
 /** Rotary positions of heads of one size. */
 export interface RotaryPositions {
@@ -70,7 +70,7 @@ export function readRotary(
 
 /** How many positions a configuration without a table of positions has. @throws SentvecError `invalid-model` */
 export function readPositions(config: ConfigReader): number {
-  return config.integer('max_position_embeddings', { largest: mostPositions });
+  return config.integer('max_position_embeddings', { largest: maxPositionsSupported });
 }
 
 /** 1 / theta^(2i / headSize) for each pair i, in float32 as PyTorch computes it. */

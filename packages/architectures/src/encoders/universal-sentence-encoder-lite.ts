@@ -7,7 +7,7 @@ import type { ConfigReader } from './config.ts';
 import type { TransformerLayers } from './layers.ts';
 
 /** No weight bounds the number of positions, so that a configuration could ask for more than fit into memory. */
-const mostPositions = 65_536;
+const maxPositionsSupported = 65_536;
 
 /**
  * The position signal of Vaswani et al. (2017) as tensor2tensor lays it out (`get_timing_signal_1d`): the sines of all
@@ -197,7 +197,7 @@ function readSizes(config: ConfigReader) {
     intermediateSize: config.integer('intermediate_size'),
     layers: config.layers('num_hidden_layers'),
     vocabularySize: config.integer('vocab_size'),
-    maxPositions: config.integer('max_position_embeddings', { largest: mostPositions }),
+    maxPositions: config.integer('max_position_embeddings', { largest: maxPositionsSupported }),
     activation: config.activation('hidden_act', 'relu'),
     epsilon: config.epsilon('layer_norm_eps', 1e-6),
     dropout: config.fraction('hidden_dropout_prob', 0),

@@ -28,7 +28,7 @@ const definition = { name: 1, node: 7, domain: 10 } as const;
  * The most nodes of a model, with its functions written out wherever they are used. Exports of the largest encoders
  * have some 30,000; onnxruntime takes half a minute for 100,000.
  */
-const mostNodes = 100_000;
+const maxNodes = 100_000;
 
 /** Graphs in graphs: the branches of a condition, the body of a loop. protobuf itself stops at 100 messages. */
 const deepestGraph = 32;
@@ -91,7 +91,7 @@ class GraphCheck {
       if (field.number === model.graph) this.#readNodes(field, graph.node, whole, 0);
       else if (field.number === model.functions) this.#readFunction(field);
     }
-    if (this.#sizeOf(whole) > mostNodes) throw tooLarge();
+    if (this.#sizeOf(whole) > maxNodes) throw tooLarge();
   }
 
   #readFunction(range: Pick<Field, 'start' | 'end'>): void {
@@ -108,7 +108,7 @@ class GraphCheck {
       throw new GraphError('invalid-model', `nests graphs more than ${deepestGraph} levels deep.`);
     for (const each of this.#fields(range)) {
       if (each.number !== field) continue;
-      if (++this.#read > mostNodes) throw tooLarge();
+      if (++this.#read > maxNodes) throw tooLarge();
       const operator = this.#texts(each, [node.domain, node.opType]);
       if (loops.has(operator)) throw endless();
       nodes.count += 1;
@@ -144,7 +144,7 @@ class GraphCheck {
     const texts = numbers.map(() => '');
     for (const { number, start, end } of this.#fields(range)) {
       const index = numbers.indexOf(number);
-      if (index !== -1 && end - start <= longestName) texts[index] = decoder.decode(this.#source.read(start, end));
+      if (index !== -1 && end - start <= maxNameLength) texts[index] = decoder.decode(this.#source.read(start, end));
     }
     return texts.join(':');
   }
@@ -153,7 +153,7 @@ class GraphCheck {
     let position = start;
     const number = (): number => {
       let value = 0;
-      const bytes = this.#source.read(position, Math.min(position + longestVarint, end));
+      const bytes = this.#source.read(position, Math.min(position + maxVarintBytes, end));
       for (const [index, byte] of bytes.entries()) {
         value += (byte & 0x7f) * 2 ** (7 * index);
         if (byte < 0x80) {
@@ -179,13 +179,13 @@ class GraphCheck {
   }
 }
 
-const longestVarint = 10;
-const longestName = 1000;
+const maxVarintBytes = 10;
+const maxNameLength = 1000;
 const decoder = new TextDecoder();
 const loops = new Set([':Loop', 'ai.onnx:Loop']);
 
 function tooLarge(): GraphError {
-  return new GraphError('invalid-model', `has more than ${mostNodes} nodes, with its functions written out.`);
+  return new GraphError('invalid-model', `has more than ${maxNodes} nodes, with its functions written out.`);
 }
 
 function endless(): GraphError {

@@ -18,7 +18,7 @@ import type { GraphBuilder, OnnxTensor } from './graph-builder.ts';
  * Up to this many rows of the result, rows are added by a matrix product. Not by `ScatterND` with a reduction: onnxruntime 1.30
  * executes that on several threads at once without a lock, and loses additions to a row that occurs twice.
  */
-const mostSelected = 1024;
+const maxSelected = 1024;
 
 /** Changes of shape. What changes nothing is not written. */
 export function movement(graph: GraphBuilder): MovementOperations<OnnxTensor> {
@@ -118,7 +118,7 @@ export function movement(graph: GraphBuilder): MovementOperations<OnnxTensor> {
       const width = productOf(shape.slice(1));
       const flat = reshape(rows, [count, width]);
       const sums =
-        typeof size === 'number' && size <= mostSelected
+        typeof size === 'number' && size <= maxSelected
           ? selectAndSum(flat, indices, size)
           : scatterEntries(flat, indices, size);
       return reshape(sums, shape);

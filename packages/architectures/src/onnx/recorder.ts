@@ -10,7 +10,7 @@ import { movement } from './movement.ts';
 import { GraphBuilder, type OnnxTensor } from './graph-builder.ts';
 
 /** Longer constants are not compared with each other. */
-const longestShared = 64;
+const maxSharedLength = 64;
 
 /** Options of an {@link OnnxRecorder}. */
 export interface RecorderOptions {
@@ -89,7 +89,7 @@ function creation(graph: GraphBuilder): CreationOperations<OnnxTensor> {
     const kind = data instanceof Float32Array ? 'float' : 'index';
     const stored = data instanceof Float32Array ? data : BigInt64Array.from(data, BigInt);
     const name =
-      data.length > longestShared ? graph.initializer(stored, shape) : graph.sharedInitializer(stored, shape);
+      data.length > maxSharedLength ? graph.initializer(stored, shape) : graph.sharedInitializer(stored, shape);
     return { name, kind, shape };
   };
 

@@ -57,7 +57,7 @@ const equalizations = [0.5, 0.75];
 const outlierFactor = 6;
 
 /** At most this share of the channels is multiplied in float32: more would cost more than int8 gains. */
-const mostFloatChannels = 1 / 16;
+const maxFloatChannels = 1 / 16;
 
 /**
  * The ways to quantize an input: by its range as it is, first, then those that help against channels which are far
@@ -112,7 +112,7 @@ function equalizingDivisors(extents: Float32Array, weights: Float32Array, streng
 
 function outliers(extents: Float32Array): number[] {
   const median = extents.toSorted()[extents.length >> 1]!;
-  const most = Math.floor(extents.length * mostFloatChannels);
+  const most = Math.floor(extents.length * maxFloatChannels);
   return [...extents.keys()]
     .filter((channel) => extents[channel]! > outlierFactor * median)
     .sort((a, b) => extents[b]! - extents[a]! || a - b)

@@ -51,7 +51,7 @@ const optionNames: OptionNames<QuantizeModelOptions> = {
 const precisions: readonly ModelPrecision[] = ['int8', 'int8-weights', 'float16'];
 
 /** Fewer texts say little of ranges and of quality. */
-const fewestTexts = 64;
+const minTexts = 64;
 
 /** Every fourth text is held out: the quality is measured on texts that no range was measured on. */
 const heldOutOf = 4;
@@ -83,9 +83,9 @@ export function checkQuantizeOptions(options: QuantizeModelOptions, sample: read
       refuse(`quantizeModel({ bar: { ${name} } }) is a number from 0 to 1, not ${String(value)}.`);
   }
   const distinct = [...new Set(texts)].filter((text) => text.trim() !== '');
-  if (distinct.length < fewestTexts) {
+  if (distinct.length < minTexts) {
     refuse(
-      `Quantizing needs at least ${fewestTexts} different texts, such as the model will embed; there are ${distinct.length}. ` +
+      `Quantizing needs at least ${minTexts} different texts, such as the model will embed; there are ${distinct.length}. ` +
         'Give more, or none: then a built-in sample of English texts is taken.',
     );
   }

@@ -29,7 +29,7 @@ export function packSizes({ rows, columns, length, width, stride, offset }: Kern
 export const workgroupSize = 64;
 
 /** The most workgroups that a dispatch may have along an axis, on every WebGPU device. */
-const mostWorkgroups = 65_535;
+const maxWorkgroups = 65_535;
 
 /**
  * A kernel over one number of the result for each invocation. Bound are the sizes, the inputs in order, and the output;
@@ -68,6 +68,6 @@ export function elementKernel(
 /** Workgroups along both axes for so many invocations. */
 export function workgroupsFor(invocations: number): readonly [number, number] {
   const groups = Math.ceil(invocations / workgroupSize);
-  const x = Math.min(groups, mostWorkgroups);
+  const x = Math.min(groups, maxWorkgroups);
   return [x, Math.ceil(groups / x)];
 }

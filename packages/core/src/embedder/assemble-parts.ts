@@ -1,4 +1,4 @@
-/** The four parts of a model: read from its folder, loaded, and checked against each other. */
+/** Reads the four parts of a model from its folder, loads them, and checks that they fit together. */
 import { warn } from '@sentvec/platform';
 import type { Encoder, LoadOptions } from '../backend.ts';
 import { SentvecError, throwIfAborted } from '../errors.ts';
@@ -21,7 +21,7 @@ import type { LoadEmbedderOptions } from './load-embedder.ts';
 /** Options of the loaders of all kinds of models. */
 type LoadPartsOptions = LoadEmbedderOptions & Pick<LoadOptions, 'pairs'>;
 
-/** A model's parts, with what they were made of. */
+/** A model's parts, with the folder and the tokenizer definition that they were loaded from. */
 export interface AssembledModel<Folder extends ModelFolder> {
   readonly folder: Folder;
   readonly definition: TokenizerDefinition;
@@ -29,7 +29,7 @@ export interface AssembledModel<Folder extends ModelFolder> {
 }
 
 /**
- * Loads tokenizer and encoder of a model of any kind, and checks that they fit what its folder says.
+ * Loads tokenizer and encoder of a model of any kind, and checks them against the configuration in its folder.
  * @param read reads the folder
  * @throws SentvecError as `loadEmbedder`
  */
@@ -48,13 +48,13 @@ export async function loadModelParts<Folder extends ModelFolder>(
   }
 }
 
-/** @throws SentvecError `invalid-argument` for a backend of another version, `aborted` */
+/** @throws SentvecError `backend-unavailable` for a backend of another version, `aborted` */
 export function checkLoading({ backend, signal }: LoadEmbedderOptions): void {
   if (backend !== undefined) checkBackendVersion(backend);
   throwIfAborted(signal);
 }
 
-/** Loads tokenizer and encoder of what a folder describes, and checks that they fit. */
+/** Loads the tokenizer and the encoder that a folder describes, and checks that they fit together. */
 export async function assembleParts<Folder extends ModelFolder>(
   folder: Folder,
   parts: LoadingParts,
@@ -63,14 +63,14 @@ export async function assembleParts<Folder extends ModelFolder>(
   const { model } = parts;
   const { signal, onWarning = warn } = options;
   const { lowerCase, markers } = folder;
-  // It takes the longest, in a thread of its own, so it starts first.
+  // The encoder takes longest to load, and may load in a thread of its own, so it starts first.
   const loadingEncoder = folder.staticEncoder ?? parts.loadEncoder(folder.encoderFiles, signal);
   const definition = await readTokenizerDefinition(folder.encoderFiles, { lowercase: lowerCase, markers });
   const configured = await configuredVocabularySize(folder);
   checkVocabulary(definition, configured, model.name);
   throwIfAborted(signal);
   const stored = readStoredSelfCheck(folder.encoderFiles);
-  stored.catch(() => {}); // The check awaits it later, and throws its error.
+  stored.catch(() => {}); // The self-check awaits this promise later and throws its error.
   const [encoder, loadedTokenizer] = await Promise.all([loadingEncoder, parts.loadTokenizer(definition)]);
   throwIfAborted(signal);
   const vocabularySize = encoder.vocabularySize ?? configured;
@@ -78,12 +78,17 @@ export async function assembleParts<Folder extends ModelFolder>(
   checkSizes(model, folder, encoder);
   const template = folder.pairs ? definition.pairTemplate : undefined;
   const { prefix, suffix } = tokenizer.specialTokens;
-  const ofText = folder.addSpecialTokens ? prefix.length + suffix.length : 0;
-  const around = template === undefined ? ofText : specialTokensOfPair(template).count;
-  const { maxLength, notes } = chooseMaxLength(model, folder, encoder, around, options.maxLength);
+  const specialTokensOfText = folder.addSpecialTokens ? prefix.length + suffix.length : 0;
+  const specialTokenCount = template === undefined ? specialTokensOfText : specialTokensOfPair(template).count;
+  const { maxLength, notes } = chooseMaxLength(model, folder, encoder, specialTokenCount, options.maxLength);
   for (const note of folder.notes) onWarning(note);
-  const typed = template?.some(({ typeId }) => typeId !== 0);
-  const selfCheck = await checkBackend(folder, { encoder, tokenizer, vocabularySize, typed, stored }, parts, options);
+  const usesTypeIds = template?.some(({ typeId }) => typeId !== 0);
+  const selfCheck = await checkBackend(
+    folder,
+    { encoder, tokenizer, vocabularySize, usesTypeIds, stored },
+    parts,
+    options,
+  );
   const task = await taskOf(folder, options.task);
   const loaded: EmbedderParts = {
     model,
@@ -116,7 +121,7 @@ async function taskOf({ encoder, encoderFiles }: ModelFolder, chosen: string | u
 }
 
 async function taskNotes({ encoderFiles }: ModelFolder, task: string | undefined): Promise<readonly string[]> {
-  if (task !== undefined) return [`The weights have the adapter of the task "${task}".`];
+  if (task !== undefined) return [`The adapter of the task "${task}" is merged into the weights.`];
   const tasks = await tasksWithAdapters(encoderFiles);
   if (tasks.length === 0) return [];
   return [
@@ -124,7 +129,7 @@ async function taskNotes({ encoderFiles }: ModelFolder, task: string | undefined
   ];
 }
 
-/** The tasks that a model has adapters for. Nearly all models have none. */
+/** The tasks that a model has adapters for. Most models have none. */
 export async function tasksWithAdapters(files: ModelFiles): Promise<readonly string[]> {
   const inFolders = (await files.list()).some((path) => path.endsWith('/adapter_config.json'));
   const config = await readConfigFile(files, 'config.json');
@@ -133,14 +138,14 @@ export async function tasksWithAdapters(files: ModelFiles): Promise<readonly str
   return tasksOf(files);
 }
 
-/** Encoders and tokenizers, loaded or still loading: they start in threads of their own. Routes share them. */
+/** Encoders and tokenizers that are loaded or still loading. All routes of a model share them. */
 export class LoadingParts {
   readonly model: ModelFiles;
   readonly #options: LoadPartsOptions;
-  /** By the name of their files. */
+  /** Keyed by the name of the encoder's files. */
   readonly #encoders = new Map<string, Promise<Encoder>>();
   readonly #files = new Map<string, ModelFiles>();
-  /** By the hash of their definition. */
+  /** Keyed by the hash of the tokenizer's definition. */
   readonly #tokenizers = new Map<string, Promise<Tokenizer>>();
   #disposed = false;
 
@@ -149,7 +154,7 @@ export class LoadingParts {
     this.#options = options;
   }
 
-  /** The files of an encoder, with weights that are read once. */
+  /** The files of an encoder. Its weights are cached, so that they are read once. */
   filesOf(encoderFiles: ModelFiles): ModelFiles {
     const files = this.#files.get(encoderFiles.name) ?? withCachedWeights(encoderFiles);
     this.#files.set(encoderFiles.name, files);
@@ -175,16 +180,16 @@ export class LoadingParts {
     return loadOnce(this.#tokenizers, definition.hash, async () => load(definition));
   }
 
-  /** Nobody would dispose what is loaded after the disposal. @throws SentvecError `disposed` */
+  /** Refuses to load parts after `dispose`, since nothing would dispose them. @throws SentvecError `disposed` */
   #checkAlive(): void {
     if (this.#disposed)
       throw new SentvecError(
         'disposed',
-        `${this.model.name} was disposed while it was loaded. Load it again to go on.`,
+        `${this.model.name} was disposed while it was loading. Load it again to use it.`,
       );
   }
 
-  /** Disposes what was loaded, also what is still loading; nothing is loaded any more. */
+  /** Disposes all parts, including those that are still loading. Later calls that load a part fail. */
   async dispose(): Promise<void> {
     this.#disposed = true;
     const loaded = await Promise.allSettled([...this.#encoders.values(), ...this.#tokenizers.values()]);
@@ -207,14 +212,11 @@ interface LoadedParts {
   readonly tokenizer: Tokenizer;
   readonly vocabularySize: number | undefined;
   /** See `SelfCheckSubject`. */
-  readonly typed: boolean | undefined;
+  readonly usesTypeIds: boolean | undefined;
   readonly stored: ReturnType<typeof readStoredSelfCheck>;
 }
 
-/**
- * The check of a backend. None for static embeddings: those are computed here, by code that has no other version to
- * compare with.
- */
+/** Runs the self-check. Static embeddings have none: core computes them itself, so there is no backend to check. */
 async function checkBackend(
   { encoderFiles, head, addSpecialTokens, staticEncoder }: ModelFolder,
   loaded: LoadedParts,
@@ -226,7 +228,7 @@ async function checkBackend(
   try {
     return await checkEncoder({ ...loaded, backend, files, head, addSpecialTokens, signal, onWarning });
   } catch (error) {
-    // A backend is not to blame for weights with which nothing can be computed.
+    // Wrong vectors may come from broken weights (NaN, huge values) rather than from the backend: report those instead.
     throw (SentvecError.is(error, 'backend-wrong') && (await unsoundWeights(files, head))) || error;
   }
 }
@@ -236,12 +238,12 @@ async function configuredVocabularySize({ encoder, encoderFiles }: ModelFolder):
   return (await readConfigFile(encoderFiles, 'config.json'))?.size('vocab_size');
 }
 
-/** What the folder says must fit what its weights give. @throws SentvecError `invalid-model` */
+/** Checks the sizes in the configuration against those of the weights. @throws SentvecError `invalid-model` */
 function checkSizes(model: ModelFiles, { hiddenSize, head, truncateDim }: ModelFolder, encoder: Encoder): void {
   if (hiddenSize !== undefined && encoder.hiddenSize !== hiddenSize) {
     throw new SentvecError(
       'invalid-model',
-      `The encoder of ${model.name} gives ${encoder.hiddenSize} numbers for a token, where config.json says ${hiddenSize}. A file that was exported with a head, such as one for masked words, is not an embedder: export it for feature extraction.`,
+      `The encoder of ${model.name} gives ${encoder.hiddenSize} numbers for a token, but config.json says ${hiddenSize}. An ONNX file that was exported with a head, such as one for masked words, is not an embedder: export it for feature extraction.`,
       { file: 'config.json' },
     );
   }
@@ -256,29 +258,31 @@ function checkSizes(model: ModelFiles, { hiddenSize, head, truncateDim }: ModelF
 }
 
 /**
- * What the caller says, else what the folder says as far as the encoder has positions, else all the positions.
- * @param around number of special tokens that an input has besides its text, or its two texts
+ * The maximum length: the caller's; otherwise the folder's, limited to the encoder's positions; otherwise all
+ * positions.
+ * @param specialTokenCount number of special tokens that are added to a text or to a pair of texts
  */
 function chooseMaxLength(
   model: ModelFiles,
   folder: ModelFolder,
   encoder: Encoder,
-  around: number,
+  specialTokenCount: number,
   wanted: number | undefined,
 ): { readonly maxLength: number; readonly notes: readonly string[] } {
-  const said = folder.maxLength ?? Infinity;
-  const maxLength = wanted ?? Math.min(said, encoder.maxPositions);
-  if (maxLength <= around) {
+  const configuredLength = folder.maxLength ?? Infinity;
+  const maxLength = wanted ?? Math.min(configuredLength, encoder.maxPositions);
+  if (maxLength <= specialTokenCount) {
     throw new SentvecError(
       wanted === undefined ? 'invalid-model' : 'invalid-argument',
-      `${model.name} reads at most ${maxLength} tokens, and its special tokens take ${around}: there is no room for a text.`,
+      `${model.name} reads at most ${maxLength} tokens, and its special tokens take ${specialTokenCount}: there is no room for a text.`,
     );
   }
-  if (wanted !== undefined || said <= encoder.maxPositions || said === Infinity) return { maxLength, notes: [] };
+  if (wanted !== undefined || configuredLength <= encoder.maxPositions || configuredLength === Infinity)
+    return { maxLength, notes: [] };
   return {
     maxLength,
     notes: [
-      `The model asks for texts of up to ${said} tokens, but its encoder has positions for ${maxLength}; longer texts are cut there.`,
+      `The model's configuration allows texts of up to ${configuredLength} tokens, but its encoder has positions for ${maxLength}; longer texts are truncated to that.`,
     ],
   };
 }

@@ -5,7 +5,7 @@ import type { Backend } from '../backend.ts';
 const supportedVersion: Backend['specificationVersion'] = 1;
 
 /**
- * Refuses a backend that was written for another release of the interface.
+ * Refuses a backend that implements another version of the interface.
  * @throws SentvecError `backend-unavailable`
  */
 export function checkBackendVersion({ name, specificationVersion }: Backend): void {
@@ -14,7 +14,7 @@ export function checkBackendVersion({ name, specificationVersion }: Backend): vo
   const has = found === undefined ? 'names no version' : `implements version ${JSON.stringify(found)}`;
   throw new SentvecError(
     'backend-unavailable',
-    `The backend ${name} ${has} of the interface Backend; this release of @sentvec/core works with version ${supportedVersion}. Install releases of the two that belong together.`,
+    `The backend ${name} ${has} of the interface Backend; this release of @sentvec/core works with version ${supportedVersion}. Install releases of the two packages that use the same version.`,
     { backend: name, found, supported: supportedVersion },
   );
 }

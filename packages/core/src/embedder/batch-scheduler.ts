@@ -1,4 +1,5 @@
-// The batches of all calls of a model: which texts go together, which batch is computed next, who gets its vectors.
+// Schedules the batches of all calls of a model: decides which texts share a batch and which batch is computed next,
+// and delivers the vectors to the calls.
 import { abortError, nextTask, onAbort, throwIfAborted, yieldToEventLoop } from '@sentvec/platform';
 import type { Encoder } from '../backend.ts';
 import { SentvecError } from '../errors.ts';
@@ -6,12 +7,12 @@ import type { Head, Matrix, TokenizedText } from '../types.ts';
 import { countVectors, paddedLength, planBatches } from './batching.ts';
 import { encodeBatch } from './encode-batch.ts';
 
-/** What a batch is computed with. Texts with the same may be in one batch. */
+/** How a batch is computed. Only texts with equal settings can be in one batch. */
 export interface BatchSettings {
   readonly head: Head;
   /** Length of a vector. */
   readonly dimension: number;
-  /** Positions (rows × longest) of a batch. */
+  /** Maximum size of a batch in positions: rows × tokens of the longest text. */
   readonly batchTokens: number;
   /** Leading tokens of a text that pooling leaves out. */
   readonly unpooledTokens: number;
@@ -23,28 +24,32 @@ export interface BatchRequest {
   readonly texts: readonly TokenizedText[];
   readonly settings: BatchSettings;
   /**
-   * Whether the texts may be in a batch with those of other requests, and with texts of other lengths. Their vectors
-   * then depend on their batch-mates by rounding. If not, each depends on its text alone, as far as the backend allows.
+   * Whether the texts may be in a batch with those of other requests, and with texts of other lengths. Rounding then
+   * makes their vectors depend slightly on the other texts of the batch. If `false`, each vector depends on its text
+   * alone, provided that the backend computes each row of a batch independently.
    */
   readonly shared: boolean;
   readonly signal: AbortSignal;
-  /** Gets the vectors of a batch that are for this request. What it throws ends the request. */
+  /** Receives the vectors of this request's texts in a batch. If it throws, the request fails with that error. */
   readonly deliver: (part: BatchPart) => void;
-  /** The error of the request, for what a batch with the texts of these indices failed with. */
+  /**
+   * Returns the error with which the request fails, given the error of a batch and the indices of the request's texts
+   * in it.
+   */
   readonly describeFailure: (error: unknown, indices: readonly number[]) => unknown;
 }
 
 /** The texts of a request that were in one batch. */
 export interface BatchPart {
-  /** Which of the texts. */
+  /** Indices of the texts in `BatchRequest.texts`. */
   readonly indices: readonly number[];
-  /** The vector of each, or the vectors of its tokens, where the head does not pool. */
+  /** The vector of each text; if the head does not pool, the vectors of its tokens, one after the other. */
   readonly vectors: readonly Float32Array[];
-  /** Positions that the encoder computed for them, padding included. */
+  /** Positions that the encoder computed for these texts, padding included. */
   readonly positions: number;
 }
 
-/** A text of a request that waits. */
+/** A text that waits to be put into a batch. */
 interface WaitingText {
   readonly request: PendingRequest;
   readonly index: number;
@@ -55,11 +60,11 @@ interface Batch {
   /** Longest first. */
   readonly texts: readonly WaitingText[];
   readonly settings: BatchSettings;
-  /** Whether it combines texts of small requests. */
+  /** Whether the batch combines texts of several small requests. */
   readonly shared: boolean;
 }
 
-/** A source of batches in the queue: a large request, or the texts of small ones. */
+/** An entry of the queue: a large request, or the pooled texts of small requests. */
 interface Waiting {
   readonly isEmpty: boolean;
   /** The next batch; `undefined` when it is better to wait for more texts. */
@@ -76,36 +81,39 @@ interface Load {
   readonly sharedInFlight: number;
 }
 
-/** How many waiting texts are sorted by length to fill one batch: sorting more takes longer than it saves. */
-const mostCompared = 512;
+/**
+ * How many waiting texts are sorted by length to fill one batch: sorting more of them takes longer than the padding
+ * that it saves.
+ */
+const maxTextsToSort = 512;
 
 /**
- * Positions below which texts are not spread over idle sessions: a batch costs about as much as 32 positions to call,
- * whatever its size. See docs/adr/0016-batches.md.
+ * Smallest number of positions in a batch when texts are spread over idle sessions: a call has a fixed cost of about 32
+ * positions, whatever the size of its batch. See docs/adr/0016-batches.md.
  */
-const leastSpread = 64;
+const minSpreadPositions = 64;
 
 const schedulers = new WeakMap<Encoder, BatchScheduler>();
 
 /**
- * Encodes the texts of all calls of a model. A request of many texts is cut into batches of its own. The few texts of
- * small requests go together: those that come within a turn of the event loop, and those that come while batches are
- * computed. Requests take turns, and so do the small ones together, so that none waits for another's end.
+ * Encodes the texts of all calls of a model. A request with many texts is split into batches of its own. Small requests
+ * share batches: those that arrive in the same turn of the event loop, and those that arrive while other batches are
+ * computed. The queue is served round robin, one batch per entry, so that no request waits until another has finished.
  */
 export class BatchScheduler {
   readonly #encoder: Encoder;
-  /** In the order of their turns. */
+  /** The queue: the first entry provides the next batch and then moves to the end. */
   readonly #waiting: Waiting[] = [];
   #inFlight = 0;
   #sharedInFlight = 0;
-  #hasTurn = false;
+  #isDispatchScheduled = false;
 
-  /** @throws SentvecError `invalid-argument` for an encoder that would never compute anything */
+  /** @throws SentvecError `invalid-argument` for an encoder whose `concurrency` is below 1 */
   constructor(encoder: Encoder) {
     if (!(encoder.concurrency >= 1))
       throw new SentvecError(
         'invalid-argument',
-        `The encoder says that it computes ${String(encoder.concurrency)} batches at once. "concurrency" must be at least 1.`,
+        `The "concurrency" of the encoder is ${String(encoder.concurrency)}; it must be at least 1.`,
       );
     this.#encoder = encoder;
   }
@@ -130,11 +138,11 @@ export class BatchScheduler {
     const pending = new PendingRequest(request);
     const stopListening = onAbort(request.signal, () => this.#end(pending, abortError(request.signal)));
     this.#enqueue(pending);
-    this.#scheduleTurn();
+    this.#scheduleDispatch();
     await pending.finished.finally(stopListening);
   }
 
-  /** Texts that fill batches wait on their own; the rest waits together with the rest of other requests. */
+  /** Queues the full batches of a request as they are; texts that do not fill a batch join those of other requests. */
   #enqueue(pending: PendingRequest): void {
     const { texts, settings, shared } = pending.request;
     const lengths = texts.map((text) => this.#lengthOf(text, shared));
@@ -148,7 +156,7 @@ export class BatchScheduler {
     if (open.length > 0) this.#textsWith(settings).add(open.map((index) => ({ request: pending, index })));
   }
 
-  /** Tokens of a text, with the padding that it has whatever its batch-mates are. */
+  /** Length of a text in tokens; when batches are not shared, rounded up to the length that it is always padded to. */
   #lengthOf({ ids }: TokenizedText, shared: boolean): number {
     return shared ? ids.length : paddedLength(ids.length, this.#encoder.maxPositions);
   }
@@ -166,30 +174,30 @@ export class BatchScheduler {
     return texts;
   }
 
-  /** Texts that come in the same turn of the event loop are batched together. */
-  #scheduleTurn(): void {
-    if (this.#hasTurn) return;
-    this.#hasTurn = true;
-    void this.#takeTurn();
+  /** Dispatches in the next task, so that texts that arrive in the same turn of the event loop are batched together. */
+  #scheduleDispatch(): void {
+    if (this.#isDispatchScheduled) return;
+    this.#isDispatchScheduled = true;
+    void this.#dispatchInNextTask();
   }
 
-  async #takeTurn(): Promise<void> {
+  async #dispatchInNextTask(): Promise<void> {
     await nextTask();
-    this.#hasTurn = false;
+    this.#isDispatchScheduled = false;
     this.#dispatch();
   }
 
-  /** Each batch that is computed has its next one in line: see docs/adr/0018-session-pool.md. */
+  /** Keeps one more batch in line for each that is computed: see docs/adr/0018-session-pool.md. */
   #dispatch(): void {
     const { concurrency } = this.#encoder;
-    let unasked = this.#waiting.length;
-    while (this.#inFlight < 2 * concurrency && unasked > 0) {
+    let untried = this.#waiting.length;
+    while (this.#inFlight < 2 * concurrency && untried > 0) {
       const waiting = this.#waiting.shift()!;
       const load = { concurrency, inFlight: this.#inFlight, sharedInFlight: this.#sharedInFlight };
       const batch = waiting.next(load);
       if (!waiting.isEmpty) this.#waiting.push(waiting);
       if (batch !== undefined) void this.#compute(batch);
-      unasked = batch === undefined ? unasked - 1 : this.#waiting.length;
+      untried = batch === undefined ? untried - 1 : this.#waiting.length;
     }
   }
 
@@ -212,7 +220,7 @@ export class BatchScheduler {
     this.#inFlight -= 1;
     if (batch.shared) this.#sharedInFlight -= 1;
     settle();
-    this.#scheduleTurn();
+    this.#scheduleDispatch();
   }
 
   async #vectorsOf(batch: Batch, signal: AbortSignal): Promise<Matrix> {
@@ -246,7 +254,10 @@ export class BatchScheduler {
     }
   }
 
-  /** One bad text must not fail the calls that share its batch: each tries again by itself. */
+  /**
+   * One bad text must not fail the other calls in its batch, so the texts of each call are tried again in a batch of
+   * their own.
+   */
   #fail(parts: readonly PendingPart[], error: unknown): void {
     for (const { request, indices } of parts) {
       if (request.isEnded) continue;
@@ -258,7 +269,7 @@ export class BatchScheduler {
   #end(request: PendingRequest, error: unknown): void {
     for (const waiting of this.#waiting) waiting.remove(request);
     request.end(error);
-    this.#scheduleTurn();
+    this.#scheduleDispatch();
   }
 }
 
@@ -294,7 +305,7 @@ class PendingRequest {
     this.#resolve();
   }
 
-  /** Ends it with an error, unless it has ended. */
+  /** Fails the request, unless it has already ended. */
   end(error: unknown): void {
     if (this.isEnded) return;
     this.isEnded = true;
@@ -309,7 +320,7 @@ class PendingRequest {
   }
 }
 
-/** Batches of one request. */
+/** Queue entry: the batches of one large request. */
 class OwnBatches implements Waiting {
   readonly #request: PendingRequest;
   readonly #batches: readonly (readonly number[])[];
@@ -337,7 +348,7 @@ class OwnBatches implements Waiting {
   }
 }
 
-/** Texts of any requests that are computed with the same, the oldest first. */
+/** Queue entry: texts of small requests that have equal settings, the oldest first. */
 class SharedTexts implements Waiting {
   readonly #settings: BatchSettings;
   #texts: WaitingText[] = [];
@@ -362,15 +373,15 @@ class SharedTexts implements Waiting {
   }
 
   /**
-   * The batch with the oldest text, of all that wait. While no session is idle, and one more batch is in line, texts
-   * wait for others, unless they fill a batch.
+   * The batch that contains the oldest waiting text. While no session is idle and one more batch is in line, the texts
+   * wait for others to join them, unless they already fill a batch.
    */
   next({ concurrency, inFlight, sharedInFlight }: Load): Batch | undefined {
     const { batchTokens } = this.#settings;
     if (this.isEmpty || (sharedInFlight > concurrency && this.#positions < batchTokens)) return undefined;
     const idle = Math.max(1, concurrency - inFlight);
-    const spread = Math.max(leastSpread, Math.ceil(this.#positions / idle));
-    const compared = this.#texts.slice(0, mostCompared);
+    const spread = Math.max(minSpreadPositions, Math.ceil(this.#positions / idle));
+    const compared = this.#texts.slice(0, maxTextsToSort);
     const lengths = compared.map(({ request, index }) => request.textAt(index).ids.length);
     const batches = planBatches(lengths, Math.min(spread, batchTokens));
     const texts = batches.find((batch) => batch.includes(0))!.map((index) => compared[index]!);
@@ -419,7 +430,7 @@ function splitByTexts({ data, cols }: Matrix, { texts, settings }: Batch): reado
   });
 }
 
-/** The signal of a batch: it fires when no request wants the batch any more. */
+/** The signal of a batch: it is aborted when all requests with texts in the batch have ended. */
 function signalOf(parts: readonly PendingPart[]): { readonly signal: AbortSignal; readonly release: () => void } {
   const [first] = parts;
   if (parts.length === 1) return { signal: first!.request.request.signal, release: () => {} };

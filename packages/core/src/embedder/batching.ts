@@ -1,28 +1,28 @@
-// Batches of texts of alike length: which texts go together, how they are padded, and which of their tokens pooling
-// sees.
+// Puts texts of similar length into batches, pads them, and makes the masks with which they are pooled.
 import type { Pooling, TokenBatch, TokenizedText, Tokenizer, TokenizeOptions } from '../types.ts';
 
 /**
- * Texts that are tokenized and sorted together. Larger windows pad less and answer later; see docs/adr/0016-batches.md.
+ * Number of texts that are tokenized and sorted together. A larger window needs less padding but takes longer until its
+ * first vector; see docs/adr/0016-batches.md.
  */
 export const windowTexts: number = 2048;
 
 /**
- * A window ends before `windowTexts` when its texts have this many characters together, so that long texts do not fill
- * the memory.
+ * Total characters (UTF-16 code units) after which a window ends even if it has fewer than `windowTexts` texts. Bounds
+ * the memory that long texts need.
  */
 export const windowCharacters: number = 2 ** 22;
 
 /**
- * Padded positions that a batch may have before it is closed. A batch costs about as much as 32 positions to call,
- * whatever its size, so a little more padding than that is cheaper than one more batch.
+ * Positions of padding that a batch may have before a new one is started. A call has a fixed cost of about 32
+ * positions, so a little more padding than that is cheaper than one more batch.
  */
 const paddingAllowance = 64;
 
 /**
- * Cuts texts into batches of alike length: sorted by token count, longest first, at most `batchTokens` positions (rows
- * × longest) each, with little padding. A text longer than `batchTokens` has a batch of its own. The cut depends on the
- * lengths and the budget alone, so any process batches the same texts alike.
+ * Groups texts into batches of similar length: sorted by token count, longest first, at most `batchTokens` positions
+ * (rows × longest) each, with little padding. A text longer than `batchTokens` has a batch of its own. The batches
+ * depend on the lengths and the limits alone, so every process makes the same batches of the same texts.
  * @param lengths token count of each text
  * @param allowance positions of padding that a batch may have
  * @returns for each batch the indices of its texts in `lengths`, longest first
@@ -53,19 +53,20 @@ export function planBatches(
 }
 
 /**
- * The length to which a text is padded when its vector must not depend, to the last bit, on its batch-mates: with more
- * columns a sum is added up in another order. Texts of up to 63 tokens keep their length, longer ones get the next of
- * 32 steps for each doubling: see docs/adr/0016-batches.md.
- * @param most positions of the model
+ * The length to which a text is padded when its vector must be the same bit for bit in every batch. The padded length
+ * must then depend on the text alone, since it determines the order in which sums are added up. Texts of up to 63
+ * tokens keep their length; longer ones are rounded up to one of 32 lengths between two powers of two: see
+ * docs/adr/0016-batches.md.
+ * @param maxPositions positions of the model: the largest result, unless the text itself is longer
  */
-export function paddedLength(length: number, most: number): number {
+export function paddedLength(length: number, maxPositions: number): number {
   const step = 2 ** Math.max(0, Math.floor(Math.log2(length)) - 5);
-  return Math.max(length, Math.min(Math.ceil(length / step) * step, most));
+  return Math.max(length, Math.min(Math.ceil(length / step) * step, maxPositions));
 }
 
 /**
  * Token ids of the texts, padded on the right. Without texts: no rows and no columns.
- * @param cols the length to which they are padded; default that of the longest
+ * @param cols length to which the texts are padded; default: that of the longest
  */
 export function padBatch(
   texts: readonly TokenizedText[],
@@ -84,17 +85,20 @@ export function padBatch(
   return { ids, mask, ...(typeIds && { typeIds }), rows, cols };
 }
 
-/** How many tokens of a text take part in pooling, where no prompt is left out. */
+/** Number of tokens of a text that are pooled when no prompt is left out. */
 export function countPooled({ ids, pooled }: TokenizedText): number {
   return pooled === undefined ? ids.length : pooled.reduce((count, bit) => count + bit, 0);
 }
 
-/** How many vectors a text has: one, or one for each of its tokens where the head does not pool. */
+/** Number of vectors of a text: one or, if the head does not pool, one for each of its tokens. */
 export function countVectors(text: TokenizedText, { perToken = false }: Pooling): number {
   return perToken ? countPooled(text) : 1;
 }
 
-/** The mask of a batch of such texts as pooling sees it; `undefined` when all of their tokens take part. */
+/**
+ * The pooling mask that the texts of a batch bring with them (`TokenizedText.pooled`); `undefined` when no text has
+ * one.
+ */
 export function pooledTokens(texts: readonly TokenizedText[], { mask, cols }: TokenBatch): Int32Array | undefined {
   if (texts.every(({ pooled }) => pooled === undefined)) return undefined;
   const pooled = mask.slice();
@@ -103,8 +107,8 @@ export function pooledTokens(texts: readonly TokenizedText[], { mask, cols }: To
 }
 
 /**
- * The mask of a batch as pooling sees it: without the leading tokens that it leaves out.
- * @param unpooledTokens as {@link countUnpooledTokens} gives them: one number for all rows, or one for each
+ * The pooling mask of a batch: its attention mask without the leading tokens that pooling leaves out.
+ * @param unpooledTokens see {@link countUnpooledTokens}: one number for all rows, or one for each row
  */
 export function maskForPooling(
   { mask, rows, cols }: TokenBatch,
@@ -119,10 +123,10 @@ export function maskForPooling(
 }
 
 /**
- * Leading tokens of a text with this prompt that pooling leaves out: with `include_prompt: false` the opening special
- * tokens and those of the prompt; otherwise none. An empty prompt counts as none. Counted as sentence-transformers does
- * (`_get_prompt_length`): the ids of the prompt alone, without the last one where the model closes a text with special
- * tokens.
+ * Number of leading tokens of a text with this prompt that pooling leaves out: with `include_prompt: false`, the
+ * special tokens at the beginning and the tokens of the prompt; otherwise 0. An empty prompt counts as none. As in
+ * sentence-transformers (`_get_prompt_length`), these are the ids of the prompt tokenized alone, minus one if the model
+ * adds special tokens at the end.
  */
 export async function countUnpooledTokens(
   prompt: string | undefined,

@@ -1,13 +1,13 @@
 import { AbortScope } from '@sentvec/platform';
 import { SentvecError } from '../errors.ts';
 
-/** The calls of a model that are under way. Disposing of the model ends them. */
+/** The running calls of a model. Disposing the model aborts them. */
 export class Calls {
   readonly #kind: string;
   readonly #running = new Set<AbortScope>();
   #disposal: Promise<void> | undefined;
 
-  /** @param kind what the model is, for the error of later calls */
+  /** @param kind names the model in the error of calls after `dispose` */
   constructor(kind: 'embedder' | 'reranker') {
     this.#kind = kind;
   }
@@ -30,7 +30,7 @@ export class Calls {
     scope.close();
   }
 
-  /** Ends what runs, and disposes of the parts, once. */
+  /** Aborts the running calls and disposes the parts. Further calls return the promise of the first. */
   dispose(parts: readonly { dispose(): Promise<void> }[]): Promise<void> {
     this.#disposal ??= this.#disposeAll(parts);
     return this.#disposal;
@@ -42,6 +42,6 @@ export class Calls {
   }
 
   #disposedError(): SentvecError {
-    return new SentvecError('disposed', `This ${this.#kind} was disposed. Load the model again to go on.`);
+    return new SentvecError('disposed', `This ${this.#kind} was disposed. Load the model again to use it.`);
   }
 }

@@ -1,4 +1,5 @@
-// What a model has for queries and for documents, read from its files without loading it.
+// Reads from a model's files, without loading the model, which prompt, route and task it uses for queries and
+// documents.
 import { SentvecError } from '../errors.ts';
 import { hasRouter } from '../model-folder/router-module.ts';
 import { readModelFolder } from '../model-folder/read-model-folder.ts';
@@ -8,18 +9,18 @@ import type { TextRole } from './embedder-types.ts';
 import { findKnownPrompts } from './known-prompts.ts';
 import { hasRolePrompts, promptNameFor, taskFor } from './text-role.ts';
 
-/** What texts of a role get: see `embedQuery` and `embedDocuments`. */
+/** Prompt, route and task that the texts of a role get: see `embedQuery` and `embedDocuments`. */
 export interface RoleDescription {
-  /** Put before each text; empty for nothing. */
+  /** Text that is put before each text. Empty: none. */
   readonly prompt: string;
   readonly route: string | undefined;
   readonly task: string | undefined;
-  /** Where the prompt comes from when the folder has none, or why the model takes no such texts. */
+  /** Where the prompt comes from if it is not in the folder, or why the model does not accept texts of this role. */
   readonly note: string | undefined;
 }
 
 /**
- * What a model has for texts of a role: the prompt, the route and the task that `embedQuery` or `embedDocuments` uses.
+ * The prompt, the route and the task that `embedQuery` or `embedDocuments` would use.
  * @throws SentvecError `invalid-model`, `unsupported-model`
  */
 export async function describeRole(files: ModelFiles, role: TextRole): Promise<RoleDescription> {

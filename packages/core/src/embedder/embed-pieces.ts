@@ -21,7 +21,7 @@ import { embedOptionNames, type EmbedSettings } from './settings.ts';
 import { splitTexts, type SplitBy } from './text-pieces.ts';
 import { checkedTexts } from './windows.ts';
 
-/** What a call gets from its embedder. */
+/** The state that an embedder passes to a call of `embedPieces`. */
 export interface PiecesCall {
   readonly parts: EmbedderParts;
   readonly settings: EmbedSettings;
@@ -38,7 +38,10 @@ const pieceOptionNames: OptionNames<PieceOptions> = {
   mean: true,
 };
 
-/** The options of a call that are those of `embed`. @throws SentvecError `invalid-argument` for one that is unknown */
+/**
+ * The options of a call without those of pieces, as `embed` takes them. @throws SentvecError `invalid-argument` for one
+ * that is unknown
+ */
 export function withoutPieceOptions(options: EmbedPiecesOptions): EmbedOptions {
   checkOptionNames('embedPieces()', options, { ...embedOptionNames, ...pieceOptionNames });
   const { maxTokens: _, overlapTokens: _1, splitBy: _2, lateChunking: _3, mean: _4, ...rest } = options;
@@ -76,7 +79,7 @@ function checkMaxTokens(
 ): void {
   if (lateChunking && maxTokens === undefined) {
     const message =
-      'lateChunking needs maxTokens, the most tokens of a piece: the whole text is read at once, so the limit of the model does not say how long a piece is.';
+      'lateChunking needs maxTokens, the most tokens of a piece: the encoder reads the whole text at once, so the maximum length of the model does not limit a piece.';
     throw new SentvecError('invalid-argument', message);
   }
   if (maxTokens === undefined || maxTokens <= maxLength) return;
@@ -87,11 +90,11 @@ function checkMaxTokens(
 function checkWords(counts: readonly number[]): void {
   const rows = counts.flatMap((count, row) => (count === 0 ? [row] : []));
   if (rows.length === 0) return;
-  const message = `Row ${rows[0]} has no words, so there is nothing to embed. Leave out empty texts.`;
+  const message = `Row ${rows[0]} has no words, so there is nothing to embed. Remove empty texts from the input.`;
   throw new SentvecError('invalid-text', message, { row: rows[0], rows });
 }
 
-/** Each piece as a text of its own. */
+/** Embeds each piece as a text of its own. */
 async function embedEach(
   { parts, settings, scope, embed }: PiecesCall,
   texts: readonly string[],
@@ -113,7 +116,9 @@ async function embedEach(
   }
 }
 
-/** Texts of which a piece was cut, with their full length: a character may have more tokens than the model reads. */
+/**
+ * The full lengths of the texts with a truncated piece: a single character can have more tokens than the model reads.
+ */
 async function lengthsOf(
   { tokenizer, maxLength, addSpecialTokens }: EmbedderParts,
   { prompt = '' }: EmbedSettings,
@@ -132,7 +137,10 @@ export function textsDone(piecesDone: number, pieces: number, texts: number): nu
   return Math.floor((piecesDone / pieces) * texts);
 }
 
-/** The mean of the pieces of each text, weighted by their token counts; of length 1 if the model's vectors are. */
+/**
+ * The mean of the vectors of each text's pieces, weighted by their token counts, and normalized if the model's vectors
+ * are.
+ */
 function meanOfPieces({ data, cols }: Matrix, pieces: readonly PieceOfText[], { head }: EmbedSettings): Matrix {
   const rows = (pieces.at(-1)?.row ?? -1) + 1;
   const means = new Float32Array(rows * cols);

@@ -1,4 +1,4 @@
-/** The embedder: the four parts of a model in a row, and the calls that are under way. */
+/** The embedder: runs texts through the four parts of a model, and keeps track of its running calls. */
 import type { AbortScope, OptionNames } from '@sentvec/platform';
 import { BatchScheduler } from './batch-scheduler.ts';
 import { Calls } from './calls.ts';
@@ -31,16 +31,16 @@ import type { HeadSource } from '../model-folder/model-folder.ts';
 import type { SelfCheckResult, Head, ModelFiles, SimilarityFunction, Tokenizer } from '../types.ts';
 
 /**
- * Puts the four parts of a model together. {@link loadEmbedder} does this for a model folder; directly it serves for
- * parts of your own. The embedder owns its parts: its `dispose` disposes them.
- * @throws SentvecError `invalid-argument` when `maxLength` is more than the encoder has positions for, and for a head
- * that gives a vector for each token
+ * Creates an embedder from the four parts of a model. {@link loadEmbedder} does this for a model folder; call this
+ * function for parts of your own. The embedder owns its parts: its `dispose` disposes them.
+ * @throws SentvecError `invalid-argument` when `maxLength` is not a whole number from 1 to the encoder's
+ * `maxPositions`, and for a head that gives a vector for each token
  */
 export function createEmbedder(parts: EmbedderParts): Embedder {
   if (parts.head.pooling.perToken === true)
     throw new SentvecError(
       'invalid-argument',
-      'The head gives a vector for each token. createMultiVectorEmbedder() takes such heads.',
+      'The head gives a vector for each token. Use createMultiVectorEmbedder() for such a head.',
     );
   return new SentenceEmbedder(parts);
 }
@@ -137,7 +137,7 @@ class SentenceEmbedder implements Embedder {
   }
 
   async embedPieces(texts: readonly string[], options: EmbedPiecesOptions = {}): Promise<EmbeddedPieces> {
-    // A copy, made at once: the caller's array may change meanwhile.
+    // Copied before the first await: the caller may change the array later.
     const copy = Array.isArray(texts) ? (texts.slice() as readonly string[]) : texts;
     const { embedPieces, withoutPieceOptions } = await import('./embed-pieces.ts');
     const { scope, settings } = this.#begin(withoutPieceOptions(options), 'embedPieces()');

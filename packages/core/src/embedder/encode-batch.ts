@@ -4,11 +4,11 @@ import type { Head, Matrix, TokenBatch, TokenEmbeddings, TokenizedText } from '.
 import { maskForPooling, padBatch, pooledTokens } from './batching.ts';
 import { applyHead } from '../projection/head.ts';
 
-/** Texts of one batch and what to make of them. */
+/** The texts of one batch, and how to encode and pool them. */
 export interface BatchJob {
   /** Longest first. */
   readonly texts: readonly TokenizedText[];
-  /** Tokens to which they are padded. */
+  /** Number of tokens to which the texts are padded. */
   readonly columns: number;
   readonly paddingId: number;
   readonly head: Head;
@@ -17,7 +17,7 @@ export interface BatchJob {
   readonly signal: AbortSignal;
 }
 
-/** Vectors of a batch: on the backend's device when it offers that for this head, else pooled here. */
+/** The vectors of a batch. The head is applied by the backend if it supports that (`encodePooled`), otherwise here. */
 export async function encodeBatch(encoder: Encoder, job: BatchJob): Promise<Matrix> {
   const batch = padBatch(job.texts, job.paddingId, job.columns);
   const mask = job.unpooledTokens === 0 ? pooledTokens(job.texts, batch) : maskForPooling(batch, job.unpooledTokens);
@@ -28,7 +28,10 @@ export async function encodeBatch(encoder: Encoder, job: BatchJob): Promise<Matr
   return applyHead(job.head, tokens, mask ? { ...batch, mask } : batch);
 }
 
-/** A vector for each token of a batch, from the encoder. @throws SentvecError `backend-failed` for any other number */
+/**
+ * The token embeddings of a batch. @throws SentvecError `backend-failed` when the encoder returns a wrong number of
+ * rows
+ */
 export async function encodeTokens(encoder: Encoder, batch: TokenBatch, signal: AbortSignal): Promise<TokenEmbeddings> {
   const tokens = await encoder.encode(batch, { signal });
   if (tokens.rows === batch.rows * batch.cols && tokens.data.length === tokens.rows * tokens.cols) return tokens;

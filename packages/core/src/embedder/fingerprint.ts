@@ -1,4 +1,4 @@
-/** Fingerprints of spaces: what a vector depends on, hashed part by part. */
+/** Fingerprints of vector spaces: hashes of everything that a vector depends on, part by part. */
 import { canonicalJson, sha256 } from '@sentvec/platform';
 import { cannotBeExternalData } from '../model-folder/external-data.ts';
 import { readJsonObject } from '../model-folder/json.ts';
@@ -22,16 +22,16 @@ const cosmeticFields = new Set([
   'use_cache',
 ]);
 
-/** Prompts of a head whose fingerprints are remembered. Callers rarely use more in turn. */
-const mostPrompts = 64;
+/** Number of prompts per head whose fingerprints are cached. Callers rarely use more of them. */
+const maxCachedPrompts = 64;
 
-/** What is remembered of a head. */
+/** What is cached for a head. */
 interface KnownHead {
   readonly hashes: () => Promise<Pick<Fingerprint['parts'], 'pooling' | 'projections'>>;
   readonly fingerprints: Map<string, () => Promise<Fingerprint>>;
 }
 
-/** Makes the function that fingerprints the spaces of an embedder. What was hashed once is not hashed again. */
+/** Creates the function that computes the fingerprints of an embedder. Each part is hashed only once. */
 export function createFingerprinter(parts: EmbedderParts): Fingerprinter {
   const weights = once(() => hashWeights(parts));
   const tokenizer = once(() => hashTokenizer(parts));
@@ -50,7 +50,7 @@ export function createFingerprinter(parts: EmbedderParts): Fingerprinter {
     const known = heads.get(head) ?? { hashes: once(() => hashHead(head)), fingerprints: new Map() };
     heads.set(head, known);
     const { fingerprints } = known;
-    if (fingerprints.size >= mostPrompts) fingerprints.clear();
+    if (fingerprints.size >= maxCachedPrompts) fingerprints.clear();
     const fingerprint = fingerprints.get(prompt) ?? once(() => compute(known, prompt, dimension));
     fingerprints.set(prompt, fingerprint);
     return fingerprint();
@@ -83,8 +83,9 @@ async function hashWeights({ model, encoder, encoderFiles = model }: EmbedderPar
 }
 
 /**
- * The files that hold an encoder's weights, sorted: the one that the backend says it used, else `model.safetensors` or
- * its shards, with the adapter that is merged into them, else the ONNX file; an ONNX file with its external data.
+ * The files that contain an encoder's weights, in a fixed order: the file that the backend reports; otherwise
+ * `model.safetensors` or its shards, with the adapter that is merged into them; otherwise the ONNX file. An ONNX file
+ * comes with its external data.
  */
 function weightFiles(files: readonly string[], used: string | undefined): string[] {
   if (used !== undefined) return graphFiles(files, used);
@@ -96,7 +97,10 @@ function weightFiles(files: readonly string[], used: string | undefined): string
   return graph === undefined ? [] : graphFiles(files, graph);
 }
 
-/** An ONNX file, and all beside it that may be its external data: `model.onnx_data`, `weights.bin`, any name. */
+/**
+ * An ONNX file, and all files in its folder that may be its external data: these can have any name, such as
+ * `model.onnx_data` or `weights.bin`.
+ */
 function graphFiles(files: readonly string[], graph: string): string[] {
   const folder = graph.slice(0, graph.lastIndexOf('/') + 1);
   const beside = files.filter((file) => file.startsWith(folder) && !file.slice(folder.length).includes('/'));
@@ -112,7 +116,7 @@ async function hashFile(model: ModelFiles, path: string): Promise<string> {
   return model.sha256 ? model.sha256(path) : sha256(await model.read(path));
 }
 
-/** Where texts are cut belongs to the tokenizer: it decides which tokens a long text has. */
+/** `maxLength` is hashed with the tokenizer: it determines which tokens a long text has. */
 async function hashTokenizer(parts: EmbedderParts): Promise<string> {
   const { tokenizer, tokenizerHash, maxLength, addSpecialTokens = true } = parts;
   const content = tokenizerHash ?? canonicalJson([tokenizer.name, tokenizer.vocabularySize, tokenizer.specialTokens]);
@@ -134,7 +138,7 @@ async function describeProjection(projection: Projection): Promise<unknown> {
   return Object.fromEntries(await Promise.all(fields));
 }
 
-/** Numbers of a layer as their hash, with their shape; everything else as it is. */
+/** Replaces arrays of numbers by their hashes, in nested objects too; leaves other values unchanged. */
 async function describeField(value: unknown): Promise<unknown> {
   if (value instanceof Float32Array) return sha256(new Uint8Array(value.buffer, value.byteOffset, value.byteLength));
   if (typeof value !== 'object' || value === null) return value;

@@ -4,20 +4,21 @@ import { checkBackendVersion } from './backend-version.ts';
 import type { Availability, Backend } from '../backend.ts';
 
 /**
- * A backend that delegates to the first of several that is available here. The choice is made once, at the first use.
- * Errors after that are not a reason to try the next backend: a model that the chosen one cannot load fails.
- * @param backends the best first
+ * A backend that delegates to the first of several backends that is available on this machine. The choice is made once,
+ * at the first use. If the chosen backend then fails to load a model, that error is thrown; the next backend is not
+ * tried.
+ * @param backends in order of preference
  * @throws SentvecError `invalid-argument` when there are none; `backend-unavailable` when one is of another version of
  * the interface
  */
 export function firstAvailable(backends: readonly Backend[]): Backend {
   if (backends.length === 0)
-    throw new SentvecError('invalid-argument', 'firstAvailable() got no backends. Name at least one.');
+    throw new SentvecError('invalid-argument', 'firstAvailable() got no backends. Pass at least one.');
   for (const backend of backends) checkBackendVersion(backend);
   let choice: Promise<Choice> | undefined;
   const choose = (): Promise<Choice> => {
     choice ??= findAvailable(backends).then((found) => {
-      // What is missing now may be there later.
+      // Do not cache a failure: a backend may become available later.
       if (found.backend === undefined) choice = undefined;
       return found;
     });
@@ -43,7 +44,7 @@ export function firstAvailable(backends: readonly Backend[]): Backend {
   };
 }
 
-/** A backend that can work and what it offers; or none, and why. */
+/** The chosen backend and its availability; or none, with the reasons. */
 type Choice =
   | { readonly backend: Backend; readonly availability: Availability }
   | { readonly backend: undefined; readonly availability: Extract<Availability, { available: false }> };
@@ -58,6 +59,9 @@ async function findAvailable(backends: readonly Backend[]): Promise<Choice> {
   }
   return {
     backend: undefined,
-    availability: { available: false, reason: `No backend can work here. ${reasons.join(' ')}` },
+    availability: {
+      available: false,
+      reason: `None of the backends is available on this machine. ${reasons.join(' ')}`,
+    },
   };
 }

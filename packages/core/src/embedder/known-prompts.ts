@@ -1,6 +1,6 @@
 /*
- * The prompts of models whose folders do not hold them: their cards say in prose what to put before a query and before
- * a document. A file of its own, imported when it is needed, so that pages do not load it.
+ * The prompts of models whose folders do not contain them: their model cards say in prose what to put before a query
+ * and before a document. This file is imported dynamically, so that web pages load it only when it is needed.
  */
 import { SentvecError } from '../errors.ts';
 import { readJsonObject } from '../model-folder/json.ts';
@@ -13,7 +13,9 @@ interface RolePrompts {
   readonly document: string;
 }
 
-/** Models by name, `*` standing for any part of it, with the prompts of their cards. The first that fits counts. */
+/**
+ * Patterns of model names, in which `*` matches any text, with the prompts from their cards. The first match is used.
+ */
 const known: readonly (readonly [models: string, prompts: RolePrompts])[] = [
   ['intfloat/multilingual-e5-large-instruct', webSearch('\nQuery: ')],
   ['intfloat/e5-{small,base,large}*', { query: 'query: ', document: 'passage: ' }],
@@ -36,28 +38,28 @@ const known: readonly (readonly [models: string, prompts: RolePrompts])[] = [
   ['google/embeddinggemma-300m*', { query: 'task: search result | query: ', document: 'title: none | text: ' }],
 ];
 
-/** Models whose documents are embedded as they are. */
+/** Prompts of a model whose documents are embedded without a prompt. */
 function forPassages(query: string): RolePrompts {
   return { query, document: '' };
 }
 
-/** Models whose prompt is an instruction; this is the one that their cards give for a web search. */
+/** Prompts of a model whose query prompt is an instruction: the one that the cards give for web search. */
 function webSearch(end: string): RolePrompts {
   return forPassages(`Instruct: Given a web search query, retrieve relevant passages that answer the query${end}`);
 }
 
-/** What is known of the prompts of a model whose folder has none. */
+/** Result of {@link findKnownPrompts}. */
 export interface KnownPrompts {
-  /** None for nearly all models. */
+  /** `undefined` when the model is not in the list. */
   readonly prompts: RolePrompts | undefined;
-  /** Where they come from, or why none could be looked for, in a sentence. */
+  /** A sentence that says where the prompts come from, or why the model could not be identified. */
   readonly note: string | undefined;
 }
 
 /**
- * The prompts of a known model, or of a model that was made from one. It is recognised by its name on the hub, by the
- * base model that its card names, by the origin in `config.json`, or by the name under which its card lists results;
- * never by the name of its folder.
+ * The prompts of a known model, or of a model that is derived from one. The model is recognised by its name on the hub,
+ * by the base model on its card, by `_name_or_path` in `config.json`, or by the name under which its card reports
+ * results; never by the name of its folder.
  */
 export async function findKnownPrompts(files: ModelFiles): Promise<KnownPrompts> {
   // A model with a revision comes from a hub, where its name is its identity.
@@ -77,11 +79,14 @@ export async function findKnownPrompts(files: ModelFiles): Promise<KnownPrompts>
     const found = promptsOf(name);
     if (found) return noted(name, found, source);
   }
-  const note = `The card of ${files.name} could not be read, so it is not known whether the model was trained with prompts for queries and documents; they get none.`;
+  const note = `The card of ${files.name} could not be read, so it is not known whether the model was trained with prompts for queries and documents; no prompt is used.`;
   return { prompts: undefined, note: card === undefined ? note : undefined };
 }
 
-/** A card that was never downloaded is missing without a network; the model works anyway. */
+/**
+ * Ignores a card that cannot be read: without a network it may never have been downloaded, and the model works without
+ * it.
+ */
 function unreadable(error: unknown): ModelCard | undefined {
   if (SentvecError.is(error) && error.code !== 'aborted') return undefined;
   throw error;

@@ -9,7 +9,7 @@ import { textsDone, type PiecesCall } from './embed-pieces.ts';
 import type { Embedded, EmbedOptions, PieceOfText } from './embedder-types.ts';
 import { encodeTokens, isFinite } from './encode-batch.ts';
 
-/** The tokens of a piece in a window: those from `first` to before `end` are pooled. */
+/** The tokens of a piece in a window: from `first` up to, but not including, `end`. */
 interface TokenSpan {
   /** Index of the piece. */
   readonly piece: number;
@@ -23,16 +23,17 @@ interface LateWindow {
   readonly spans: readonly TokenSpan[];
 }
 
-/** Share of a window that comes before its first piece, where the text is longer than the model reads. */
+/** Fraction of a window that is context before its first piece, if the text is longer than the model reads. */
 const contextShare = 1 / 4;
 
 const windowsNote =
-  'Texts that are longer than the model reads were embedded in windows: the vector of a piece depends on the text around it only within its window.';
+  'Texts that are longer than the model reads were embedded in windows: the vector of a piece depends only on the text within its window.';
 
 /**
- * The vectors of pieces by late chunking (Günther et al. 2024, arXiv 2409.04701, algorithm 1). Special tokens and the
- * prompt are read and not pooled. Where the model reads less than a text, its windows overlap, as in algorithm 2.
- * @param pieces of all texts, in order
+ * The vectors of pieces by late chunking (Günther et al. 2024, arXiv 2409.04701, algorithm 1). The encoder reads
+ * special tokens and the prompt, but they are not pooled. If a text is longer than the model reads, it is encoded in
+ * overlapping windows, as in algorithm 2.
+ * @param pieces the pieces of all texts, in order
  */
 export async function embedLate(
   { parts, settings, scope, fingerprint }: PiecesCall,
@@ -50,8 +51,8 @@ export async function embedLate(
     const padded = padBatch(batch.map(tokenizedOf), parts.tokenizer.paddingId);
     const tokens = await encodeTokens(parts.encoder, padded, scope.signal);
     for (const [row, { ids, spans }] of batch.entries()) {
-      const ofRow = tokens.data.subarray(row * padded.cols * tokens.cols, (row + 1) * padded.cols * tokens.cols);
-      const pooled = await poolSpans(head, { data: ofRow, rows: padded.cols, cols: tokens.cols }, ids, spans);
+      const tokensOfRow = tokens.data.subarray(row * padded.cols * tokens.cols, (row + 1) * padded.cols * tokens.cols);
+      const pooled = await poolSpans(head, { data: tokensOfRow, rows: padded.cols, cols: tokens.cols }, ids, spans);
       deliver(pooled, spans, pieces, vectors);
       done.pieces += spans.length;
       done.tokens += ids.length;
@@ -70,7 +71,7 @@ export async function embedLate(
       await embedWindows(indices.map((index) => windows[index]!));
     }
   };
-  // Each batch that is computed has its next one in line.
+  // Keeps one more batch in line for each that is computed.
   const runners = Array.from({ length: 2 * parts.encoder.concurrency }, async () => embedNext());
   const finished = Promise.all(runners).catch((error: unknown) => {
     scope.abort(error);
@@ -96,10 +97,10 @@ export async function embedLate(
 }
 
 function checkPooling(model: string, { pooling }: Head): void {
-  const ofOneToken = pooling.modes?.find((mode) => mode === 'cls' || mode === 'lasttoken');
-  if (ofOneToken === undefined && pooling.graphOutput === undefined) return;
-  const how = ofOneToken === undefined ? 'in its own graph' : `by one token (${ofOneToken})`;
-  const message = `lateChunking pools the tokens of each piece, but ${model} pools ${how}. Leave it out, or take a model with mean pooling.`;
+  const singleTokenMode = pooling.modes?.find((mode) => mode === 'cls' || mode === 'lasttoken');
+  if (singleTokenMode === undefined && pooling.graphOutput === undefined) return;
+  const how = singleTokenMode === undefined ? 'in its own graph' : `by one token (${singleTokenMode})`;
+  const message = `lateChunking pools the tokens of each piece, but ${model} pools ${how}. Leave out lateChunking, or use a model with mean pooling.`;
   throw new SentvecError('invalid-argument', message);
 }
 
@@ -107,7 +108,7 @@ function tokenizedOf({ ids }: LateWindow): { ids: Int32Array; length: number; tr
   return { ids, length: ids.length, truncated: false };
 }
 
-/** Pools and projects the tokens of each span. @param tokens of one window */
+/** Pools and projects the tokens of each span. @param tokens the token embeddings of one window */
 async function poolSpans(head: Head, tokens: Matrix, ids: Int32Array, spans: readonly TokenSpan[]): Promise<Matrix> {
   const { cols } = tokens;
   const longest = Math.max(...spans.map(({ first, end }) => end - first));
@@ -139,12 +140,13 @@ function deliver(pooled: Matrix, spans: readonly TokenSpan[], pieces: readonly P
   }
 }
 
-/** Words of a text between places where pieces begin or end. */
+/** A stretch of a text without a piece boundary inside. */
 interface Segment {
   readonly start: number;
   readonly end: number;
-  /** Tokens of the words, after those of the white space before them. */
+  /** Tokens of the white space before the words, followed by those of the words. */
   readonly ids: Int32Array;
+  /** How many of `ids` belong to the white space. */
   readonly spaceIds: number;
 }
 
@@ -159,7 +161,7 @@ async function findWindows(
   signal: AbortSignal,
 ): Promise<LateWindow[]> {
   const space = await belongsToWord(tokenizer, signal);
-  // White space at the end of a prompt goes to the first word, as it does where both are tokenized together.
+  // White space at the end of a prompt is tokenized with the first word, as if prompt and text were tokenized together.
   const words = prompt.trimEnd();
   const promptIds = words === '' ? [] : [...(await tokenize(tokenizer, [words], signal))[0]!];
   const { prefix, suffix } = addSpecialTokens ? tokenizer.specialTokens : { prefix: [], suffix: [] };
@@ -192,13 +194,13 @@ async function tokenize(tokenizer: Tokenizer, texts: readonly string[], signal: 
   return (await tokenizer.encode(texts, options)).map(({ ids }) => ids);
 }
 
-/** Whether words are tokenized with the space before them, as in the middle of a text, or without. */
+/** Whether the tokenizer makes a space part of the word after it. */
 async function belongsToWord(tokenizer: Tokenizer, signal: AbortSignal): Promise<boolean> {
   const [together, first, spaced] = await tokenize(tokenizer, ['a a', 'a', ' a'], signal);
   return together!.join() === [...first!, ...spaced!].join() || together!.join() !== [...first!, ...first!].join();
 }
 
-/** A text cut where pieces begin and end, and tokenized: white space goes with the words after it. */
+/** Cuts a text where pieces begin and end, and tokenizes the segments. White space belongs to the segment after it. */
 async function segmentsOf(
   tokenizer: Tokenizer,
   text: string,
@@ -231,8 +233,8 @@ async function segmentsOf(
 }
 
 /**
- * Segments from `begin` to before `end`, and the pieces that are pooled there, in tokens from the beginning of the
- * window.
+ * A window over the segments from `begin` up to, but not including, `end`, and the pieces that are pooled from it. The
+ * spans count tokens from the beginning of the window.
  */
 interface SegmentWindow {
   readonly begin: number;
@@ -240,7 +242,7 @@ interface SegmentWindow {
   readonly spans: readonly TokenSpan[];
 }
 
-/** @param room tokens of a text that the model reads at once */
+/** @param room number of tokens of a text that fit into one window, without special tokens and prompt */
 function planWindows(segments: readonly Segment[], pieces: readonly PieceOfText[], room: number): SegmentWindow[] {
   const starts = new Map(segments.map(({ start }, index) => [start, index]));
   const ends = new Map(segments.map(({ end }, index) => [end, index + 1]));

@@ -1,6 +1,6 @@
 /**
- * From a model folder to an embedder. What a model has for some texts only (a route, the adapter of a task) is loaded at
- * its first use.
+ * Loads an embedder from a model folder. Parts that only some calls need (a route, the adapter of a task) are loaded at
+ * their first use.
  */
 import { checkOptionNames, type OptionNames } from '@sentvec/platform';
 import type { Backend, LoadOptions } from '../backend.ts';
@@ -18,38 +18,44 @@ import { ModelEmbedder, type ModelVariants, type VariantChoice } from './model-e
 
 /** Options of {@link loadEmbedder}. */
 export interface LoadEmbedderOptions extends ModelFolderOptions, Omit<LoadOptions, 'pairs'> {
-  /** What runs the encoder. Only models of static embeddings, which have none, go without. */
+  /**
+   * The backend that runs the encoder. Required, except for models with static embeddings, which have no encoder to
+   * run.
+   */
   readonly backend?: Backend | undefined;
   /**
-   * Which library tokenizes.
-   * @default the one in JavaScript; in Node, by `@sentvec/core/node`, the native one when it is installed
+   * The tokenizer implementation.
+   * @default the one in JavaScript; in Node, with `@sentvec/core/node`, the native one if it is installed
    */
   readonly tokenizer?: TokenizerLoader | undefined;
   /**
-   * For a model with adapters for tasks, such as jina-embeddings-v3: the task, such as `retrieval.query`, whose adapter is
-   * merged into the weights for the calls that choose none, neither by `task` nor by `as`.
+   * For a model with adapters for tasks, such as jina-embeddings-v3: the task, such as `retrieval.query`, whose adapter
+   * is used for calls that set neither `task` nor `as`.
    * @default no adapter: the weights that all tasks share
    */
   readonly task?: string | undefined;
   /**
-   * What most texts will be: the route and the task that the model has for them are loaded at first, as if `route` and
-   * `task` named them. Prompts are not chosen by it.
-   * @default neither
+   * The role of most texts: the route and the task that the model has for this role become the defaults, as if `route`
+   * and `task` named them. It does not affect prompts.
+   * @default no role
    */
   readonly as?: TextRole | undefined;
-  /** The most tokens of a text that are read, instead of what the model says. */
+  /**
+   * The most tokens of a text, special tokens included; longer texts are truncated.
+   * @default the model's own limit, at most the positions of the encoder
+   */
   readonly maxLength?: number | undefined;
   /** Called with the receipt of each `embed` that succeeded: for metrics. */
   readonly onReceipt?: ((receipt: Receipt) => void) | undefined;
   /**
-   * Whether the encoder is checked before it is used: it embeds a few short texts, and what differs from the model's own
-   * values is refused.
+   * Whether to check the encoder when the model is loaded: it embeds a few short texts, and loading fails with
+   * `backend-wrong` if the vectors differ from the expected ones.
    * @default true
    */
   readonly selfCheck?: boolean | undefined;
 }
 
-/** Names of the options of {@link loadEmbedder}, for callers that have to tell them from options of their own. */
+/** Names of the options of {@link loadEmbedder}, for callers that separate them from their own options. */
 export const loadOptionNames: OptionNames<LoadEmbedderOptions> = {
   backend: true,
   tokenizer: true,
@@ -66,7 +72,7 @@ export const loadOptionNames: OptionNames<LoadEmbedderOptions> = {
 };
 
 /**
- * Loads a model folder: reads what its parts are, loads tokenizer and encoder, and puts them together.
+ * Loads an embedder from a model folder: reads the configuration, loads tokenizer and encoder, and runs the self-check.
  * @throws SentvecError `invalid-model`, `unsupported-model`, `invalid-argument`, `backend-unavailable`,
  * `backend-failed`, `backend-wrong`, `missing-dependency`, `aborted`
  */
@@ -82,13 +88,13 @@ export async function loadEmbedder(model: ModelFiles, options: LoadEmbedderOptio
   }
 }
 
-/** The variants of a model: what each is loaded from, and what they share. */
+/** Loads the variants (route and task) of a model, which share tokenizers and encoders where they can. */
 class LoadingVariants implements ModelVariants {
   defaultVariant: VariantChoice;
   hasRoutes = false;
   readonly #model: ModelFiles;
   readonly #options: LoadEmbedderOptions;
-  /** By task: each has weights of its own. */
+  /** Keyed by task: each task has weights of its own. */
   readonly #parts = new Map<string | undefined, Promise<LoadingParts>>();
   #dimension: number | undefined;
 
@@ -113,14 +119,14 @@ class LoadingVariants implements ModelVariants {
     return parts;
   }
 
-  /** For variants that are loaded at their first use: the signal of the first load does not cancel them. */
+  /** Loads a further variant. The signal of `loadEmbedder` must not cancel it, since it runs later. */
   readonly load = async (choice: VariantChoice): Promise<EmbedderParts> => {
     const parts = await this.#assemble(choice, { ...this.#options, signal: undefined });
     const dimension = outputSize(parts.head, parts.encoder.hiddenSize);
     if (dimension === this.#dimension) return parts;
     throw new SentvecError(
       'invalid-model',
-      `The vectors of ${this.#model.name} have ${this.#dimension} entries, but ${dimension} by the route "${parts.route}": they cannot be compared.`,
+      `The vectors of ${this.#model.name} have ${this.#dimension} entries, but those of the route "${parts.route}" have ${dimension}, so they cannot be compared.`,
       { file: this.#model.name },
     );
   };
@@ -143,7 +149,7 @@ class LoadingVariants implements ModelVariants {
     return (await assembleParts(folder, parts, { ...options, task })).parts;
   }
 
-  /** Two calls at the same time share what they load. */
+  /** Concurrent calls for one task share the parts. */
   #partsOf(task: string | undefined): Promise<LoadingParts> {
     return loadOnce(
       this.#parts,

@@ -1,7 +1,7 @@
 /*
- * The embedder of a whole model. A model may take queries and documents differently: by prompts, by routes of its own
- * encoders, by adapters for tasks. Each such variant is an embedder of four parts, loaded at its first use; this one
- * sends every call to the variant that it asks for.
+ * The embedder of a model with variants. A model may treat queries and documents differently: by prompts, by routes
+ * with their own encoders, or by task adapters. Each combination is a variant: an embedder of its own, which is loaded
+ * at its first use. The embedder in this file passes each call to its variant.
  */
 import { abortable } from '@sentvec/platform';
 import type { Encoder } from '../backend.ts';
@@ -26,7 +26,7 @@ import type {
 } from './embedder-types.ts';
 import { checkRole, hasRolePrompts } from './text-role.ts';
 
-/** Which route and task of a model. */
+/** Route and task of a variant. */
 export interface VariantChoice {
   readonly route: string | undefined;
   readonly task: string | undefined;
@@ -34,29 +34,32 @@ export interface VariantChoice {
 
 /** The parts of a model's variants. */
 export interface ModelVariants {
-  /** The variant of calls that choose neither a route nor a task. */
+  /** The variant for calls that choose neither a route nor a task. */
   readonly defaultVariant: VariantChoice;
   /** Whether the model has routes. */
   readonly hasRoutes: boolean;
-  /** The task that the model has an adapter for, for texts of a role; none for nearly all models. */
+  /** The task that the model has for texts of a role; `undefined` when it has no task adapters. */
   readonly taskFor: (role: TextRole) => Promise<string | undefined>;
   /**
    * @throws SentvecError as `loadEmbedder`, and `invalid-argument` for a route or task that the model does not have
    */
   readonly load: (choice: VariantChoice) => Promise<EmbedderParts>;
-  /** Disposes the parts of all variants, also those that are on their way. */
+  /** Disposes the parts of all variants, including those that are still loading. */
   readonly dispose: () => Promise<void>;
 }
 
-/** A variant that is ready. */
+/** A loaded variant. */
 interface Variant {
   readonly parts: EmbedderParts;
   readonly embedder: Embedder;
-  /** With the prompts that the model is known for, where its files have none; looked for when it is needed. */
+  /**
+   * The embedder with the prompts from the list of known models, for a model without prompts of its own. Created when
+   * it is first needed.
+   */
   withKnownPrompts?: Promise<Embedder> | undefined;
 }
 
-/** See the head of this file. */
+/** Passes each call to the embedder of its variant; see the beginning of this file. */
 export class ModelEmbedder implements Embedder {
   readonly kind = 'embedder';
   readonly model: ModelFiles;
@@ -79,7 +82,7 @@ export class ModelEmbedder implements Embedder {
   readonly #embedders = new Set<Embedder>();
   #disposal: Promise<void> | undefined;
 
-  /** @param parts those of the default variant */
+  /** @param parts the parts of the default variant */
   constructor(parts: EmbedderParts, variants: ModelVariants) {
     this.#default = { parts, embedder: this.#own(createEmbedder(parts)) };
     this.#variants = variants;
@@ -103,8 +106,8 @@ export class ModelEmbedder implements Embedder {
   embed(text: string, options?: EmbedOptions): Promise<EmbeddedText>;
   embed(texts: string | readonly string[], options?: EmbedOptions): Promise<Embedded>;
   async embed(texts: string | readonly string[], options: EmbedOptions = {}): Promise<Embedded> {
-    if (choosesNothing(options)) return this.#default.embedder.embed(texts, options);
-    // A copy, made at once: the caller's array may change while a variant is loaded.
+    if (usesDefaultVariant(options)) return this.#default.embedder.embed(texts, options);
+    // Copied before the first await: the caller may change the array while a variant is loaded.
     const copy = Array.isArray(texts) ? (texts.slice() as readonly string[]) : texts;
     const { embedder, rest } = await this.#choose(options, options.signal);
     return embedder.embed(copy, rest);
@@ -151,7 +154,7 @@ export class ModelEmbedder implements Embedder {
   }
 
   async #disposeVariants(): Promise<void> {
-    // At the same time, so that no further encoder is loaded meanwhile.
+    // Started together, so that no further encoder is loaded while the embedders are disposed.
     await Promise.all([...this.#embedders, this.#variants].map((each) => each.dispose()));
   }
 
@@ -160,19 +163,19 @@ export class ModelEmbedder implements Embedder {
     return embedder;
   }
 
-  /** The embedder for a call, and the options that are left to it. */
+  /** The embedder for a call, and the options to pass to it. */
   async #choose<Options extends SpaceOptions>(
     options: Options,
     signal: AbortSignal | undefined,
   ): Promise<{ readonly embedder: Embedder; readonly rest: Options }> {
     // After disposal the default embedder is disposed too, and fails with `disposed`.
-    if (choosesNothing(options) || this.#disposal) return { embedder: this.#default.embedder, rest: options };
+    if (usesDefaultVariant(options) || this.#disposal) return { embedder: this.#default.embedder, rest: options };
     const { as, route, task, ...rest } = options;
     if (as !== undefined) checkRole(as);
     const choosing = this.#find(as, route, task);
     const variant = await (signal === undefined ? choosing : abortable(choosing, signal));
-    const saysPrompt = rest.prompt !== undefined || rest.promptText !== undefined;
-    if (as === undefined || saysPrompt) return { embedder: variant.embedder, rest: rest as Options };
+    const hasPromptOption = rest.prompt !== undefined || rest.promptText !== undefined;
+    if (as === undefined || hasPromptOption) return { embedder: variant.embedder, rest: rest as Options };
     return { embedder: await this.#withRolePrompts(variant), rest: { ...rest, as } as unknown as Options };
   }
 
@@ -194,7 +197,7 @@ export class ModelEmbedder implements Embedder {
     const key = JSON.stringify([choice.route, choice.task]);
     const loading = this.#loaded.get(key) ?? load(choice).then(async (parts) => this.#variantOf(parts));
     this.#loaded.set(key, loading);
-    // The next call tries again.
+    // Do not cache a failure: the next call tries again.
     loading.catch(() => this.#loaded.delete(key));
     return loading;
   }
@@ -203,14 +206,17 @@ export class ModelEmbedder implements Embedder {
     return { parts, embedder: await this.#ownUnlessDisposed(createEmbedder(parts)) };
   }
 
-  /** What became ready after the disposal is disposed too: its calls fail with `disposed`. */
+  /** Disposes an embedder that became ready after `dispose`, so that its calls fail with `disposed`. */
   async #ownUnlessDisposed(embedder: Embedder): Promise<Embedder> {
     this.#own(embedder);
     if (this.#disposal) await embedder.dispose();
     return embedder;
   }
 
-  /** The variant with prompts for queries and documents, its own or those that it is known for. */
+  /**
+   * The embedder of a variant with prompts for queries and documents: the model's own, or those from the list of known
+   * models.
+   */
   async #withRolePrompts(variant: Variant): Promise<Embedder> {
     const { parts, embedder } = variant;
     if (hasRolePrompts(parts.prompts ?? {}, parts.task)) return embedder;
@@ -232,6 +238,6 @@ export class ModelEmbedder implements Embedder {
   }
 }
 
-function choosesNothing({ as, route, task }: SpaceOptions): boolean {
+function usesDefaultVariant({ as, route, task }: SpaceOptions): boolean {
   return as === undefined && route === undefined && task === undefined;
 }

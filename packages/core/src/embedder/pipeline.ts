@@ -1,4 +1,4 @@
-// The pipeline under every embed call: it tokenizes, encodes and pools one window of texts after the other.
+// The pipeline of all embed calls: it tokenizes, encodes and pools one window of texts after the other.
 import { abortable, yieldToEventLoop, type AbortScope } from '@sentvec/platform';
 import type { BatchPart, BatchRequest, BatchScheduler } from './batch-scheduler.ts';
 import { countUnpooledTokens, countVectors } from './batching.ts';
@@ -10,7 +10,7 @@ import { isFinite } from './encode-batch.ts';
 import type { EmbedSettings } from './settings.ts';
 import type { TextWindow, WindowSource } from './windows.ts';
 
-/** A window of texts with the vector of each, or with those of its tokens where the head does not pool. */
+/** A window of texts with the vector of each text or, if the head does not pool, the vectors of its tokens. */
 export interface EmbeddedWindow extends TextWindow {
   readonly tokenized: readonly TokenizedText[];
   readonly vectors: Matrix;
@@ -18,34 +18,34 @@ export interface EmbeddedWindow extends TextWindow {
   readonly positions: number;
 }
 
-/** Where the vectors go. */
+/** Where the pipeline writes its vectors and reports progress. */
 export interface PipelineOutput {
   /**
-   * Space for the vectors of a window, rows × dimension: a row for each text, or for each token that takes part where
-   * the head does not pool. They are written batch by batch: memory that is touched all at
-   * once holds up the thread.
+   * Returns an array for the vectors of a window, rows × dimension: a row for each text or, if the head does not pool,
+   * for each pooled token. The vectors are written batch by batch, because touching all of the memory at once would
+   * block the thread.
    */
   readonly allocate: (firstRow: number, rows: number) => Float32Array;
   readonly onProgress: EmbedOptions['onProgress'];
 }
 
-/** What the pipeline uses of a model. */
+/** The parts of a model that the pipeline uses. */
 export interface PipelineParts extends Pick<EmbedderParts, 'tokenizer' | 'encoder' | 'maxLength' | 'addSpecialTokens'> {
   /**
-   * What the model reads of the texts of a window, where that is not the prompt and the text, such as a pair.
+   * Tokenizes a window whose inputs are not a prompt and a text, such as pairs of texts.
    * @default `tokenizer`
    */
   readonly tokenize?: ((window: TextWindow) => Promise<TokenizedText[]>) | undefined;
 }
 
-/** A window whose batches are on their way. */
+/** A window whose batches are being computed. */
 interface LaunchedWindow {
   readonly finished: Promise<EmbeddedWindow>;
 }
 
 /**
- * From texts to vectors, window by window, in order. While one window is computed the next is read and tokenized, so
- * the encoder never waits. No further window is read until the consumer asks for it.
+ * Turns texts into vectors, window by window, in order. While one window is computed, the next one is read and
+ * tokenized, so that the encoder does not wait. Only one window is read ahead of the consumer.
  */
 export class Pipeline {
   readonly #parts: PipelineParts;
@@ -104,7 +104,7 @@ export class Pipeline {
     if (empty.length === 0) return tokenized;
     throw new SentvecError(
       'invalid-text',
-      `Row ${empty[0]} has nothing in it that the model reads: the tokenizer gives no token for it. Leave out empty texts.`,
+      `Row ${empty[0]} is empty for the model: the tokenizer gives no token for it. Remove empty texts from the input.`,
       { row: empty[0], rows: empty },
     );
   }
@@ -133,7 +133,7 @@ export class Pipeline {
       describeFailure: (error, indices) => describeFailure(error, window, indices),
     };
     await this.#scheduler.encode(request).catch((error: unknown) => {
-      this.#scope.abort(error); // Batches that are computed need not be finished.
+      this.#scope.abort(error); // Cancels the other batches of this call.
       throw error;
     });
     return {
@@ -173,7 +173,7 @@ export class Pipeline {
   }
 }
 
-/** Encoders and poolings of others may throw anything; the caller of `embed` gets a SentvecError. */
+/** Third-party encoders and poolings may throw anything; the caller of `embed` always gets a SentvecError. */
 function describeFailure(error: unknown, window: TextWindow, indices: readonly number[]): unknown {
   if (SentvecError.is(error)) return error;
   const row = window.firstRow + Math.min(...indices);

@@ -1,7 +1,7 @@
 import type { EmbeddedWindow } from './pipeline.ts';
 import type { Receipt } from './embedder-types.ts';
 
-/** Counts what the windows of one call cost. */
+/** Adds up the numbers of a receipt over the windows of one call. */
 export class ReceiptCounter {
   readonly #started = performance.now();
   readonly #truncated: { row: number; length: number }[] = [];

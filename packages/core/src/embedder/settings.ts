@@ -1,4 +1,4 @@
-/** The options of one embedding, checked and with the model's defaults filled in. */
+/** Checks the options of an embed call and fills in the model's defaults. */
 import { checkOptionNames, type OptionNames } from '@sentvec/platform';
 import { SentvecError } from '../errors.ts';
 import { outputSize, derivedHead } from '../projection/head.ts';
@@ -8,7 +8,7 @@ import type { Head } from '../types.ts';
 
 /** See {@link resolveSettings}. */
 export interface EmbedSettings {
-  /** Put before each text. An empty prompt counts as none. */
+  /** Text that is put before each text. An empty prompt counts as none. */
   readonly prompt: string | undefined;
   readonly head: Head;
   readonly dimension: number;
@@ -35,8 +35,9 @@ export const embedOptionNames: OptionNames<EmbedOptions> = {
 export const streamOptionNames: OptionNames<EmbedStreamOptions> = { ...embedOptionNames, maxWait: true };
 
 /**
- * @param call the function that was given the options, for messages
- * @param names the options that it has
+ * Checks the options of a call and fills in the model's defaults.
+ * @param call name of the called function, for messages
+ * @param names the options that the function accepts
  * @throws SentvecError `invalid-argument`
  */
 export function resolveSettings(
@@ -62,7 +63,7 @@ export function resolveSettings(
   };
 }
 
-/** Parts that were put together by hand are of one route and one task. */
+/** The parts of `createEmbedder` have one route and one task; calls cannot choose others. */
 function refuseChoice({ model, ...parts }: EmbedderParts, name: 'route' | 'task', wanted: string | undefined): void {
   if (wanted === undefined) return;
   const has = parts[name] === undefined ? `has no ${name}s` : `has the ${name} "${parts[name]}" only`;
@@ -72,7 +73,8 @@ function refuseChoice({ model, ...parts }: EmbedderParts, name: 'route' | 'task'
 }
 
 /**
- * Heads that were made of another one, so that a backend that prepares something for a head sees the same one again.
+ * Caches the heads that are derived from a model's head, so that a backend that prepares something for a head (such as
+ * buffers on the device) gets the same object each time.
  */
 const derivedHeads = new WeakMap<Head, Map<string, Head>>();
 
@@ -97,7 +99,7 @@ function chooseHead(
   return { dimension, head };
 }
 
-/** What a choice of a prompt depends on. */
+/** The parts of a model that determine the prompt of a call. */
 type PromptParts = Pick<EmbedderParts, 'model' | 'prompts' | 'defaultPrompt' | 'task'>;
 
 /** The prompt of a call. @throws SentvecError `invalid-argument` for a name that the model does not have */
@@ -109,7 +111,7 @@ export function resolvePrompt(
     if (options.prompt === undefined || options.prompt === null) return options.promptText;
     throw new SentvecError(
       'invalid-argument',
-      'Both prompt and promptText were given. Give the name of a prompt of the model, or a text of your own.',
+      "Both prompt and promptText were given. Set prompt to the name of one of the model's prompts, or promptText to a text of your own, but not both.",
     );
   }
   const { prompts = {}, defaultPrompt } = parts;

@@ -1,12 +1,12 @@
 // Finds the places where a text may be cut: before words and, preferably, before sentences, paragraphs and headings.
 
-/** How good a place to cut a text is: the larger, the better. */
+/** Kinds of places to cut a text, by preference: the larger the number, the better the place. */
 export const breakStrength = { word: 0, sentence: 1, paragraph: 2, heading: 3 } as const;
 
 /** See {@link breakStrength}. */
 export type BreakStrength = (typeof breakStrength)[keyof typeof breakStrength];
 
-/** A position in a text, in UTF-16 units, before which it may be cut. */
+/** A place before which a text may be cut: a position in UTF-16 code units. */
 export interface TextBreak {
   readonly at: number;
   readonly strength: BreakStrength;
@@ -21,8 +21,8 @@ export interface WordSpan {
 }
 
 /**
- * The words of a text: what is between white space; in scripts that are written without it, words as Unicode segments
- * them, with the punctuation that follows. A word that a break falls into is cut there.
+ * The words of a text: runs of characters between white space; in scripts that are written without spaces, the words
+ * that `Intl.Segmenter` finds, with the punctuation that follows. A word with a break inside is cut there.
  * @param breaks in ascending order
  */
 export function wordsOf(text: string, breaks: readonly TextBreak[] = []): WordSpan[] {
@@ -51,12 +51,12 @@ function addWords(words: WordSpan[], text: string, span: WordSpan): void {
   for (const word of spansBetween(span, starts)) words.push(word);
 }
 
-/** Characters of a part of a word that is cut. */
+/** Length, in UTF-16 code units, of the parts into which a long word is cut. */
 const charactersOfPart = 16;
 
 /**
- * A word in smaller parts: some characters at a time, a word that is no longer than that in single characters as people
- * see them, and one of these in code points.
+ * Cuts a word into smaller parts: a long word into parts of about 16 code units, a short one into graphemes, and a
+ * single grapheme into code points.
  * @returns the word itself when it is one code point
  */
 export function partsOf(text: string, word: WordSpan): WordSpan[] {
@@ -76,7 +76,7 @@ function codePointStarts(run: string): number[] {
   return starts;
 }
 
-/** A span that is cut before each of some positions, counted from its start. */
+/** Cuts a span before each of the positions `cuts`, which count from its start. */
 function spansBetween({ start, end, strength }: WordSpan, cuts: readonly number[]): WordSpan[] {
   return [0, ...cuts].map((cut, index) => ({
     start: start + cut,
@@ -86,10 +86,10 @@ function spansBetween({ start, end, strength }: WordSpan, cuts: readonly number[
 }
 
 /**
- * Where sentences, paragraphs and headings begin: paragraphs after blank lines, headings as Markdown writes them
- * (CommonMark 0.31, 4.2 and 4.3), sentences as Unicode segments them (UAX 29), items of lists, rows of tables and lines
- * of code as sentences. What follows a heading is not cut from it.
- * @returns in ascending order
+ * Finds where sentences, paragraphs and headings begin. Paragraphs begin after blank lines, headings follow Markdown
+ * (CommonMark 0.31, 4.2 and 4.3), and sentences follow UAX 29. List items, table rows and lines of code count as
+ * sentences. A heading is not separated from the text that follows it.
+ * @returns the breaks, in ascending order
  */
 export function sentenceBreaks(text: string): TextBreak[] {
   const breaks: TextBreak[] = [];
@@ -113,7 +113,7 @@ const headingLine = /^#{1,6}(?:\s|$)/;
 const headingUnderline = /^(?:=+|-{2,})$/;
 const ownLine = /^(?:[-*+•]\s|\d{1,9}[.)]\s|\||>)/;
 
-/** Lines that belong together, joined until a blank line, a heading, an item of a list, or a line of code. */
+/** Joins lines into blocks, which end at a blank line, a heading, a list item or a line of code. */
 function blocksOf(text: string): Block[] {
   const lines = Array.from(text.matchAll(/[^\r\n]+|\r\n?|\n/g), ({ index, 0: line }) => {
     const content = line.trim();
@@ -148,8 +148,12 @@ function blocksOf(text: string): Block[] {
       continue;
     }
     if (!block || isHeading || isCode || afterBlank || afterHeading || afterCode || ownLine.test(content)) {
-      const unglued = isHeading ? breakStrength.heading : afterBlank ? breakStrength.paragraph : breakStrength.sentence;
-      block = { start, end: start, strength: afterHeading ? breakStrength.word : unglued };
+      const strengthOfBlock = isHeading
+        ? breakStrength.heading
+        : afterBlank
+          ? breakStrength.paragraph
+          : breakStrength.sentence;
+      block = { start, end: start, strength: afterHeading ? breakStrength.word : strengthOfBlock };
       blocks.push(block);
     }
     block.end = start + content.length;
@@ -165,7 +169,7 @@ function blocksOf(text: string): Block[] {
 /** A title or an initial, whose full stop does not end a sentence though a capital letter follows. */
 const abbreviation = /(?:^|[\s(])(?:\p{Lu}|Mr|Mrs|Ms|Dr|Prof|St)\.\s+$/u;
 
-/** Where sentences of a block begin, its first one aside. Its line breaks do not end sentences. */
+/** Where the sentences of a block begin, except the first. Line breaks inside a block do not end a sentence. */
 function sentenceStarts(block: string): number[] {
   const line = block.replaceAll(/[\r\n\u0085\u2028\u2029]/g, ' ');
   return segmentsOf(line, 'sentence').flatMap(({ index }) =>
@@ -178,10 +182,16 @@ interface Segment {
   readonly isWordLike?: boolean | undefined;
 }
 
-/** Characters that are segmented at a time: the time of a segmenter grows with the square of the length. */
+/**
+ * Number of UTF-16 code units that are segmented at a time: the time of `Intl.Segmenter` grows with the square of the
+ * length.
+ */
 const windowSize = 1024;
 
-/** Segments of a text (`Intl.Segmenter`), found in windows, each from the last segment of the one before. */
+/**
+ * Segments of a text (`Intl.Segmenter`), found window by window. Each window begins with the last segment of the one
+ * before, which may have been cut.
+ */
 function segmentsOf(text: string, granularity: 'grapheme' | 'word' | 'sentence'): Segment[] {
   const segmenter = new Intl.Segmenter(undefined, { granularity });
   const segments: Segment[] = [];

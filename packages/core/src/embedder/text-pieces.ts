@@ -1,16 +1,16 @@
-// Splits a text that is longer than the model reads, and counts tokens with the model's own tokenizer to do so.
+// Splits texts that are longer than the model reads into pieces, measured in tokens of the model's own tokenizer.
 import { checkCount, checkOptionNames, shouldYield, yieldToEventLoop, type OptionNames } from '@sentvec/platform';
 import { SentvecError, throwIfAborted } from '../errors.ts';
 import type { Embedder } from './embedder-types.ts';
 import { breakStrength, partsOf, sentenceBreaks, wordsOf, type WordSpan } from './text-breaks.ts';
 
-/** A piece of a text, and where it stands: `text.slice(start, end)` of the whole is `text`. */
+/** A piece of a text. `start` and `end` are its position: `wholeText.slice(start, end) === piece.text`. */
 export interface TextPiece {
   readonly text: string;
-  /** In UTF-16 units, as `slice` counts. */
+  /** In UTF-16 code units. */
   readonly start: number;
   readonly end: number;
-  /** Tokens of the piece, without special tokens and prompt. */
+  /** Number of tokens of the piece, without special tokens and prompt. */
   readonly tokens: number;
 }
 
@@ -18,16 +18,16 @@ export interface TextPiece {
 export interface SplitOptions {
   /**
    * The most tokens of a piece, special tokens and prompt included.
-   * @default what the model reads
+   * @default the maximum length of the model
    */
   readonly maxTokens?: number | undefined;
   /**
-   * Tokens from the end of a piece with which the next one begins, as far as whole words allow, or whole sentences.
+   * The most tokens that a piece repeats from the end of the one before. Only whole words or sentences are repeated.
    * @default 0
    */
   readonly overlapTokens?: number | undefined;
   /**
-   * What is put before each piece when it is embedded: the text of a prompt, which needs room.
+   * Text of the prompt that is put before each piece when it is embedded. It counts towards `maxTokens`.
    * @default none
    */
   readonly promptText?: string | undefined;
@@ -41,21 +41,19 @@ const optionNames: OptionNames<SplitOptions> = {
   signal: true,
 };
 
-/** What a splitter needs of an embedder. */
+/** The members of an embedder that splitting needs. */
 export type SplittingModel = Pick<Embedder, 'tokenizer' | 'maxLength'>;
 
 /** Where pieces end: at any word, or after whole sentences where they fit. */
 export type SplitBy = 'tokens' | 'sentences';
 
 /**
- * A long text in pieces that a model reads whole: each as many words as fit, from word to word as they stand in the
- * text. Only white space, and what the tokenizer makes no token of, is in no piece, and without overlap nothing is in
- * two. A word that does not fit alone is cut
- * between characters.
+ * Splits a long text into pieces that the model reads without truncation. Each piece is a substring of the text with as
+ * many whole words as fit. Together the pieces contain the whole text except white space between them and text that the
+ * tokenizer makes no token of. A word that does not fit into a piece is cut between characters.
  * @param model whose tokenizer counts
  * @returns no pieces for a text without words
- * @throws SentvecError `invalid-argument` when special tokens and prompt alone fill a piece, or the overlap does;
- * `aborted`
+ * @throws SentvecError `invalid-argument` when special tokens, prompt and overlap leave no room in a piece; `aborted`
  * @example
  * const pieces = await splitByTokens(text, embedder, { maxTokens: 256, overlapTokens: 32 });
  * for (const { start, end } of pieces) console.log(text.slice(start, end));
@@ -70,14 +68,13 @@ export async function splitByTokens(
 }
 
 /**
- * A long text in pieces that a model reads whole: each as many sentences as fit, cut before a heading of Markdown or
- * after a paragraph where there is one. A heading stays with what follows it. Sentences are those that Unicode finds
- * (UAX 29, by `Intl.Segmenter`). A sentence that does not fit alone is cut as {@link splitByTokens} does. Pieces
- * overlap by whole sentences alone, and not across a heading.
+ * Splits a long text into pieces that the model reads without truncation, each with as many whole sentences as fit.
+ * Preferred places to cut are before a Markdown heading and after a paragraph. A heading stays with the text that
+ * follows it. Sentences follow UAX 29 (`Intl.Segmenter`). A sentence that does not fit into a piece is cut as
+ * {@link splitByTokens} does. Pieces overlap by whole sentences only, and not across a heading.
  * @param model whose tokenizer counts
  * @returns no pieces for a text without words
- * @throws SentvecError `invalid-argument` when special tokens and prompt alone fill a piece, or the overlap does;
- * `aborted`
+ * @throws SentvecError `invalid-argument` when special tokens, prompt and overlap leave no room in a piece; `aborted`
  */
 export async function splitBySentences(
   text: string,
@@ -114,12 +111,12 @@ function wholeText(text: string, tokens: number): TextPiece[] {
   return start >= end || tokens === 0 ? [] : [{ text: text.slice(start, end), start, end, tokens }];
 }
 
-/** A word, and how many tokens it has where it stands. */
+/** A word, and its number of tokens in its context (with a space before it, if there is one). */
 interface Word extends WordSpan {
   readonly tokens: number;
 }
 
-/** Words of a text from one on, and how many tokens they have together. */
+/** How many consecutive words, and how many tokens they have together. */
 interface WordRun {
   readonly count: number;
   readonly tokens: number;
@@ -127,7 +124,7 @@ interface WordRun {
 
 /** Counts tokens and cuts texts by them. */
 class TextSplitter {
-  /** Tokens of a text for which a piece has room. */
+  /** Number of tokens of the text that fit into a piece. */
   readonly budget: number;
   readonly #by: SplitBy;
   readonly #model: SplittingModel;
@@ -149,30 +146,34 @@ class TextSplitter {
     this.#promptTokens = promptTokens;
     this.#signal = signal;
     if (this.budget >= 1 && overlapTokens < this.budget) return;
-    const message = `Pieces of ${maxTokens} tokens have room for ${Math.max(0, this.budget)} of a text beside special tokens and prompt; that must be more than the overlap of ${overlapTokens}. Give a larger maxTokens, or a smaller overlapTokens.`;
+    const message = `With maxTokens ${maxTokens}, special tokens and prompt leave room for ${Math.max(0, this.budget)} tokens of the text in a piece; that must be more than the overlap of ${overlapTokens}. Set a larger maxTokens or a smaller overlapTokens.`;
     throw new SentvecError('invalid-argument', message);
   }
 
   static async create(model: SplittingModel, by: SplitBy, options: SplitOptions): Promise<TextSplitter> {
     const { promptText = '', signal } = options;
-    // White space at the end of a prompt goes to the first word in most tokenizers: alone it would count as one more.
+    // Most tokenizers make white space at the end of a prompt part of the first word: counted here, it would be one
+    // more token.
     const words = promptText.trimEnd();
     const [tokens] = words === '' ? [0] : await countTokens(model, [words], signal);
     return new TextSplitter(model, by, options, tokens!);
   }
 
-  /** Whether it pays to count the tokens of the whole text before it is looked at word by word. */
+  /**
+   * Whether the text is short enough that it may fit into one piece: its tokens are then counted at once, before it is
+   * split into words.
+   */
   mayFit(text: string): boolean {
     return text.length <= 16 * this.budget;
   }
 
-  /** Tokens of each text, special ones and the prompt aside. */
+  /** Number of tokens of each text, without special tokens and prompt. */
   async count(texts: readonly string[]): Promise<number[]> {
     if (this.#prompt === '') return countTokens(this.#model, texts, this.#signal);
     const prompted = texts.map((text) => this.#prompt + text);
     const counts = await countTokens(this.#model, prompted, this.#signal);
     const beyond = counts.map((tokens) => tokens - this.#promptTokens);
-    // A text that makes one token with the end of the prompt is there all the same.
+    // A text that was merged into the last token of the prompt still counts as one token.
     const merged = texts.filter((_, index) => beyond[index]! <= 0);
     const own = (await countTokens(this.#model, merged, this.#signal)).values();
     return beyond.map((tokens) => (tokens > 0 ? tokens : Math.min(1, own.next().value!)));
@@ -201,9 +202,10 @@ class TextSplitter {
     return pieces;
   }
 
-  /** Words with their tokens; those that do not fit alone in parts. */
+  /** Counts the tokens of each word. Words that do not fit into a piece are replaced by their parts. */
   async #measure(text: string, spans: readonly WordSpan[]): Promise<Word[]> {
-    // With a space where white space is before it in the text: some tokenizers make it part of the word.
+    // A word after white space is counted with a space before it, since some tokenizers make the space part of the
+    // word.
     const alone = spans.map(
       ({ start, end }) => (/\s/u.test(text[start - 1] ?? '') ? ' ' : '') + text.slice(start, end),
     );
@@ -221,8 +223,9 @@ class TextSplitter {
   }
 
   /**
-   * The most words that fit. The sum of their tokens is a guess: they may have fewer together, or more.
-   * @returns none when the first word does not fit and can be cut
+   * The most words that fit into a piece. The sum of the words' token counts is only an estimate: tokenized together
+   * they may have fewer or more tokens.
+   * @returns a run of 0 words when the first word does not fit and can be cut
    */
   async #longestRun(text: string, words: readonly Word[], first: number): Promise<WordRun> {
     let fits: WordRun = { count: 0, tokens: 0 };
@@ -252,8 +255,9 @@ class TextSplitter {
   }
 
   /**
-   * The part of a run that ends where the text is best cut: before its last heading, else after its last paragraph if
-   * that leaves half of it, else after its last sentence. It goes beyond what earlier pieces cover.
+   * Shortens a run to the best place to cut: before its last heading; otherwise after its last paragraph, if at least
+   * half of the run remains; otherwise after its last sentence. The result contains at least one word that no earlier
+   * piece contains.
    */
   async #cutAtBreak(
     text: string,
@@ -277,7 +281,10 @@ class TextSplitter {
     return count === undefined || count === longest.count ? longest : this.#runOf(text, words, first, count);
   }
 
-  /** Where the piece after that of the words from `first` to before `end` begins. */
+  /**
+   * Index of the first word of the next piece, given a piece with the words from `first` up to, but not including,
+   * `end`.
+   */
   #overlapStart(words: readonly Word[], first: number, end: number): number {
     if (this.#overlap === 0 || words[end]!.strength === breakStrength.heading) return end;
     const least = this.#by === 'sentences' ? breakStrength.sentence : breakStrength.word;
@@ -292,7 +299,7 @@ class TextSplitter {
   }
 }
 
-/** Tokens of each text, special ones aside. */
+/** Number of tokens of each text, without special tokens. */
 async function countTokens(
   { tokenizer }: SplittingModel,
   texts: readonly string[],
@@ -302,7 +309,7 @@ async function countTokens(
   return (await tokenizer.encode(texts, options)).map(({ length }) => length);
 }
 
-/** How many words from one on have at most so many tokens, by their sum. */
+/** How many words, from index `first` on, have at most `tokens` tokens in total, by the sum of their counts. */
 function wordsWithin(words: readonly Word[], first: number, tokens: number): number {
   let count = 0;
   for (let sum = 0; first + count < words.length; count += 1) {

@@ -1,31 +1,31 @@
-// What a text is in a search, and which of a model's prompts and tasks belong to it.
+// The roles of texts in a search (query, document), and which of a model's prompts and tasks belong to each.
 import { SentvecError } from '../errors.ts';
 import type { TextRole } from './embedder-types.ts';
 
-/** Names of prompts by the role that they are for, in the order in which sentence-transformers looks for them. */
+/** Names of the prompts of each role, in the order in which sentence-transformers looks for them. */
 const promptNames: Readonly<Record<TextRole, readonly string[]>> = {
   query: ['query'],
   document: ['document', 'passage', 'corpus'],
 };
 
-/** Names of tasks by the role that they are for, with dots for whatever stands between words. */
+/** Names of the tasks of each role. Dots stand for any separator between words (`.`, `_`, `-`). */
 const taskNames: Readonly<Record<TextRole, readonly string[]>> = {
   query: ['retrieval.query', 'retrieval'],
   document: ['retrieval.passage', 'retrieval.document', 'retrieval'],
 };
 
-/** Folders of the adapters for the tasks of all roles; the names of folders have no dots. */
+/** Names of the folders of these tasks' adapters, with underscores instead of dots. */
 export const folderNamesOfTasks: readonly string[] = [
   ...new Set(Object.values(taskNames).flatMap((names) => names.map((name) => name.replaceAll('.', '_')))),
 ];
 
-/** Of the tasks that a model has adapters for, the one for texts of a role; `undefined` when there is none. */
+/** The task for texts of a role, chosen from the tasks that a model has adapters for; `undefined` when none fits. */
 export function taskFor(role: TextRole, tasks: readonly string[]): string | undefined {
   const plain = (task: string): string => task.replaceAll(/[_-]/gu, '.');
   return taskNames[role].map((name) => tasks.find((task) => plain(task) === name)).find((task) => task !== undefined);
 }
 
-/** Whether a task, such as `retrieval.passage`, is one for documents, so that queries may have another. */
+/** Whether a task, such as `retrieval.passage`, is for documents. */
 export function isDocumentTask(task: string): boolean {
   return taskFor('document', [task]) !== undefined;
 }
@@ -36,7 +36,7 @@ export function checkRole(role: TextRole): void {
   throw new SentvecError('invalid-argument', `"as" is ${JSON.stringify(role)}; it must be "query" or "document".`);
 }
 
-/** Whether a model has words of its own for queries, for documents, or for the task whose adapter it has. */
+/** Whether a model has its own prompt for queries, for documents, or for the task whose adapter is used. */
 export function hasRolePrompts(prompts: Readonly<Record<string, string>>, task: string | undefined): boolean {
   if (task !== undefined && Object.hasOwn(prompts, task)) return true;
   return Object.values(promptNames)
@@ -46,8 +46,9 @@ export function hasRolePrompts(prompts: Readonly<Record<string, string>>, task: 
 
 /**
  * Name of the prompt for texts of a role, as `encode_query` and `encode_document` of sentence-transformers 6.1 choose
- * it: the first of its names that the model has, be it empty. Without one, the model's default, unless that is for the
- * other role. With the adapter of a task, the prompt with the name of the task takes precedence.
+ * it: the first of the role's names that the model has, even if its prompt is empty; otherwise the model's default
+ * prompt, unless that belongs to the other role. With a task adapter, a prompt with the name of the task takes
+ * precedence.
  */
 export function promptNameFor(
   role: TextRole,

@@ -1,5 +1,5 @@
 /**
- * Texts in windows, which are tokenized and sorted together: of an array, or of a stream that gives them as they come.
+ * Groups the texts of an array or of a stream into windows. The texts of a window are tokenized and sorted together.
  */
 import { nextTask, shouldYield, yieldToEventLoop } from '@sentvec/platform';
 import { windowCharacters, windowTexts } from './batching.ts';
@@ -7,10 +7,10 @@ import { SentvecError } from '../errors.ts';
 import type { TextStream } from './embedder-types.ts';
 
 /**
- * The most UTF-16 code units of a text. To report its true length all of it is tokenized, which takes some 200 bytes
- * for each. Far beyond what any model reads: a novel has a million.
+ * The most UTF-16 code units of a text. All of a text is tokenized to report its full length, which takes some 200
+ * bytes of memory per code unit. The limit is far beyond what any model reads: a novel has a million.
  */
-const longestText = 2 ** 22;
+const maxTextLength = 2 ** 22;
 
 /** Consecutive texts. */
 export interface TextWindow {
@@ -33,7 +33,7 @@ export async function checkedTexts(texts: readonly unknown[], call: string): Pro
   if (!Array.isArray(texts))
     throw new SentvecError(
       'invalid-argument',
-      `${call} takes texts as an array, not ${kindOf(texts)}. For other sources of texts there is embedStream().`,
+      `${call} takes texts as an array, not ${kindOf(texts)}. Use embedStream() for other sources of texts.`,
     );
   // Copied before the first await: the caller's array may change while the texts are checked.
   const copy = texts.slice();
@@ -44,11 +44,11 @@ export async function checkedTexts(texts: readonly unknown[], call: string): Pro
   return copy as string[];
 }
 
-/** @throws SentvecError `invalid-text` for a query that documents cannot be ranked by */
+/** @throws SentvecError `invalid-text` for a query that is empty or not a string */
 export function checkRankQuery(query: unknown): void {
   if (typeof query === 'string' && query.trim() !== '') return;
   const found = typeof query === 'string' ? 'empty' : `of type ${typeof query}`;
-  throw new SentvecError('invalid-text', `The query is ${found}: there is nothing to rank documents by.`);
+  throw new SentvecError('invalid-text', `The query is ${found}. Pass a text with at least one word.`);
 }
 
 /** @throws SentvecError `invalid-argument` */
@@ -60,7 +60,7 @@ export function checkIsArray(call: string, value: unknown, what: string): assert
   );
 }
 
-/** The windows of an array of texts. Where they end depends on the texts alone. */
+/** The windows of an array of texts. The windows depend on the texts alone, not on timing. */
 export function windowsOf(texts: readonly string[]): WindowSource {
   let next = 0;
   return {
@@ -80,14 +80,14 @@ function isFull(texts: number, characters: number): boolean {
 type Answer = IteratorResult<unknown>;
 
 /**
- * Reads a stream of texts window by window. A window ends early when its first text has waited too long for the next.
+ * Reads a stream of texts window by window. A window ends early when its first text has waited `maxWait` milliseconds.
  */
 export class StreamWindows implements WindowSource {
   readonly #source: AsyncIterator<unknown> | Iterator<unknown>;
   readonly #maxWait: number;
   #row = 0;
-  /** What the source was asked for and has not been taken yet. */
-  #asked: Answer | PromiseLike<Answer> | undefined;
+  /** Result of a call of `next()` that has not been consumed yet. */
+  #pending: Answer | PromiseLike<Answer> | undefined;
   #ended = false;
 
   /**
@@ -98,7 +98,7 @@ export class StreamWindows implements WindowSource {
     if (!isStream(texts))
       throw new SentvecError(
         'invalid-argument',
-        `embedStream() takes an iterable or async iterable of texts, not ${kindOf(texts)}. For a single text there is embed().`,
+        `embedStream() takes an iterable or async iterable of texts, not ${kindOf(texts)}. Use embed() for a single text.`,
       );
     if (!(maxWait >= 0))
       throw new SentvecError('invalid-argument', `maxWait is ${String(maxWait)}; it must be at least 0 milliseconds.`);
@@ -113,9 +113,9 @@ export class StreamWindows implements WindowSource {
     let deadline: Deadline | undefined;
     try {
       for (let characters = 0; !this.#ended && !isFull(texts.length, characters);) {
-        const asked = this.#ask();
-        if (deadline !== undefined && 'then' in asked && (await deadline.passesBefore(asked))) break;
-        const text = await this.#take(asked);
+        const pending = this.#requestNext();
+        if (deadline !== undefined && 'then' in pending && (await deadline.passesBefore(pending))) break;
+        const text = await this.#take(pending);
         if (text === undefined) break;
         texts.push(text);
         characters += text.length;
@@ -129,30 +129,30 @@ export class StreamWindows implements WindowSource {
   }
 
   /**
-   * Tells the source that no more is wanted, so that it can close its files. A source that is being read may never
-   * answer, so it is not waited for.
+   * Calls `return()` of the source, so that it can close its files. If a call of `next()` is pending, the source may
+   * never settle it, so `return()` is not awaited.
    */
   async close(): Promise<void> {
     if (this.#ended) return;
     this.#ended = true;
     const closed = Promise.resolve(this.#source.return?.());
-    if (this.#asked === undefined) await closed;
+    if (this.#pending === undefined) await closed;
     else closed.catch(() => {});
   }
 
-  #ask(): Answer | PromiseLike<Answer> {
-    return (this.#asked ??= this.#source.next());
+  #requestNext(): Answer | PromiseLike<Answer> {
+    return (this.#pending ??= this.#source.next());
   }
 
-  async #take(asked: Answer | PromiseLike<Answer>): Promise<string | undefined> {
+  async #take(pending: Answer | PromiseLike<Answer>): Promise<string | undefined> {
     let answer: Answer;
     try {
-      answer = await asked;
+      answer = await pending;
     } catch (error) {
       this.#ended = true;
       throw error;
     } finally {
-      this.#asked = undefined;
+      this.#pending = undefined;
     }
     if (answer.done) {
       this.#ended = true;
@@ -164,10 +164,10 @@ export class StreamWindows implements WindowSource {
   }
 }
 
-/** Setting a timer for longer than this makes it fire at once. */
-const longestTimer = 2 ** 31 - 1;
+/** The longest delay of `setTimeout`: with a longer one it fires at once. */
+const maxTimerDelay = 2 ** 31 - 1;
 
-/** A moment from which on a window waits for no further text. */
+/** The point in time after which a window no longer waits for further texts. */
 class Deadline {
   readonly #timer: ReturnType<typeof setTimeout>;
   readonly #passing: Promise<void>;
@@ -183,17 +183,17 @@ class Deadline {
         this.#passed = true;
         pass();
       },
-      Math.min(milliseconds, longestTimer),
+      Math.min(milliseconds, maxTimerDelay),
     );
   }
 
   /**
-   * Whether the moment comes first. Once it has passed, an answer still wins if it arrives within one turn of the event
-   * loop.
+   * Whether the deadline passes before the promise settles. If the deadline has already passed, the promise still gets
+   * one turn of the event loop to settle.
    */
   async passesBefore(answer: PromiseLike<unknown>): Promise<boolean> {
     const end = this.#passed ? nextTask() : this.#passing;
-    // A failure is thrown where the answer is taken.
+    // A rejection counts as settled here; whoever awaits the promise itself gets the error.
     const answered = answer.then(
       () => false,
       () => false,
@@ -219,10 +219,10 @@ function checkText(value: unknown, row: number): asserts value is string {
       { row },
     );
   }
-  if (value.length <= longestText) return;
+  if (value.length <= maxTextLength) return;
   throw new SentvecError(
     'invalid-text',
-    `Row ${row} has ${value.length} characters; a text may have at most ${longestText}. Cut it into parts: a model reads the first ones only.`,
+    `Row ${row} has ${value.length} characters; a text may have at most ${maxTextLength}. Use embedPieces() on shorter parts of it: a model reads only the first tokens of a text.`,
     { row },
   );
 }

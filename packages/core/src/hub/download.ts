@@ -1,27 +1,27 @@
-/** The download of a file: taken up again where it broke, and never longer than announced. */
+/** Downloads a file: resumes after a broken connection, and refuses more bytes than the hub announced. */
 import { PassingFailure } from '@sentvec/platform';
 import { SentvecError, throwIfAborted } from '../errors.ts';
-import { longestSilence, type HubAnswer, type HubClient } from './client.ts';
+import { inactivityTimeout, type HubResponse, type HubClient } from './client.ts';
 import type { HubFile } from './repository.ts';
 import { waitForHub } from './retry.ts';
 
-/** Where the bytes of a file go. */
+/** The destination of a download. */
 export interface DownloadTarget {
-  /** How many bytes are there already: a download continues after them. */
+  /** Number of bytes that were already received: a download continues after them. */
   readonly received: number;
-  take(bytes: Uint8Array): Promise<void>;
-  /** Forgets all bytes. */
+  append(bytes: Uint8Array): Promise<void>;
+  /** Discards all received bytes. */
   clear(): Promise<void>;
 }
 
-/** What the content of a file must hash to; a list is as good as each of its entries. */
+/** The hashes that the content of a file must have: all of those given. */
 export interface ExpectedHashes {
   readonly sha256: readonly string[];
-  /** Git's id of a small file, by the listing. */
+  /** Git's blob id, from the listing of the files; absent for large files. */
   readonly gitId: string | undefined;
 }
 
-/** How far the download of a file is. */
+/** Progress of the download of a file. */
 export interface DownloadProgress {
   readonly file: string;
   readonly loadedBytes: number;
@@ -29,8 +29,9 @@ export interface DownloadProgress {
 }
 
 /**
- * Downloads what a target does not have yet of a file. A connection that breaks, or is silent for half a minute, is
- * taken up again at the byte that was reached; only failures in a row without a further byte count against the retries.
+ * Downloads the part of a file that the target does not have yet. When a connection breaks, or receives nothing for 30
+ * seconds, the download resumes at the next missing byte. The count of retries starts again whenever a further byte
+ * arrives.
  * @throws SentvecError `download-failed`, `model-not-found`, `model-access-denied`, `aborted`, and those of the target
  */
 export async function downloadFile(
@@ -43,15 +44,15 @@ export async function downloadFile(
   const report = (): void => onProgress?.({ file: file.path, loadedBytes: target.received, totalBytes: file.size });
   let etag: string | undefined;
   let failures = 0;
-  let farthest = target.received;
+  let maxReceived = target.received;
   if (target.received > file.size) await target.clear();
   report();
   while (target.received < file.size) {
     try {
-      await receive(client, commit, file, target, report, (answer) => (etag = plainEtag(answer.etag)));
+      await receive(client, commit, file, target, report, (received) => (etag = plainEtag(received.etag)));
     } catch (error) {
-      failures = target.received > farthest ? 1 : failures + 1;
-      farthest = Math.max(farthest, target.received);
+      failures = target.received > maxReceived ? 1 : failures + 1;
+      maxReceived = Math.max(maxReceived, target.received);
       await waitForHub(error, failures, `The download of ${file.path} of the model ${client.model}`, client.options);
     }
   }
@@ -59,34 +60,35 @@ export async function downloadFile(
   return { sha256, gitId: file.gitId };
 }
 
-/** One request, as far as it goes. */
+/** Makes one request and appends what it receives to the target. */
 async function receive(
   client: HubClient,
   commit: string,
   file: HubFile,
   target: DownloadTarget,
   report: () => void,
-  onAnswer: (answer: HubAnswer) => void,
+  onResponse: (received: HubResponse) => void,
 ): Promise<void> {
   const silence = new AbortController();
-  const fall = (): void => silence.abort(new PassingFailure(`nothing arrived for ${longestSilence / 1000} seconds`));
-  let timer = setTimeout(fall, longestSilence);
+  const onSilence = (): void =>
+    silence.abort(new PassingFailure(`nothing arrived for ${inactivityTimeout / 1000} seconds`));
+  let timer = setTimeout(onSilence, inactivityTimeout);
   try {
-    const answer = await client.open(commit, file.path, target.received, silence.signal);
-    onAnswer(answer);
-    await findStart(answer.response, target);
-    const reader = answer.response.body!.getReader();
+    const received = await client.open(commit, file.path, target.received, silence.signal);
+    onResponse(received);
+    await findStart(received.response, target);
+    const reader = received.response.body!.getReader();
     for (;;) {
       const { done, value } = await reader.read();
       if (done) break;
       clearTimeout(timer);
-      timer = setTimeout(fall, longestSilence);
+      timer = setTimeout(onSilence, inactivityTimeout);
       if (target.received + value.length > file.size) {
         await reader.cancel();
         await target.clear();
         throw wrongSize(client, file, `more than the ${file.size} bytes`);
       }
-      await target.take(value);
+      await target.append(value);
       throwIfAborted(client.options.signal);
       report();
     }
@@ -97,18 +99,19 @@ async function receive(
   }
 }
 
-/** Servers may answer from the first byte on, whatever was asked for. */
+/** Checks where the response begins: a server may send a file from its first byte although a range was requested. */
 async function findStart(response: Response, target: DownloadTarget): Promise<void> {
   if (response.status === 200) {
     if (target.received > 0) await target.clear();
     return;
   }
   const start = /^bytes (\d+)-/u.exec(response.headers.get('content-range') ?? '')?.[1];
-  if (response.status === 206 && Number(start) === target.received) return;
+  const { received } = target;
+  if (response.status === 206 && Number(start) === received) return;
   await response.body?.cancel();
   await target.clear();
   throw new PassingFailure(
-    `asked to go on, the server answered ${response.status} with the range ${response.headers.get('content-range')}`,
+    `bytes from ${received} on were requested, but the server sent status ${response.status} with the range ${response.headers.get('content-range')}`,
   );
 }
 

@@ -27,16 +27,16 @@ export interface HubUrlModelOptions {
    * @default 'https://huggingface.co'
    */
   readonly endpoint?: string | undefined;
-  /** An access token, for models that are private or gated. It is sent to the hub alone. */
+  /** An access token, for private or gated models. It is sent only to the hub, not to servers that it redirects to. */
   readonly token?: string | undefined;
   /**
-   * How often a request that failed is made again, with longer and longer waits.
+   * How often a failed request is retried, with exponential backoff.
    * @default 4
    */
   readonly retries?: number | undefined;
-  /** Called while a file is on its way. */
+  /** Called while a file is being downloaded. */
   readonly onProgress?: ((progress: DownloadProgress) => void) | undefined;
-  /** Ends all requests, also those of later reads. */
+  /** Cancels all requests, including those of later reads. */
   readonly signal?: AbortSignal | undefined;
 }
 
@@ -50,10 +50,10 @@ const optionNames: OptionNames<HubUrlModelOptions> = {
 };
 
 /**
- * A model of the Hugging Face hub, read over `fetch` into memory: for browsers. In Node, `hubModel` of
- * `@sentvec/core/node` keeps what it downloads. The revision is pinned to a commit now, unless it is one: then the hub
- * is asked when the first file is, so that {@link cachedModel} needs no network on the second visit. Files are
- * downloaded when they are read, and checked against the hub's hashes.
+ * A model from the Hugging Face hub, read with `fetch` into memory: for browsers. In Node, use `hubModel` of
+ * `@sentvec/core/node`, which stores what it downloads. A branch or tag is resolved to a commit at once. With a full
+ * commit id, nothing is requested until the first file is read, so that {@link cachedModel} needs no network on the
+ * second visit. Files are downloaded when they are read, and checked against the hub's hashes.
  * @param name `organization/name`
  * @throws SentvecError `invalid-argument`, `model-not-found`, `model-access-denied`, `download-failed`, `aborted`
  */
@@ -119,7 +119,7 @@ async function readChecked(
   return target.bytes;
 }
 
-/** Git's name for a file of this content. */
+/** Git's blob id of a file with this content. */
 async function gitIdOf(content: Uint8Array): Promise<string> {
   const header = new TextEncoder().encode(`blob ${content.length}\0`);
   const blob = new Uint8Array(header.length + content.length);
@@ -129,7 +129,7 @@ async function gitIdOf(content: Uint8Array): Promise<string> {
   return Array.from(digest, (byte) => byte.toString(16).padStart(2, '0')).join('');
 }
 
-/** Grows with what arrives: the size that a server announces is not allocated on its word. */
+/** A buffer that grows with the received bytes. It does not allocate the announced size at once, which may be wrong. */
 class MemoryTarget implements DownloadTarget {
   #buffer: Uint8Array;
   received = 0;
@@ -142,7 +142,7 @@ class MemoryTarget implements DownloadTarget {
     return this.#buffer.subarray(0, this.received);
   }
 
-  async take(bytes: Uint8Array): Promise<void> {
+  async append(bytes: Uint8Array): Promise<void> {
     if (this.received + bytes.length > this.#buffer.length) {
       const larger = new Uint8Array(Math.max(2 * this.#buffer.length, this.received + bytes.length));
       larger.set(this.bytes);

@@ -1,17 +1,20 @@
-/** Asks the hub for the commit of a revision of a model, and for its files. */
+/** Looks up the commit of a model's revision on the hub, and the files of a commit. */
 import { checkFilePath } from '../model-folder/model-files.ts';
 import type { HubClient } from './client.ts';
 import { rolesOf, type HubFile } from './repository.ts';
 
-/** What the hub is asked about a model. Errors are those of {@link HubClient.ask}. */
+/** Looks up commits and files of a model. Throws the errors of {@link HubClient.get}. */
 export interface HubListing {
-  /** The commit that a revision is now. */
+  /** The commit that a revision currently points to. */
   commitOf(client: HubClient, revision: string): Promise<string>;
-  /** The files of a commit that sentvec has a use for, sorted by path. @throws also SentvecError `invalid-model` */
+  /**
+   * The files of a commit that sentvec uses, sorted by path.
+   * @throws also SentvecError `invalid-model`
+   */
   files(client: HubClient, commit: string): Promise<HubFile[]>;
 }
 
-/** An entry in the hub's list of a commit's files, as far as it can be trusted. */
+/** An entry of the hub's file listing. Its values are `unknown` because they have not been validated. */
 export interface ListedEntry {
   readonly type?: unknown;
   readonly path?: unknown;
@@ -20,26 +23,26 @@ export interface ListedEntry {
   readonly lfs?: { readonly oid?: unknown; readonly size?: unknown } | undefined;
 }
 
-/** Pages of a list that are read. The hub puts 1,000 files on a page. */
-export const mostPages = 100;
+/** Maximum number of pages of a file listing. The hub puts 1,000 files on a page. */
+export const maxPages = 100;
 
 /**
- * Asks the hub by plain requests. In Node the hub's own library does this; it has no place in a page: 270 kB, and
- * modules of Node that not every bundler leaves out.
+ * Uses plain `fetch` requests. In Node, `@huggingface/hub` does this; it is not used in browsers because it has 270 kB
+ * and imports Node modules, which not every bundler removes.
  */
 export const listingByFetch: HubListing = {
   async commitOf(client, revision) {
-    const response = await client.ask(`${modelUrl(client)}/revision/${encodeURIComponent(revision)}`, revision);
+    const response = await client.get(`${modelUrl(client)}/revision/${encodeURIComponent(revision)}`, revision);
     return checkCommit(client, ((await readJson(client, response)) as { sha?: unknown } | null)?.sha);
   },
   async files(client, commit) {
     const entries: ListedEntry[] = [];
     let url: string | undefined = `${modelUrl(client)}/tree/${encodeURIComponent(commit)}?recursive=true`;
     for (let pages = 1; url !== undefined; pages++) {
-      if (pages > mostPages) throw client.notFromAHub(`lists files on more than ${mostPages} pages`);
-      const response = await client.ask(url, commit);
+      if (pages > maxPages) throw client.invalidResponseError(`lists files on more than ${maxPages} pages`);
+      const response = await client.get(url, commit);
       const page = await readJson(client, response);
-      if (!Array.isArray(page)) throw client.notFromAHub('is not a list of files');
+      if (!Array.isArray(page)) throw client.invalidResponseError('is not a list of files');
       entries.push(...(page as ListedEntry[]));
       url = /<([^>]+)>;\s*rel="next"/u.exec(response.headers.get('link') ?? '')?.[1];
     }
@@ -47,13 +50,19 @@ export const listingByFetch: HubListing = {
   },
 };
 
-/** @throws SentvecError `download-failed` when it is not a name of a commit: it becomes a path in the cache */
+/**
+ * @throws SentvecError `download-failed` when it is not a commit id. It is checked because it becomes a path in the
+ * cache
+ */
 export function checkCommit(client: HubClient, commit: unknown): string {
   if (typeof commit === 'string' && /^[0-9a-zA-Z]{1,64}$/u.test(commit)) return commit;
-  throw client.notFromAHub(`names the commit ${JSON.stringify(commit)}`);
+  throw client.invalidResponseError(`names the commit ${JSON.stringify(commit)}`);
 }
 
-/** The files that sentvec has a use for. @throws SentvecError `download-failed`, `invalid-model` */
+/**
+ * The files that sentvec uses.
+ * @throws SentvecError `download-failed`, `invalid-model`
+ */
 export function toHubFiles(client: HubClient, entries: readonly ListedEntry[]): HubFile[] {
   const files = entries.filter((entry): entry is ListedFile => entry.type === 'file' && typeof entry.path === 'string');
   const roles = rolesOf(files.map(({ path }) => path));
@@ -68,7 +77,7 @@ type ListedFile = ListedEntry & { readonly path: string };
 function toHubFile(client: HubClient, { path, size: ownSize, oid, lfs }: ListedFile): HubFile {
   const size = Number(lfs?.size ?? ownSize);
   if (!Number.isSafeInteger(size) || size < 0)
-    throw client.notFromAHub(`gives ${path} a size of ${String(lfs?.size ?? ownSize)}`);
+    throw client.invalidResponseError(`gives ${path} a size of ${String(lfs?.size ?? ownSize)}`);
   const [sha256, gitId] = lfs ? [lfs.oid, undefined] : [undefined, oid];
   return {
     path: checkFilePath(path),
@@ -90,6 +99,6 @@ async function readJson(client: HubClient, response: Response): Promise<unknown>
   try {
     return await response.json();
   } catch (error) {
-    throw client.notFromAHub('is not JSON', error);
+    throw client.invalidResponseError('is not JSON', error);
   }
 }

@@ -1,19 +1,19 @@
-/** A repository of the hub: its name, its revisions, and what its files are to sentvec. */
+/** Repositories of the hub: checks names and revisions, and decides which files sentvec uses. */
 import { SentvecError } from '../errors.ts';
 import { cannotBeExternalData } from '../model-folder/external-data.ts';
 
 /** A file of a repository at one commit. */
 export interface HubFile {
   readonly path: string;
-  /** Bytes. */
+  /** Size in bytes. */
   readonly size: number;
-  /** Hexadecimal SHA-256 of a large file. */
+  /** Hexadecimal SHA-256; only large files (Git LFS) have it. */
   readonly sha256?: string | undefined;
-  /** Git's id of a small file: SHA-1 of its size and content. */
+  /** Git's blob id, the SHA-1 of size and content; only small files have it. */
   readonly gitId?: string | undefined;
 }
 
-/** The branch that is meant when no revision is named. */
+/** The branch that is used when no revision is given. */
 export const defaultRevision = 'main';
 
 /**
@@ -22,13 +22,13 @@ export const defaultRevision = 'main';
  */
 export function checkRepositoryName(name: string): void {
   const segments = name.split('/');
-  const sound =
+  const isValid =
     segments.length <= 2 &&
     segments.every((segment) => /^\w(?:[\w.-]{0,94}\w)?$/u.test(segment) && !/--|\.\./u.test(segment));
-  if (sound) return;
+  if (isValid) return;
   throw new SentvecError(
     'invalid-argument',
-    `${JSON.stringify(name)} cannot be a model of the hub: names are "organization/name" or "name", of letters, digits, "-", "_" and ".".`,
+    `${JSON.stringify(name)} is not a valid name of a model on the hub: names are "organization/name" or "name", and consist of letters, digits, "-", "_" and ".".`,
   );
 }
 
@@ -37,13 +37,13 @@ export function checkRepositoryName(name: string): void {
  * @throws SentvecError `invalid-argument`
  */
 export function checkRevision(revision: string): void {
-  const sound =
+  const isValid =
     revision.length <= 250 &&
     revision.split('/').every((segment) => /^\w[\w.+-]*$/u.test(segment) && !segment.includes('..'));
-  if (sound) return;
+  if (isValid) return;
   throw new SentvecError(
     'invalid-argument',
-    `${JSON.stringify(revision)} cannot be a revision. Give a branch, a tag or a commit.`,
+    `${JSON.stringify(revision)} is not a valid revision. Pass a branch, a tag or a commit.`,
   );
 }
 
@@ -52,13 +52,16 @@ export function isCommit(revision: string): boolean {
   return /^[0-9a-f]{40}$/u.test(revision);
 }
 
-/** What a file is to sentvec: a part to read the model by, weights, or something that is read when it is asked for. */
+/**
+ * How sentvec uses a file: `part` for configurations and vocabularies, which loading a model reads; `weights`; `other`
+ * for files that are read only on demand, such as the model card.
+ */
 export type HubFileRole = 'part' | 'weights' | 'other';
 
 /** Folders with weights for other runtimes, training checkpoints, hidden folders. */
 const foreignFolders = /^(?:openvino|coreml|\.|checkpoint-)/u;
 
-/** Parts whose names do not end in `.json`. If one were missing, the same weights would give other vectors. */
+/** Parts whose names do not end in `.json`. Without them, the same weights could give different vectors. */
 const otherParts: ReadonlySet<string> = new Set([
   'artifact.metadata',
   'chat_template.jinja',
@@ -67,10 +70,10 @@ const otherParts: ReadonlySet<string> = new Set([
 ]);
 
 /**
- * What sentvec uses of a repository: configurations, vocabularies and tokenizers, safetensors, ONNX files with their
- * external data, whatever that is called, and the card. Weights of PyTorch, TensorFlow, Flax, OpenVINO and others it
- * never reads.
- * @param paths all files
+ * Selects the files of a repository that sentvec uses: configurations, vocabularies and tokenizers, safetensors, ONNX
+ * files with their external data (under any name), and the model card. It never uses weights for PyTorch, TensorFlow,
+ * Flax, OpenVINO or other runtimes.
+ * @param paths the paths of all files
  * @returns the role of each file that has one
  */
 export function rolesOf(paths: readonly string[]): ReadonlyMap<string, HubFileRole> {

@@ -1,4 +1,7 @@
-/** Models that a page downloads once: their list and their files in the browser's Cache storage. */
+/**
+ * Stores the files of a model, and the list of its files, in the browser's Cache storage, so that a page downloads them
+ * once.
+ */
 import { checkOptionNames, warn, type OptionNames } from '@sentvec/platform';
 import { SentvecError } from '../errors.ts';
 import type { ModelFiles } from '../types.ts';
@@ -7,12 +10,12 @@ import { withChanges } from './model-files.ts';
 /** Options of {@link cachedModel}. */
 export interface CachedModelOptions {
   /**
-   * What distinguishes this content from other content of the same name.
+   * Version of the files, part of the cache key. Change it when the files change.
    * @default the model's revision
    */
   readonly version?: string | undefined;
   /**
-   * Name of the cache among those of the page's origin.
+   * Name of the cache in the Cache storage of the page's origin.
    * @default 'sentvec-models'
    */
   readonly cacheName?: string | undefined;
@@ -26,8 +29,8 @@ export interface CachedModelOptions {
 const optionNames: OptionNames<CachedModelOptions> = { version: true, cacheName: true, onWarning: true };
 
 /**
- * What is used of the browser's Cache storage, whose types a package for Node does not have. Insecure pages and Node
- * have none.
+ * The part of the browser's Cache storage that is used. It is declared here because this package is compiled without
+ * DOM types. Insecure pages and Node have no Cache storage.
  */
 interface CacheStorage {
   open(name: string): Promise<Cache>;
@@ -39,12 +42,11 @@ interface Cache {
 }
 
 /**
- * A model whose list of files, and whose files when they are read, are stored in the browser's Cache storage under
- * name, version and path: they are downloaded once. Later visits ask the server nothing, and work without a network.
- * What is stored is whole: the browser stores a file or nothing. A model without a version is refused, since a file
- * that changed on the server would never be noticed.
- * @throws SentvecError `invalid-argument` without a version; `backend-unavailable` where there is no Cache storage: it
- * takes https or localhost
+ * Wraps a model so that its list of files, and each file that is read, are stored in the browser's Cache storage under
+ * name, version and path. Later visits request nothing from the server and work without a network. A file is stored
+ * completely or not at all. A model without a version is refused, since changes on the server would never be noticed.
+ * @throws SentvecError `invalid-argument` without a version; `backend-unavailable` where there is no Cache storage,
+ * which needs https or localhost
  */
 export function cachedModel<Model extends ModelFiles>(model: Model, options: CachedModelOptions = {}): Model {
   checkOptionNames('cachedModel()', options, optionNames);
@@ -52,17 +54,17 @@ export function cachedModel<Model extends ModelFiles>(model: Model, options: Cac
   if (version === undefined) {
     throw new SentvecError(
       'invalid-argument',
-      `${model.name} has no revision: pass a version to cachedModel(), and another when the files change.`,
+      `${model.name} has no revision: pass a version to cachedModel(), and change it when the files change.`,
     );
   }
   const storage = (globalThis as { caches?: CacheStorage }).caches;
   if (storage === undefined) {
     throw new SentvecError(
       'backend-unavailable',
-      'There is no Cache storage here: it takes a page that was served by https or from localhost.',
+      'There is no Cache storage here. Serve the page over https or from localhost.',
     );
   }
-  // Only a key: nothing is ever asked of this address. The list has the path that no file can have.
+  // Only a key: this address is never requested. The list of files is stored under the empty path, which no file has.
   const keyOf = (path: string): string =>
     `https://sentvec.invalid/${[model.name, version, path].map(encodeURIComponent).join('/')}`;
   const stored = async (path: string): Promise<Response | undefined> =>
@@ -94,6 +96,6 @@ export function cachedModel<Model extends ModelFiles>(model: Model, options: Cac
     if (known !== undefined) return (await known.blob()).size;
     return model.size?.(path) ?? (await read(path)).byteLength;
   };
-  // Hashes are computed from the stored bytes.
+  // Without `sha256`, hashes are computed from the stored bytes.
   return { ...model, ...withChanges(model, { list, read, size }), sha256: undefined, openFile: undefined };
 }

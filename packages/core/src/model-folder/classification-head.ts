@@ -1,6 +1,7 @@
 /**
- * The heads that transformers puts on an encoder to give scores (`…ForSequenceClassification`), one for each family of
- * architectures: a pooling and dense layers, as any other head. Read from the weights of the encoder's own files.
+ * The classification heads of transformers (`…ForSequenceClassification`), which compute scores from an encoder's
+ * output. Each family of architectures has its own: a pooling and dense layers, like any other head. Their weights are
+ * in the encoder's own files.
  */
 import { SentvecError } from '../errors.ts';
 import { createPooling } from '../pooling/pooling.ts';
@@ -8,22 +9,22 @@ import type { Activation, Head, ModelFiles, PoolingMode, Projection } from '../t
 import { readWeights, type Weights } from '../weights/read-weights.ts';
 import { requireConfigFile, type ConfigFile } from './config-file.ts';
 
-/** A step of a head, by the names of its tensors without their endings. */
-type HeadStep =
+/** A layer of a head; `name` is the name of its tensors without `.weight` or `.bias`. */
+type PlannedLayer =
   | { readonly kind: 'dense'; readonly name: string; readonly activation?: Activation | undefined }
   | { readonly kind: 'layer-norm'; readonly name: string; readonly epsilon: number };
 
 interface HeadPlan {
   readonly pooling: PoolingMode;
-  readonly steps: readonly HeadStep[];
+  readonly layers: readonly PlannedLayer[];
 }
 
 type Planner = (config: ConfigFile) => HeadPlan;
 
-const dense = (name: string, activation?: Activation): HeadStep => ({ kind: 'dense', name, activation });
-const onFirstToken = (...steps: readonly HeadStep[]): HeadPlan => ({ pooling: 'cls', steps });
+const dense = (name: string, activation?: Activation): PlannedLayer => ({ kind: 'dense', name, activation });
+const onClsToken = (...layers: readonly PlannedLayer[]): HeadPlan => ({ pooling: 'cls', layers });
 
-/** `hidden_act` of `config.json`, as far as a dense layer can have it. */
+/** Activations by their names in `config.json`, such as in `hidden_act`. */
 const activations: Readonly<Record<string, Activation>> = {
   gelu: 'GELU',
   relu: 'ReLU',
@@ -35,17 +36,18 @@ const activations: Readonly<Record<string, Activation>> = {
   linear: 'Identity',
 };
 
-const pooler: Planner = () => onFirstToken(dense('pooler.dense', 'Tanh'), dense('classifier'));
+const pooler: Planner = () => onClsToken(dense('pooler.dense', 'Tanh'), dense('classifier'));
 const twoLayers =
   (activation: Activation): Planner =>
   () =>
-    onFirstToken(dense('classifier.dense', activation), dense('classifier.out_proj'));
-/** `LlamaForSequenceClassification` and its like. */
-const lastToken: Planner = () => ({ pooling: 'lasttoken', steps: [dense('score')] });
+    onClsToken(dense('classifier.dense', activation), dense('classifier.out_proj'));
+/** `LlamaForSequenceClassification` and other decoder models. */
+const lastToken: Planner = () => ({ pooling: 'lasttoken', layers: [dense('score')] });
 
 /**
- * The token that pads, for a model that is scored by its last token: that is the last one of another id, wherever the mask
- * ends (`transformers/modeling_layers.py`). `undefined` for all others.
+ * Id of the padding token, for a model that is scored by its last token. As in transformers (`modeling_layers.py`), the
+ * last token is the last one whose id differs from this one, regardless of the attention mask. `undefined` for all
+ * other models.
  */
 export function paddingAfterLast(config: ConfigFile): number | undefined {
   return planners[config.string('model_type') ?? ''] === lastToken ? config.number('pad_token_id') : undefined;
@@ -53,13 +55,13 @@ export function paddingAfterLast(config: ConfigFile): number | undefined {
 
 /** By `model_type` of `config.json`: the classes `…ForSequenceClassification` of transformers 5.12. */
 const planners: Readonly<Record<string, Planner>> = {
-  albert: () => onFirstToken(dense('pooler', 'Tanh'), dense('classifier')),
+  albert: () => onClsToken(dense('pooler', 'Tanh'), dense('classifier')),
   bert: pooler,
   camembert: twoLayers('Tanh'),
   'data2vec-text': twoLayers('Tanh'),
   'deberta-v2': (config) =>
-    onFirstToken(dense('pooler.dense', activationOf(config, 'pooler_hidden_act', 'gelu')), dense('classifier')),
-  distilbert: () => onFirstToken(dense('pre_classifier', 'ReLU'), dense('classifier')),
+    onClsToken(dense('pooler.dense', activationOf(config, 'pooler_hidden_act', 'gelu')), dense('classifier')),
+  distilbert: () => onClsToken(dense('pre_classifier', 'ReLU'), dense('classifier')),
   electra: twoLayers('GELU'),
   ernie: pooler,
   gte: pooler,
@@ -83,7 +85,7 @@ function modernBert(config: ConfigFile): HeadPlan {
   if (pooling !== 'cls' && pooling !== 'mean') throw unsupported(config, `the "classifier_pooling" "${pooling}"`);
   return {
     pooling,
-    steps: [
+    layers: [
       dense('head.dense', activationOf(config, 'classifier_activation', 'gelu')),
       { kind: 'layer-norm', name: 'head.norm', epsilon: config.number('norm_eps') ?? 1e-5 },
       dense('classifier'),
@@ -98,29 +100,31 @@ function modernBert(config: ConfigFile): HeadPlan {
  */
 export async function readClassificationHead(files: ModelFiles): Promise<Head> {
   const config = await requireConfigFile(files, 'config.json');
-  const { pooling, steps } = planHead(config);
+  const { pooling, layers } = planHead(config);
   const weights = new HeadWeights(await readWeights(files), `${files.name}/model.safetensors`);
-  return { pooling: createPooling(pooling), projections: steps.map((step) => weights.projection(step)) };
+  return { pooling: createPooling(pooling), projections: layers.map((step) => weights.projection(step)) };
 }
 
-/** A layer of such a head: a part of its name, and the names of its tensors, as far as the weights have them. */
+/** A layer of a classification head, and the names of its tensors in the weights (`undefined` for missing ones). */
 export interface HeadLayer {
-  readonly kind: HeadStep['kind'];
-  /** For example `pooler.dense`: the names of its tensors without a prefix and their endings. */
+  readonly kind: PlannedLayer['kind'];
+  /**
+   * For example `pooler.dense`: the name of its tensors without the encoder's prefix and without `.weight` or `.bias`.
+   */
   readonly name: string;
   readonly weight: string | undefined;
   readonly bias: string | undefined;
 }
 
 /**
- * The layers of the head that the architecture of a folder has, one for each projection, whether its weights are there or
- * not.
+ * The layers of the classification head of a folder's architecture, one for each projection, even if the weights do not
+ * contain them.
  * @throws SentvecError `unsupported-model` for an architecture whose head sentvec does not have; `invalid-model`
  */
 export async function classificationHeadLayers(files: ModelFiles): Promise<readonly HeadLayer[]> {
-  const { steps } = planHead(await requireConfigFile(files, 'config.json'));
+  const { layers } = planHead(await requireConfigFile(files, 'config.json'));
   const weights = new HeadWeights(await readWeights(files), `${files.name}/model.safetensors`);
-  return steps.map(({ kind, name }) => ({
+  return layers.map(({ kind, name }) => ({
     kind,
     name,
     weight: weights.find(`${name}.weight`),
@@ -139,7 +143,7 @@ function planHead(config: ConfigFile): HeadPlan {
   throw unsupported(
     config,
     `the head of the model type "${modelType}"`,
-    ` It has those of ${Object.keys(planners).join(', ')}.`,
+    ` Supported model types are ${Object.keys(planners).join(', ')}.`,
   );
 }
 
@@ -150,12 +154,12 @@ function activationOf(config: ConfigFile, key: string, byDefault: string): Activ
 }
 
 function unsupported({ file }: ConfigFile, what: string, choice = ''): SentvecError {
-  return new SentvecError('unsupported-model', `${file} asks for ${what}, which sentvec does not have.${choice}`, {
+  return new SentvecError('unsupported-model', `${file} requires ${what}, which sentvec does not support.${choice}`, {
     file,
   });
 }
 
-/** The tensors of a head: some are beside the encoder, some have its prefix (`bert.pooler.dense.weight`). */
+/** The tensors of a head. Some names have the encoder's prefix (`bert.pooler.dense.weight`), others do not. */
 class HeadWeights {
   readonly #weights: Weights;
   readonly #file: string;
@@ -165,7 +169,7 @@ class HeadWeights {
     this.#file = file;
   }
 
-  projection(step: HeadStep): Projection {
+  projection(step: PlannedLayer): Projection {
     const { shape, data } = this.#tensor(`${step.name}.weight`);
     const [rows = 0, cols] = shape;
     const biasName = `${step.name}.bias`;
@@ -189,12 +193,12 @@ class HeadWeights {
     if (found !== undefined) return this.#weights.tensor(found);
     throw new SentvecError(
       'invalid-model',
-      `${this.#file} has no tensor "${name}", which is part of the head that config.json calls for. Was the model saved as a reranker, and is the file complete?`,
+      `${this.#file} has no tensor "${name}", which the architecture in config.json requires for its head. Check that the model was saved as a reranker and that the file is complete.`,
       { file: this.#file, tensor: name },
     );
   }
 
-  /** The name that the weights have a tensor by. */
+  /** The full name of a tensor in the weights, with or without the encoder's prefix. */
   find(name: string): string | undefined {
     if (this.#weights.has(name)) return name;
     return this.#weights
@@ -203,7 +207,7 @@ class HeadWeights {
   }
 
   #misshapen(tensor: string): SentvecError {
-    const message = `${this.#file}: the tensor "${tensor}" of the head has another shape than such a head has.`;
+    const message = `${this.#file}: the tensor "${tensor}" of the head has a wrong shape.`;
     return new SentvecError('invalid-model', message, { file: this.#file, tensor });
   }
 }

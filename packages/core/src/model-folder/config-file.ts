@@ -5,7 +5,7 @@ import { isObject, readJsonObject } from './json.ts';
 
 /** A JSON object of a model folder, read value by value. `null` counts as absent. */
 export class ConfigFile {
-  /** The file as a person would name it. */
+  /** Name of the file for messages. */
   readonly file: string;
   readonly values: Readonly<Record<string, unknown>>;
 
@@ -14,7 +14,7 @@ export class ConfigFile {
     this.values = values;
   }
 
-  /** @throws SentvecError `invalid-model` when the value is there and no string; likewise for the other readers */
+  /** @throws SentvecError `invalid-model` when the value is present and not a string; the other methods likewise */
   string(key: string): string | undefined {
     return this.#read(key, 'a string', (value) => typeof value === 'string');
   }
@@ -63,7 +63,7 @@ export class ConfigFile {
 
 /**
  * The JSON object at `path`; `undefined` when there is no such file.
- * @throws SentvecError `invalid-model` when it is something else
+ * @throws SentvecError `invalid-model` when the file is not a JSON object
  */
 export async function readConfigFile(files: ModelFiles, path: string): Promise<ConfigFile | undefined> {
   const values = await readJsonObject(files, path);
@@ -72,11 +72,11 @@ export async function readConfigFile(files: ModelFiles, path: string): Promise<C
 
 /**
  * The JSON object at `path`.
- * @throws SentvecError `invalid-model` when there is none
+ * @throws SentvecError `invalid-model` when there is no such file
  */
 export async function requireConfigFile(files: ModelFiles, path: string): Promise<ConfigFile> {
   const config = await readConfigFile(files, path);
   if (config !== undefined) return config;
   const file = `${files.name}/${path}`;
-  throw new SentvecError('invalid-model', `${file} is missing. Is the folder complete?`, { file });
+  throw new SentvecError('invalid-model', `${file} is missing. Check that the folder is complete.`, { file });
 }

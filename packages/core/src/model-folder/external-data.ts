@@ -1,10 +1,13 @@
 /**
- * Which files beside an ONNX file may hold its weights (its external data). Mostly their names begin with its own; older
- * exporters name them after tensors, such as `Constant_7_attr__value`, so all that a name can tell is that it is none of
- * theirs.
+ * Decides which files next to an ONNX file may be its external data, that is, its weights. Usually their names begin
+ * with the name of the ONNX file, but older exporters name them after tensors (`Constant_7_attr__value`). A name can
+ * therefore only rule out that a file is external data.
  */
 
-/** Names that external data never has: weights in other formats, tokenizers, configurations, programs, texts, pictures. */
+/**
+ * Names that external data never has: those of weights in other formats, tokenizers, configurations, code, texts and
+ * images.
+ */
 const otherFiles = new RegExp(
   [
     String.raw`^\.`,
@@ -18,7 +21,7 @@ const otherFiles = new RegExp(
 );
 
 /**
- * Whether a file beside an ONNX file cannot be its external data, by its name.
+ * Whether the name of a file next to an ONNX file rules out that the file is external data.
  * @param name without the folder
  */
 export function cannotBeExternalData(name: string): boolean {

@@ -1,29 +1,29 @@
-/** Reads from the card of a model (`README.md`) where the model comes from. */
+/** Reads the metadata of a model card (`README.md`) that say where the model comes from. */
 import { SentvecError } from '../errors.ts';
 import { isObject } from './json.ts';
 import type { ModelFiles } from '../types.ts';
 
-/** See {@link readModelCard}. Everything is absent in a folder without a card. */
+/** Metadata of a model card. Without a card, everything is `undefined` or `false`. */
 export interface ModelCard {
-  /** The one model that this one was made of, as the hub names it. */
+  /** The hub name of the model that this one is derived from; `undefined` if the card names several. */
   readonly baseModel: string | undefined;
-  /** The name under which the card lists its results, when it lists those of one model. */
+  /** The model name under which the card reports evaluation results (`model-index`), if there is exactly one. */
   readonly resultsOf: string | undefined;
-  /** The card calls it a model of sentences. */
+  /** Whether the card describes a sentence embedding model. */
   readonly isSentenceModel: boolean;
-  /** The card calls it another form of its base model: converted or quantized. */
+  /** Whether the card says that the model was converted or quantized from its base model. */
   readonly isConversion: boolean;
 }
 
-/** Cards are long pages; the fields are at the beginning. */
-const longestHeader = 2 ** 16;
+/** How many bytes of a card are searched for its metadata, which are at the beginning (YAML front matter). */
+const frontMatterBytes = 2 ** 16;
 
-/** Bytes of the largest card that is read. */
-const largestCard = 2 ** 24;
+/** Maximum size of a card in bytes. */
+const maxCardBytes = 2 ** 24;
 
 /**
- * Reads the fields at the beginning of a model card, as far as they can be parsed: a model works without its
- * card.
+ * Reads the YAML front matter of a model card. Metadata that cannot be parsed are ignored, since a model works without
+ * its card.
  * @throws SentvecError `invalid-model` for a file that is too large for a card
  */
 export async function readModelCard(files: ModelFiles): Promise<ModelCard> {
@@ -47,11 +47,11 @@ export async function readModelCard(files: ModelFiles): Promise<ModelCard> {
 async function readFields(files: ModelFiles): Promise<Readonly<Record<string, unknown>>> {
   if (!(await files.list()).includes('README.md')) return {};
   const size = (await files.size?.('README.md')) ?? 0;
-  if (size > largestCard) {
+  if (size > maxCardBytes) {
     const file = `${files.name}/README.md`;
     throw new SentvecError('invalid-model', `${file} has ${size} bytes: it is not a model card.`, { file });
   }
-  const text = new TextDecoder().decode((await files.read('README.md')).subarray(0, longestHeader));
+  const text = new TextDecoder().decode((await files.read('README.md')).subarray(0, frontMatterBytes));
   const header = /^\uFEFF?---\r?\n(.*?)\r?\n---\s*(?:\n|$)/su.exec(text)?.[1];
   if (header === undefined) return {};
   try {

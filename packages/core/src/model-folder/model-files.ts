@@ -1,11 +1,14 @@
-/** Files of a model: in memory, in a folder of another model, with answers remembered; and the paths that they have. */
+/**
+ * Implementations and wrappers of {@link ModelFiles}: files in memory, subfolders, cached lists and weights; and checks
+ * of paths.
+ */
 import { sha256 } from '@sentvec/platform';
 import { SentvecError } from '../errors.ts';
 import type { ModelFiles } from '../types.ts';
 
 /**
- * A model whose files are in memory: bytes, or text that is encoded as UTF-8.
- * @param name how a person would name the model
+ * A model whose files are in memory, as bytes or as text (which is encoded as UTF-8).
+ * @param name name of the model, for messages
  */
 export function memoryModel(name: string, files: Readonly<Record<string, Uint8Array | string>>): ModelFiles {
   const contents = new Map(Object.entries(files).map(([path, content]) => [checkFilePath(path), content]));
@@ -23,7 +26,7 @@ export function memoryModel(name: string, files: Readonly<Record<string, Uint8Ar
 }
 
 /**
- * The files below a folder of a model, as files of a model of their own.
+ * A view of one folder of a model, as a model of its own.
  * @param path relative, with `/`; `''` and `.` are the model itself
  * @throws SentvecError `invalid-model` when the path leaves the model
  */
@@ -44,7 +47,7 @@ export function subfolder(files: ModelFiles, path: string): ModelFiles {
   };
 }
 
-/** The same model with another way to list or to read its files, or to find others. */
+/** A copy of a model with some of its methods replaced. */
 export function withChanges(
   files: ModelFiles,
   changes: Partial<Pick<ModelFiles, 'list' | 'read' | 'size' | 'related'>>,
@@ -57,7 +60,7 @@ export function withChanges(
     read: (path) => files.read(path),
     ...(files.sha256 && { sha256: (path: string) => files.sha256!(path) }),
     ...(files.size && { size: (path: string) => files.size!(path) }),
-    // A changed `read` may give other contents, which `openFile` would not.
+    // If `read` is replaced, `openFile` of the original would give other contents.
     ...(files.openFile && changes.read === undefined && { openFile: (path: string) => files.openFile!(path) }),
     ...(files.related && { related: (name: string) => files.related!(name) }),
     ...changes,
@@ -65,9 +68,9 @@ export function withChanges(
 }
 
 /**
- * The same model with only some of its files, and some of those with other contents.
- * @param paths those that stay as they are, unless they are among the contents
- * @param contents bytes, or the path of the file that replaces it
+ * A model with only some of the files of another one, and with replaced or added contents.
+ * @param paths the files to keep; `contents` takes precedence over them
+ * @param contents for each path, its new bytes, or the path of the original file to read instead
  */
 export function withReplacedFiles(
   files: ModelFiles,
@@ -88,7 +91,7 @@ export function withReplacedFiles(
       read: async (path) => bytesOf(path) ?? files.read(source(path)),
       ...(files.size && { size: async (path: string) => bytesOf(path)?.length ?? files.size!(source(path)) }),
     }),
-    // The folder on this disk has other files.
+    // The folder on disk contains the original files.
     directory: undefined,
     ...(files.sha256 && {
       sha256: async (path: string) => {
@@ -99,15 +102,15 @@ export function withReplacedFiles(
   };
 }
 
-/** The same model, asked for the list of its files once. */
+/** The same model, whose files are listed only once. */
 export function listedOnce(files: ModelFiles): ModelFiles {
   let listing: Promise<readonly string[]> | undefined;
   return withChanges(files, { list: () => (listing ??= files.list()) });
 }
 
 /**
- * The same model, remembering its safetensors once they were read, so that what is loaded from them and checked against
- * them is not downloaded twice. Files on this disk are read again instead: they take no memory then.
+ * The same model with a cache for its safetensors files, so that loading and the self-check do not download them twice.
+ * Local files are not cached: reading them again saves memory.
  */
 export function withCachedWeights(files: ModelFiles): ModelFiles {
   if (files.directory !== undefined) return files;
@@ -127,21 +130,21 @@ export function withCachedWeights(files: ModelFiles): ModelFiles {
  * @throws SentvecError `invalid-model`
  */
 export function checkFilePath(path: string): string {
-  const sound =
+  const isValid =
     !/^[a-z]:|[\0\\]/iu.test(path) &&
     path.split('/').every((segment) => segment !== '' && segment !== '.' && segment !== '..');
-  if (sound) return path;
+  if (isValid) return path;
   throw new SentvecError(
     'invalid-model',
-    `The path ${JSON.stringify(path)} cannot be a file of a model: such paths are relative, with "/", and stay inside the model's folder.`,
+    `${JSON.stringify(path)} is not a valid path of a file in a model: paths must be relative, with "/", and stay inside the model's folder.`,
     { file: path },
   );
 }
 
 /**
- * Joins a folder inside a model and a path that a file of the model names. Both use `/`; the result has no `.`, and no
- * `/` at either end. `''` is the model's own folder.
- * @param source the file that names the path, for the message
+ * Joins a folder of a model and a path that one of its files contains. Both use `/`; the result has no `.` segments and
+ * no `/` at either end. `''` is the model's own folder.
+ * @param source the file that contains the path, for the message
  * @throws SentvecError `invalid-model` when the path is absolute or leaves the model
  */
 export function joinModelPath(folder: string, path: string, source: string): string {
@@ -157,14 +160,18 @@ export function joinModelPath(folder: string, path: string, source: string): str
 function leavesModel(path: string, source: string): SentvecError {
   return new SentvecError(
     'invalid-model',
-    `${source} names the path ${JSON.stringify(path)}. Paths in a model must be relative, with "/", and stay inside the model's folder.`,
+    `${source} contains the path ${JSON.stringify(path)}. Paths in a model must be relative, with "/", and stay inside the model's folder.`,
     { file: source, path },
   );
 }
 
-/** The error of {@link ModelFiles.read} for a file that is not there. */
+/** The error of {@link ModelFiles.read} for a missing file. */
 export function noSuchFile(model: string, path: string): SentvecError {
-  return new SentvecError('invalid-model', `The model ${model} has no file ${path}. Is the folder complete?`, {
-    file: path,
-  });
+  return new SentvecError(
+    'invalid-model',
+    `The model ${model} has no file ${path}. Check that the folder is complete.`,
+    {
+      file: path,
+    },
+  );
 }

@@ -1,9 +1,9 @@
-/** The contents of a model folder, and the options with which it is read. */
+/** The configuration of a model folder, and the options for reading it. */
 import type { PoolingChoice, PoolingPlugin } from '../pooling/pooling-plugin.ts';
 import type { Encoder } from '../backend.ts';
 import type { Head, ModelFiles, SimilarityFunction } from '../types.ts';
 
-/** What a model folder says of its encoder. */
+/** The configuration of a model's encoder. */
 export interface EncoderPart {
   /** `transformer`: a backend loads the encoder from `encoderFiles`. `static`: it is `staticEncoder`. */
   readonly encoder: 'transformer' | 'static';
@@ -13,21 +13,21 @@ export interface EncoderPart {
   readonly encoderFiles: ModelFiles;
   /** The encoder itself, for static embeddings: they need no backend. */
   readonly staticEncoder: Encoder | undefined;
-  /** Length of a token's vector, when the folder says. */
+  /** Length of a token's vector; `undefined` when the folder does not say. */
   readonly hiddenSize: number | undefined;
   /** The most tokens of a text, special tokens included; `undefined` when the folder does not say. */
   readonly maxLength: number | undefined;
-  /** Whether texts are put in lower case before the tokenizer, whatever it does itself. */
+  /** Whether texts are lowercased before tokenization, in addition to what the tokenizer does (`do_lower_case`). */
   readonly lowerCase: boolean;
-  /** Whether texts get the special tokens of the model: not those of static embeddings. */
+  /** Whether special tokens are added to texts. Models with static embeddings add none. */
   readonly addSpecialTokens: boolean;
-  /** Pieces of texts that are one token each, if the vocabulary has them, however the tokenizer would split them. */
+  /** Strings that are always one token if the vocabulary contains them, even if the tokenizer would split them. */
   readonly markers?: readonly string[] | undefined;
 }
 
-/** What `config_sentence_transformers.json` says. */
+/** The settings in `config_sentence_transformers.json`. */
 export interface ModelSettings {
-  /** Texts to put before the user's, by name. */
+  /** Prompts by name: each is put before the user's text. */
   readonly prompts: Readonly<Record<string, string>>;
   readonly defaultPrompt: string | undefined;
   readonly similarityFunction: SimilarityFunction;
@@ -36,29 +36,29 @@ export interface ModelSettings {
 }
 
 /**
- * Where the head of a model comes from: the folder's own modules; an output of the ONNX file that has a vector for each
- * text; the modules of the model that the card names as its base; the caller; nowhere, as for an encoder that is no
- * model of sentences yet.
+ * Where the head of a model comes from. `modules`: the folder's own modules. `graph`: an output of the ONNX file with a
+ * vector for each text. `base-model`: the modules of the base model on the model card. `caller`: the option `pooling`.
+ * `assumed`: the default of sentence-transformers, for an encoder that was not trained for sentence embeddings.
  */
 export type HeadSource = 'modules' | 'graph' | 'base-model' | 'caller' | 'assumed';
 
-/** What a model folder says: the four parts and how to use them. */
+/** The configuration of a model: its four parts and how they are used. */
 export interface ModelFolder extends EncoderPart, ModelSettings {
   readonly head: Head;
   readonly headSource: HeadSource;
   /**
-   * Whether the inputs are pairs of texts, put together by the tokenizer's template.
+   * Whether the inputs are pairs of texts, which the tokenizer's template joins.
    * @default false
    */
   readonly pairs?: boolean | undefined;
-  /** The route of a Router that encoder and head belong to; `undefined` for a model without routes. */
+  /** The Router's route to which encoder and head belong; `undefined` for a model without routes. */
   readonly route?: string | undefined;
   /**
    * The names of all its routes.
    * @default none
    */
   readonly routes?: readonly string[] | undefined;
-  /** What was decided on the user's behalf, in sentences. */
+  /** Assumptions that were made, one sentence each. */
   readonly notes: readonly string[];
 }
 
@@ -66,15 +66,21 @@ export interface ModelFolder extends EncoderPart, ModelSettings {
 export interface ModelFolderOptions {
   /** A pooling to use instead of the folder's. */
   readonly pooling?: PoolingChoice | undefined;
-  /** Poolings that the folder may name: as the last segment of a class path in `modules.json`, or as `pooling_mode`. */
+  /**
+   * Custom poolings that the folder may refer to, by the last segment of a class path in `modules.json` or by
+   * `pooling_mode`.
+   */
   readonly poolings?: readonly PoolingPlugin[] | undefined;
   /**
-   * Which way texts go through a model with a Router (or Asym): the name of a route, or a task that the Router maps to
-   * one: `query`, `document`. For an embedder: the way of the calls that choose none, neither by `route` nor by `as`.
-   * @default the one that the Router has as its default
+   * For a model with a `Router` (formerly `Asym`) module: the name of a route, or a task (`query`, `document`) that the
+   * Router maps to a route. In an embedder it is the route for calls that set neither `route` nor `as`.
+   * @default the Router's default route
    */
   readonly route?: string | undefined;
 }
 
-/** Called when a folder names no pooling: the vectors of texts that its ONNX file gives, if it gives any. */
+/**
+ * Finds the output of an ONNX file with a vector for each text, if it has one. Called when a folder does not specify a
+ * pooling.
+ */
 export type FindGraphOutput = (encoder: EncoderPart) => Promise<Encoder['pooledOutput']>;

@@ -1,27 +1,28 @@
-// Finds out which of the four kinds of models a folder holds, and refuses the kinds that a loader does not load.
+// Determines the kind of model in a folder (embedder, reranker, sparse or multi-vector), and refuses a kind that the
+// called loader does not support.
 import { SentvecError } from '../errors.ts';
 import type { ModelFiles } from '../types.ts';
 import { readConfigFile, type ConfigFile } from './config-file.ts';
 import { filePath, lastSegment, readModules, type ModelModule } from './modules.ts';
 
 /**
- * What a model computes from its inputs. `embedder`: one vector for each text. `reranker`: a score for each pair of
+ * The kinds of models, by what they compute. `embedder`: one vector for each text. `reranker`: a score for each pair of
  * texts. `sparse`: weights for the terms of its vocabulary. `multi-vector`: a vector for each token of a text.
  */
 export type ModelKind = 'embedder' | 'reranker' | 'sparse' | 'multi-vector';
 
-/** Each kind in words, and the function that loads it. */
+/** Description of each kind for messages, and the function that loads it. */
 const kinds: Readonly<Record<ModelKind, { readonly words: string; readonly loader: string }>> = {
   embedder: { words: 'an embedder, which gives one vector for each text', loader: 'loadEmbedder()' },
   reranker: { words: 'a reranker, which scores pairs of texts', loader: 'loadReranker()' },
   sparse: { words: 'a sparse embedder, which weighs the terms of its vocabulary', loader: 'loadSparseEmbedder()' },
   'multi-vector': {
-    words: 'a model of late interaction, which gives a vector for each token',
+    words: 'a late-interaction model, which gives a vector for each token',
     loader: 'loadMultiVectorEmbedder()',
   },
 };
 
-/** `model_type` of `config_sentence_transformers.json`. */
+/** Kinds by `model_type` in `config_sentence_transformers.json`. */
 const kindsOfModelTypes: Readonly<Record<string, ModelKind>> = {
   SentenceTransformer: 'embedder',
   CrossEncoder: 'reranker',
@@ -38,16 +39,16 @@ const kindsOfModules: Readonly<Record<string, ModelKind>> = {
   MultiVectorMask: 'multi-vector',
 };
 
-/** The kind of a model, and the words of the folder that say so. */
+/** The kind of a model, and the entry of its configuration that determines it. */
 export interface FoundKind {
   readonly kind: ModelKind;
-  /** A part of a sentence: `config.json of NAME describes a BertForSequenceClassification`. */
+  /** The beginning of a sentence, for example `NAME/config.json describes a BertForSequenceClassification`. */
   readonly evidence: string;
 }
 
 /**
- * Finds out what kind of model a folder holds, from its configurations alone. A plain folder of transformers with
- * nothing but an encoder in it counts as an embedder, as sentence-transformers takes it.
+ * Determines the kind of model in a folder from its configurations. As in sentence-transformers, a plain transformers
+ * folder that contains only an encoder counts as an embedder.
  * @throws SentvecError `unsupported-model` for a type of model that sentvec does not know, `invalid-model`
  */
 export async function findModelKind(files: ModelFiles): Promise<FoundKind> {
@@ -68,21 +69,21 @@ export async function findModelKind(files: ModelFiles): Promise<FoundKind> {
   return modules === undefined ? kindOfPlainFolder(files) : kindOfModules(files, modules);
 }
 
-/** What kind of model a folder holds; see {@link findModelKind}. */
+/** The kind of model in a folder; see {@link findModelKind}. */
 export async function readModelKind(files: ModelFiles): Promise<ModelKind> {
   return (await findModelKind(files)).kind;
 }
 
 /**
- * Refuses a folder that holds a model of another kind.
- * @throws SentvecError `unsupported-model`; `details.kind` is what the folder holds
+ * Refuses a folder with a model of another kind.
+ * @throws SentvecError `unsupported-model`; `details.kind` is the kind of the model
  */
 export async function checkModelKind(files: ModelFiles, wanted: ModelKind): Promise<void> {
   const { kind, evidence } = await findModelKind(files);
   if (kind !== wanted) throw otherKindError({ kind, evidence }, `it is not ${kinds[wanted].words}`);
 }
 
-/** For a model of a kind that the caller does not load. */
+/** The error for a model of a kind that the caller does not load. */
 export function otherKindError({ kind, evidence }: FoundKind, objection: string): SentvecError {
   const { words, loader } = kinds[kind];
   return new SentvecError('unsupported-model', `${evidence}: ${words}; ${objection}. Load it with ${loader}.`, {
@@ -95,10 +96,11 @@ async function kindOfModules(files: ModelFiles, modules: readonly ModelModule[])
   const routed = router && (await readConfigFile(files, filePath(router.path, 'router_config.json')))?.object('types');
   const types = Object.values(routed?.values ?? {}).filter((type) => typeof type === 'string');
   const names = [...modules.map(({ kind }) => kind), ...types.map(lastSegment)];
-  const telling = names.find((name) => Object.hasOwn(kindsOfModules, name));
+  const distinctive = names.find((name) => Object.hasOwn(kindsOfModules, name));
   const file = `${files.name}/modules.json`;
-  if (telling !== undefined) return { kind: kindsOfModules[telling]!, evidence: `${file} names the module ${telling}` };
-  // A Transformer can have a head inside: then it has no module after it.
+  if (distinctive !== undefined)
+    return { kind: kindsOfModules[distinctive]!, evidence: `${file} names the module ${distinctive}` };
+  // A single Transformer module may contain a head (a reranker of sentence-transformers 6): its own config decides.
   const alone = modules.length === 1 && modules[0]!.kind === 'Transformer' && modules[0]!.path === '';
   return alone ? kindOfPlainFolder(files) : { kind: 'embedder', evidence: `${file} lists ${names.join(', ')}` };
 }

@@ -1,4 +1,4 @@
-// Reads the settings that hold for a whole model: prompts, similarity function, and the dimension to truncate to.
+// Reads the settings of a whole model: prompts, similarity function, and the dimension to truncate vectors to.
 import { SentvecError } from '../errors.ts';
 import type { ModelFiles, SimilarityFunction } from '../types.ts';
 import { readConfigFile, type ConfigFile } from './config-file.ts';
@@ -7,7 +7,8 @@ import type { ModelSettings } from './model-folder.ts';
 const similarityFunctions: readonly SimilarityFunction[] = ['cosine', 'dot', 'euclidean', 'manhattan'];
 
 /**
- * Reads `config_sentence_transformers.json`; without one, there are no prompts and vectors are compared by cosine.
+ * Reads `config_sentence_transformers.json`. Without this file there are no prompts, and the similarity function is
+ * cosine.
  * @throws SentvecError `invalid-model`, `unsupported-model` (an unknown similarity)
  */
 export async function readModelSettings(files: ModelFiles): Promise<ModelSettings> {
@@ -36,7 +37,7 @@ export async function readModelSettings(files: ModelFiles): Promise<ModelSetting
 /** The prompts of `config_sentence_transformers.json`, by name. */
 export function readPrompts(config: ConfigFile): Readonly<Record<string, string>> {
   const prompts = config.object('prompts');
-  // A prompt that is null is one that was never filled in: it adds nothing.
+  // A prompt that is null was never filled in: it counts as empty.
   return Object.fromEntries(Object.keys(prompts?.values ?? {}).map((name) => [name, prompts?.string(name) ?? '']));
 }
 
@@ -46,7 +47,7 @@ function readSimilarity(config: ConfigFile): SimilarityFunction {
   if (known !== undefined) return known;
   throw new SentvecError(
     'unsupported-model',
-    `${config.file} names the similarity "${name}", which sentvec does not have. It has ${similarityFunctions.join(', ')}.`,
+    `${config.file} names the similarity "${name}", which sentvec does not support. Supported are ${similarityFunctions.join(', ')}.`,
     { file: config.file },
   );
 }

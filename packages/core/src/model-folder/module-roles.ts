@@ -3,10 +3,10 @@ import type { PoolingPlugin } from '../pooling/pooling-plugin.ts';
 import type { ModelModule } from './modules.ts';
 import { isProjectionKind } from './projection-module.ts';
 
-/** The modules of a folder, by what they do. */
+/** The modules of a folder, by their roles. */
 export interface ModuleRoles {
   readonly encoder: ModelModule;
-  /** Static embeddings have none: they are averaged. */
+  /** `undefined` for static embeddings, which are always averaged. */
   readonly pooling: ModelModule | undefined;
   readonly projections: readonly ModelModule[];
 }
@@ -14,8 +14,8 @@ export interface ModuleRoles {
 /**
  * Sorts modules into encoder, pooling and projections.
  * @param file the file that lists them, for messages
- * @throws SentvecError `unsupported-model` for a module that sentvec does not have, or has in another place;
- * `invalid-model` without a pooling
+ * @throws SentvecError `unsupported-model` for an unknown module, or for a module in a position that sentvec does not
+ * support; `invalid-model` without a pooling
  */
 export function assignRoles(
   file: string,
@@ -42,7 +42,7 @@ export function assignRoles(
 function unknownModule(file: string, { type }: ModelModule): SentvecError {
   return new SentvecError(
     'unsupported-model',
-    `${file} names the module "${type}", which sentvec does not have. If it is a pooling, make it with definePooling and pass it in "poolings".`,
+    `${file} names the module "${type}", which sentvec does not support. If it is a pooling, implement it with definePooling and pass it in "poolings".`,
     { file, module: type },
   );
 }
@@ -50,7 +50,7 @@ function unknownModule(file: string, { type }: ModelModule): SentvecError {
 function misplacedModule(file: string, { type }: ModelModule): SentvecError {
   return new SentvecError(
     'unsupported-model',
-    `${file} has the module "${type}" where sentvec cannot use it: it takes a Transformer and one Pooling, or a StaticEmbedding, then any of Dense, LayerNorm, Normalize and Dropout.`,
+    `${file} has the module "${type}" in a position that sentvec does not support. It supports a Transformer and one Pooling, or a StaticEmbedding, followed by any of Dense, LayerNorm, Normalize and Dropout.`,
     { file, module: type },
   );
 }

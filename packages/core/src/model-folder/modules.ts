@@ -9,7 +9,7 @@ import { isObject, readJson } from './json.ts';
 export interface ModelModule {
   /** The last segment of the class path: `Pooling` of `sentence_transformers.models.Pooling`. */
   readonly kind: string;
-  /** The class path. */
+  /** The whole class path. */
   readonly type: string;
   /** The module's folder inside the model; `''` is the model's own. */
   readonly path: string;
@@ -34,7 +34,7 @@ export async function readModules(files: ModelFiles): Promise<readonly ModelModu
   if (entries === undefined) return undefined;
   const file = `${files.name}/modules.json`;
   if (!Array.isArray(entries) || entries.length === 0 || !entries.every(isObject)) {
-    throw new SentvecError('invalid-model', `${file} must hold a list of modules.`, { file });
+    throw new SentvecError('invalid-model', `${file} must contain a list of modules.`, { file });
   }
   return entries.map((values) => {
     const entry = new ConfigFile(file, values);

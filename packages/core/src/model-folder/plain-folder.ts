@@ -1,4 +1,4 @@
-/** A folder without `modules.json`: an encoder, and the question of how its token vectors become one vector. */
+/** Reads a folder without `modules.json`: an encoder whose pooling has to be found elsewhere. */
 import { SentvecError } from '../errors.ts';
 import { createPooling, graphPooling } from '../pooling/pooling.ts';
 import { resolvePooling } from '../pooling/pooling-plugin.ts';
@@ -13,13 +13,13 @@ import { completeAdapter, readTransformerModule } from './transformer-module.ts'
 /** The parts of a folder that are not in `config_sentence_transformers.json`. */
 export type FolderParts = EncoderPart & Pick<ModelFolder, 'head' | 'headSource' | 'route' | 'routes' | 'notes'>;
 
-/** Reads the model that a card names as the base. */
+/** Reads the base model that a model card names. */
 export type ReadBaseModel = (files: ModelFiles) => Promise<ModelFolder>;
 
 /**
- * Reads a plain transformers or model2vec folder. How the vectors of tokens become one vector is decided by the first
- * of these that says: the caller, an output of the ONNX file, the modules of the base model. Where none does, a folder
- * that is known to be a sentence embedder is refused, and any other encoder gets the default of sentence-transformers.
+ * Reads a plain transformers or model2vec folder. The pooling comes from the first of these sources that has one: the
+ * caller, an output of the ONNX file, the modules of the base model. If there is none, a folder whose card describes a
+ * sentence embedding model is refused, and any other encoder gets the default pooling of sentence-transformers.
  * @throws SentvecError `invalid-model`, `unsupported-model`
  */
 export async function readPlainFolder(
@@ -37,21 +37,21 @@ export async function readPlainFolder(
       { file: files.name },
     );
   }
-  const asked = options.pooling === undefined ? undefined : resolvePooling(options.pooling);
+  const requested = options.pooling === undefined ? undefined : resolvePooling(options.pooling);
   if (config.string('model_type') === 'model2vec') {
     const projections: Head['projections'] = config.boolean('normalize') ? [{ kind: 'normalize' }] : [];
     const encoder = await readStaticModule(files, '');
     return {
       ...encoder,
-      head: { pooling: asked ?? createPooling('mean'), projections },
+      head: { pooling: requested ?? createPooling('mean'), projections },
       headSource: 'modules',
       notes: [],
     };
   }
   refuseOtherTasks(config);
   const encoder = await readTransformerModule(files, '');
-  if (asked !== undefined)
-    return { ...encoder, head: { pooling: asked, projections: [] }, headSource: 'caller', notes: [] };
+  if (requested !== undefined)
+    return { ...encoder, head: { pooling: requested, projections: [] }, headSource: 'caller', notes: [] };
   const output = await findGraphOutput(encoder);
   if (output !== undefined) {
     return {
@@ -71,12 +71,12 @@ export async function readPlainFolder(
     head: { pooling: createPooling(mode), projections: [] },
     headSource: 'assumed',
     notes: [
-      `${files.name} has no modules.json, so the pooling "${mode}" was assumed, as sentence-transformers does. Pass the pooling that the model was trained with, if it was trained to compare texts.`,
+      `${files.name} has no modules.json, so the pooling "${mode}" was assumed, as sentence-transformers does. Set "pooling" to the pooling that the model was trained with, if it was trained for embeddings.`,
     ],
   };
 }
 
-/** An encoder of static embeddings, in a folder inside the model. */
+/** Reads a module with static embeddings. */
 export async function readStaticModule(files: ModelFiles, encoderPath: string): Promise<EncoderPart> {
   const encoderFiles = subfolder(files, encoderPath);
   const staticEncoder = await loadStaticEmbedding(encoderFiles);
@@ -92,7 +92,7 @@ export async function readStaticModule(files: ModelFiles, encoderPath: string): 
   };
 }
 
-/** Heads of transformers that give classes, spans or choices instead of vectors. */
+/** Classes of transformers whose heads give classes, spans or choices instead of vectors. */
 const otherTask = /For(?:\w*Classification|QuestionAnswering|MultipleChoice|\w*Segmentation|\w*Detection)$/u;
 
 function refuseOtherTasks(config: ConfigFile): void {
@@ -101,19 +101,21 @@ function refuseOtherTasks(config: ConfigFile): void {
   if (name === undefined) return;
   throw new SentvecError(
     'unsupported-model',
-    `${config.file} describes a ${name}, which is not an embedder: it was trained to give classes or scores, and its token vectors say little about meaning.`,
+    `${config.file} describes a ${name}, which is not an embedder: it was trained to predict classes or scores, so its token vectors are not useful embeddings.`,
     { file: config.file, architecture: name },
   );
 }
 
-/** The base model that the card names; else why it could not be read, `undefined` when the card names none. */
+/**
+ * The base model that the card names; a reason (string) if it could not be read; `undefined` if the card names none.
+ */
 async function findBaseModel(
   files: ModelFiles,
   { baseModel }: ModelCard,
   readBaseModel: ReadBaseModel,
 ): Promise<ModelFolder | string | undefined> {
   if (baseModel === undefined || baseModel === files.name) return undefined;
-  if (files.related === undefined) return `its base model ${baseModel} is not available here`;
+  if (files.related === undefined) return `its base model ${baseModel} is not available`;
   try {
     return await readBaseModel(await files.related(baseModel));
   } catch (error) {
@@ -126,7 +128,7 @@ function withHeadOf(base: ModelFolder, files: ModelFiles, encoder: EncoderPart):
   if (base.encoder === 'static' || (encoder.hiddenSize ?? base.hiddenSize) !== base.hiddenSize) {
     throw new SentvecError(
       'invalid-model',
-      `${files.name} says that it was made of ${base.encoderFiles.name}, but their token vectors differ in length: ${encoder.hiddenSize} and ${base.hiddenSize}. Pass the pooling that it needs.`,
+      `The card of ${files.name} names ${base.encoderFiles.name} as its base model, but their token vectors differ in length: ${encoder.hiddenSize} and ${base.hiddenSize}. Set "pooling" to the pooling that the model needs.`,
       { file: files.name },
     );
   }
@@ -147,24 +149,27 @@ function withHeadOf(base: ModelFolder, files: ModelFiles, encoder: EncoderPart):
   };
 }
 
-/** @throws SentvecError `unsupported-model` for what the card calls a model of sentences, or a conversion of a model */
+/**
+ * @throws SentvecError `unsupported-model` when the card describes a sentence embedding model or a conversion of
+ * another model
+ */
 async function refuseSentenceModel(files: ModelFiles, card: ModelCard, why: string | undefined): Promise<void> {
   const hasWeights = (await files.list()).some((path) => /^model.*\.safetensors$/u.test(path));
   const isConversion = card.isConversion || (card.baseModel !== undefined && !hasWeights);
   if (!card.isSentenceModel && !isConversion) return;
-  const kind = card.isSentenceModel ? 'a model of sentences' : 'a conversion of another model';
-  const base = card.baseModel === undefined ? 'the model that it was made of' : card.baseModel;
+  const kind = card.isSentenceModel ? 'a sentence embedding model' : 'a conversion of another model';
+  const base = card.baseModel === undefined ? 'the original model' : card.baseModel;
   throw new SentvecError(
     'unsupported-model',
-    `${files.name} has no modules.json, which says how token vectors become the vector of a text, and its card calls it ${kind}${why === undefined ? '' : `; ${why}`}. ` +
-      `Load ${base} instead, or pass the pooling that its card names, such as { pooling: 'mean' } or { pooling: 'cls' }.`,
+    `${files.name} has no modules.json, so its pooling is unknown, although its card describes ${kind}${why === undefined ? '' : `; ${why}`}. ` +
+      `Load ${base} instead, or set "pooling" as the card describes it, for example { pooling: 'mean' } or { pooling: 'cls' }.`,
     { file: files.name, baseModel: card.baseModel },
   );
 }
 
 /**
- * sentence-transformers takes the last token of models that were made to predict the next one, unless they attend both
- * ways.
+ * Whether sentence-transformers pools by the last token: it does so for causal language models, unless their attention
+ * is bidirectional.
  */
 function isCausal(config: ConfigFile): boolean {
   const names = config.values['architectures'];

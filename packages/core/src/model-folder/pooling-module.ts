@@ -1,11 +1,14 @@
-// Reads the config of a Pooling module in either of its two spellings.
+// Reads the config of a Pooling module in either of its two formats.
 import { SentvecError } from '../errors.ts';
 import { createPooling, poolingModes } from '../pooling/pooling.ts';
 import type { PoolingPlugin } from '../pooling/pooling-plugin.ts';
 import type { Pooling, PoolingMode } from '../types.ts';
 import type { ConfigFile } from './config-file.ts';
 
-/** The switches that sentence-transformers wrote before version 6, in the order in which it concatenates. */
+/**
+ * The boolean keys that sentence-transformers wrote before version 6, in the order in which it concatenates the
+ * poolings.
+ */
 const switches: Readonly<Record<string, PoolingMode>> = {
   pooling_mode_cls_token: 'cls',
   pooling_mode_max_tokens: 'max',
@@ -15,14 +18,14 @@ const switches: Readonly<Record<string, PoolingMode>> = {
   pooling_mode_lasttoken: 'lasttoken',
 };
 
-/** What a Pooling module says: how to pool, and the length of the token vectors that it expects, if it says. */
+/** The config of a Pooling module: the pooling and, if the config states it, the expected length of token vectors. */
 export interface PoolingModule {
   readonly pooling: Pooling;
   readonly hiddenSize: number | undefined;
 }
 
 /**
- * Reads the config of a Pooling module, with `pooling_mode` (a name or a list of names) or the older boolean switches.
+ * Reads the config of a Pooling module, with `pooling_mode` (a name or a list of names) or with the older boolean keys.
  * @throws SentvecError `unsupported-model` for an unknown mode, `invalid-model` for a broken config
  */
 export function readPoolingModule(config: ConfigFile, plugins: readonly PoolingPlugin[]): PoolingModule {
@@ -34,7 +37,7 @@ export function readPoolingModule(config: ConfigFile, plugins: readonly PoolingP
   if (unknown !== undefined) {
     throw new SentvecError(
       'unsupported-model',
-      `${config.file} names the pooling "${unknown}", which sentvec does not have. It has ${poolingModes.join(', ')}; pass a pooling of your own, made with definePooling, for others.`,
+      `${config.file} names the pooling "${unknown}", which sentvec does not support. Supported are ${poolingModes.join(', ')}; implement others with definePooling and pass them in "poolings".`,
       { file: config.file, pooling: unknown },
     );
   }
@@ -59,7 +62,7 @@ function modeNames(config: ConfigFile): readonly string[] {
   const on = [...Object.keys(switches), ...unknown]
     .filter((key) => config.boolean(key))
     .map((key) => switches[key] ?? key);
-  // sentence-transformers takes the mean when every switch is off.
+  // sentence-transformers uses mean pooling when no key is true.
   return on.length === 0 ? ['mean'] : on;
 }
 

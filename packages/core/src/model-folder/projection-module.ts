@@ -6,14 +6,14 @@ import type { Activation, Matrix, ModelFiles, Projection } from '../types.ts';
 import { readConfigFile, requireConfigFile, type ConfigFile } from './config-file.ts';
 import { filePath, lastSegment, type ModelModule } from './modules.ts';
 
-/** Epsilon of `torch.nn.LayerNorm`, which the module has no way to change. */
+/** Default epsilon of `torch.nn.LayerNorm`; the module's config cannot change it. */
 const layerNormEpsilon = 1e-5;
 
 type Reader = (files: ModelFiles, module: ModelModule, feature: Feature) => Promise<Projection | undefined>;
 
 /**
- * What a projection is applied to: the pooled vector, or each token's. `scores`: the pooled vector, and the last
- * projection gives the scores of a reranker.
+ * What a projection is applied to: the pooled vector (`sentence_embedding`) or each token's vector
+ * (`token_embeddings`). `scores`: the pooled vector of a reranker, whose last projection computes the scores.
  */
 export type Feature = 'sentence_embedding' | 'token_embeddings' | 'scores';
 
@@ -25,7 +25,7 @@ const readers: Readonly<Record<string, Reader>> = {
     if (config !== undefined) checkFeatures(config, feature);
     return { kind: 'normalize' };
   },
-  // Dropout does nothing once a model is trained.
+  // Dropout has no effect at inference.
   Dropout: async () => undefined,
 };
 
@@ -35,9 +35,9 @@ export function isProjectionKind(kind: string): boolean {
 }
 
 /**
- * Reads a module that comes after the encoder or the pooling; `undefined` for one without effect.
- * @param feature what it must be applied to; a module that does not say is
- * @throws SentvecError `invalid-model`, `unsupported-model` (an activation, or another input)
+ * Reads a module that follows the encoder or the pooling; `undefined` for a module without effect (Dropout).
+ * @param feature the required input of the module; a module that does not name its input is accepted
+ * @throws SentvecError `invalid-model`, `unsupported-model` for an unknown activation or another input
  */
 export async function readProjectionModule(
   files: ModelFiles,
@@ -60,7 +60,7 @@ async function readDense(files: ModelFiles, { path }: ModelModule, wanted: Featu
   if (weights.has('linear.bias') !== hasBias) {
     throw new SentvecError(
       'invalid-model',
-      `${config.file} says "bias": ${hasBias}, but the weights beside it ${hasBias ? 'have no' : 'have a'} "linear.bias".`,
+      `${config.file} sets "bias" to ${hasBias}, but the module's weights ${hasBias ? 'have no' : 'have a'} tensor "linear.bias".`,
       { file: config.file },
     );
   }
@@ -85,7 +85,7 @@ async function readLayerNorm(files: ModelFiles, { path }: ModelModule): Promise<
   return { kind: 'layer-norm', weight, bias, epsilon: layerNormEpsilon };
 }
 
-/** A class path such as `torch.nn.modules.activation.Tanh`; without one, sentence-transformers takes Tanh. */
+/** A class path such as `torch.nn.modules.activation.Tanh`; the default of sentence-transformers is Tanh. */
 function readActivation(config: ConfigFile): Activation {
   const classPath = config.string('activation_function');
   if (classPath === undefined) return 'Tanh';
@@ -93,7 +93,7 @@ function readActivation(config: ConfigFile): Activation {
   if (isActivation(name)) return name;
   throw new SentvecError(
     'unsupported-model',
-    `${config.file} names the activation "${classPath}", which sentvec does not have.`,
+    `${config.file} names the activation "${classPath}", which sentvec does not support.`,
     {
       file: config.file,
       activation: classPath,
@@ -101,7 +101,7 @@ function readActivation(config: ConfigFile): Activation {
   );
 }
 
-/** The config of a module may name its input and its output. */
+/** Checks the names of the module's input and output, if the config has them. */
 function checkFeatures(config: ConfigFile, wanted: Feature): void {
   const applied = wanted === 'scores' ? 'sentence_embedding' : wanted;
   for (const key of ['module_input_name', 'module_output_name']) {
@@ -109,7 +109,7 @@ function checkFeatures(config: ConfigFile, wanted: Feature): void {
     if (feature === applied || (key === 'module_output_name' && feature === wanted)) continue;
     throw new SentvecError(
       'unsupported-model',
-      `${config.file} sets "${key}" to "${feature}"; sentvec applies it to "${applied}" here.`,
+      `${config.file} sets "${key}" to "${feature}"; sentvec supports only "${applied}" for this module.`,
       {
         file: config.file,
       },
@@ -127,7 +127,7 @@ function tensorOf(weights: Weights, name: string, shape: readonly number[], conf
     return tensor.data;
   throw new SentvecError(
     'invalid-model',
-    `The tensor "${name}" beside ${configFile} has the shape [${tensor.shape.join(', ')}]; by the config it must be [${shape.join(', ')}].`,
+    `The tensor "${name}" has the shape [${tensor.shape.join(', ')}], but ${configFile} requires [${shape.join(', ')}].`,
     { file: configFile, tensor: name },
   );
 }

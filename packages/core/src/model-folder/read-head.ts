@@ -1,4 +1,4 @@
-// Reads the head of a model, pooling and projections, and compares the vector lengths that its modules state.
+// Reads the head of a model (pooling and projections), and checks that the vector lengths of its modules fit together.
 import { SentvecError } from '../errors.ts';
 import { createPooling } from '../pooling/pooling.ts';
 import { resolvePooling } from '../pooling/pooling-plugin.ts';
@@ -11,15 +11,15 @@ import { filePath, type ModelModule } from './modules.ts';
 import { readPoolingModule } from './pooling-module.ts';
 import { readProjectionModule, type Feature } from './projection-module.ts';
 
-/** A head with the length of the token vectors that it is made for, when that is known. */
+/** A head, with the length of the token vectors that it expects, if known. */
 export interface SizedHead {
   readonly head: Head;
   readonly hiddenSize: number | undefined;
 }
 
 /**
- * Reads the modules after the encoder, and checks that each can take what the one before it gives.
- * @param encoderSize length of the encoder's token vectors, when the folder says
+ * Reads the modules after the encoder, and checks that each one accepts the output of the one before it.
+ * @param encoderSize length of the encoder's token vectors, if the folder states it
  * @param feature what the projections are applied to
  * @throws SentvecError `invalid-model`, `unsupported-model`
  */
@@ -30,22 +30,22 @@ export async function readHead(
   options: ModelFolderOptions,
   feature?: Feature,
 ): Promise<SizedHead> {
-  const own =
+  const stated =
     module === undefined
       ? { pooling: createPooling('mean'), hiddenSize: encoderSize }
       : await readPooling(files, module, options);
-  if (encoderSize !== undefined && own.hiddenSize !== undefined && own.hiddenSize !== encoderSize) {
+  if (encoderSize !== undefined && stated.hiddenSize !== undefined && stated.hiddenSize !== encoderSize) {
     const file = `${files.name}/${filePath(module?.path ?? '', 'config.json')}`;
     throw new SentvecError(
       'invalid-model',
-      `${file} expects token vectors of ${own.hiddenSize}, but the encoder gives ${encoderSize}.`,
+      `${file} expects token vectors of ${stated.hiddenSize}, but the encoder gives ${encoderSize}.`,
       {
         file,
       },
     );
   }
-  const hiddenSize = encoderSize ?? own.hiddenSize;
-  const pooling = options.pooling === undefined ? own.pooling : resolvePooling(options.pooling);
+  const hiddenSize = encoderSize ?? stated.hiddenSize;
+  const pooling = options.pooling === undefined ? stated.pooling : resolvePooling(options.pooling);
   const projections = await readProjections(files, modules, hiddenSize && pooling.outputSize(hiddenSize), feature);
   return { head: { pooling, projections }, hiddenSize };
 }
@@ -62,7 +62,7 @@ async function readPooling(
   return { pooling: plugin.create(config?.values ?? {}), hiddenSize: undefined };
 }
 
-/** @param pooledSize length of the vectors that the first of the modules takes, when it is known */
+/** @param pooledSize input size of the first module, if known */
 export async function readProjections(
   files: ModelFiles,
   modules: readonly ModelModule[],
@@ -74,12 +74,12 @@ export async function readProjections(
   for (const module of modules) {
     const projection = await readProjectionModule(files, module, feature);
     if (projection === undefined) continue;
-    // Before the first dense layer the size may be unknown; that layer then says what it takes.
+    // The size may be unknown until the first dense layer, whose weights state its input size.
     if (projection.kind === 'dense') size ??= projection.weight.cols;
     const problem = size === undefined ? undefined : validateProjection(projection, size);
     if (problem !== undefined) {
       const file = `${files.name}/${module.path}`;
-      throw new SentvecError('invalid-model', `The module in ${file} does not fit the ones before it: ${problem}.`, {
+      throw new SentvecError('invalid-model', `The module in ${file} does not fit the modules before it: ${problem}.`, {
         file,
       });
     }

@@ -1,4 +1,4 @@
-/** Reads a model folder: what its parts are and how to use them. */
+/** Reads the configuration of a model folder. */
 import type { ModelFiles } from '../types.ts';
 import { listedOnce, withChanges } from './model-files.ts';
 import type { FindGraphOutput, ModelFolder, ModelFolderOptions } from './model-folder.ts';
@@ -14,17 +14,17 @@ import { readTransformerModule } from './transformer-module.ts';
 export type { EncoderPart, HeadSource, ModelFolder, ModelFolderOptions, ModelSettings } from './model-folder.ts';
 
 /**
- * Reads a model folder: as sentence-transformers writes it (versions 2 to 6), a model2vec folder, or a plain
- * transformers folder. The folder is untrusted: nothing in it is executed, and no path leaves it.
+ * Reads the configuration of a folder of sentence-transformers (versions 2 to 6), of model2vec, or of transformers. The
+ * folder is untrusted: nothing in it is executed, and paths cannot lead out of it.
  * @throws SentvecError `invalid-model` for a folder that is incomplete, broken or contradicts itself;
- * `unsupported-model` for a module, activation, pooling or setting that sentvec does not have, and for a folder that does
- * not say how to pool though it needs to. The message names it and the file.
+ * `unsupported-model` for an unsupported module, activation, pooling or setting, which the message names with its file,
+ * and for a sentence embedding model whose folder does not specify a pooling.
  */
 export function readModelFolder(files: ModelFiles, options: ModelFolderOptions = {}): Promise<ModelFolder> {
   return readFolder(files, options, async () => undefined);
 }
 
-/** As {@link readModelFolder}, for callers that can look into an ONNX file. */
+/** Like {@link readModelFolder}, for callers that can read the outputs of an ONNX file. */
 export async function readFolder(
   files: ModelFiles,
   options: ModelFolderOptions,
@@ -38,28 +38,28 @@ export async function readFolder(
   if (modules !== undefined) return { ...settings, ...(await readModuleFolder(listed, modules, options)) };
   checkNoRoute(listed, options.route);
   const readBaseModel = (base: ModelFiles): Promise<ModelFolder> => {
-    const line = [...descendants, files.name];
-    // Cards that name each other lead nowhere.
-    const related = line.includes(base.name) || line.length >= longestLine ? undefined : base.related;
-    return readFolder(withChanges(base, { related }), options, async () => undefined, line);
+    const chain = [...descendants, files.name];
+    // Stop at cards that name each other, and at long chains.
+    const related = chain.includes(base.name) || chain.length >= maxBaseModels ? undefined : base.related;
+    return readFolder(withChanges(base, { related }), options, async () => undefined, chain);
   };
   const { readPlainFolder } = await loadPlainFolders();
   return { ...settings, ...(await readPlainFolder(listed, options, findGraphOutput, readBaseModel)) };
 }
 
-/** Loaded when a folder needs it: most have modules, and an encoder. */
+/** Imported only when needed: most folders have modules.json and a Transformer. */
 const loadPlainFolders = () => import('./plain-folder.ts');
 
-/** Models that were each made of the next. */
-const longestLine = 4;
+/** Maximum length of a chain of base models. */
+const maxBaseModels = 4;
 
 async function readModuleFolder(
   files: ModelFiles,
   modules: readonly ModelModule[],
   options: ModelFolderOptions,
 ): Promise<FolderParts> {
-  const { modules: ofRoute, route, routes, notes } = await followRoute(files, modules, options.route);
-  const roles = assignRoles(`${files.name}/modules.json`, ofRoute, options.poolings ?? []);
+  const { modules: modulesOfRoute, route, routes, notes } = await followRoute(files, modules, options.route);
+  const roles = assignRoles(`${files.name}/modules.json`, modulesOfRoute, options.poolings ?? []);
   const isStatic = roles.encoder.kind === 'StaticEmbedding';
   const read = isStatic ? (await loadPlainFolders()).readStaticModule : readTransformerModule;
   const encoder = await read(files, roles.encoder.path);

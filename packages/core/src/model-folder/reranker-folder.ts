@@ -1,7 +1,6 @@
 /**
- * Reads the folder of a reranker, in any of the layouts that its models have: the modules of sentence-transformers 6, a
- * causal language model that answers yes or no, or a plain folder of transformers with the older ways to name the
- * activation.
+ * Reads the folder of a reranker in any of its layouts: the modules of sentence-transformers 6, a causal language model
+ * that answers yes or no, or a plain transformers folder, which states the activation in older ways.
  */
 import { SentvecError } from '../errors.ts';
 import { createPooling, graphPooling } from '../pooling/pooling.ts';
@@ -19,23 +18,23 @@ import { filePath, lastSegment, readModules, type ModelModule } from './modules.
 import { readHead } from './read-head.ts';
 import { readTransformerConfig, readTransformerModule } from './transformer-module.ts';
 
-/** What the folder of a reranker says. */
+/** The configuration of a reranker. */
 export interface RerankerFolder extends ModelFolder {
-  /** What it gives a score for, in order. */
+  /** Names of the scores that the model computes for a pair, in order. */
   readonly labels: readonly string[];
   /** The activation that turns the head's numbers into scores. */
   readonly activation: Activation;
-  /** The padding token, for a model scored by its last token: trailing ones are skipped. */
+  /** Id of the padding token, for a model that is scored by its last token: trailing padding tokens are skipped. */
   readonly paddingAfterLast?: number | undefined;
-  /** Variables for the chat template besides the messages; only for models that take pairs as chat messages. */
+  /** Variables for the chat template in addition to the messages; only for models whose pairs are chat messages. */
   readonly chat: Readonly<Record<string, unknown>> | undefined;
 }
 
 /**
  * Reads the folder of a reranker.
- * @param findScores finds the output with which the ONNX file gives scores itself; then the head is not read
- * @throws SentvecError `unsupported-model` for another kind of model, and for what sentvec does not have, by its name;
- * `invalid-model`
+ * @param findScores finds the output of the ONNX file that contains scores; if there is one, no head is read
+ * @throws SentvecError `unsupported-model` for another kind of model, and for unsupported settings, which the message
+ * names; `invalid-model`
  */
 export async function readRerankerFolder(files: ModelFiles, findScores: FindGraphOutput): Promise<RerankerFolder> {
   const modules = await readModules(files);
@@ -66,10 +65,10 @@ export async function readRerankerFolder(files: ModelFiles, findScores: FindGrap
   };
 }
 
-/** The parts of a folder, by the layout that it has. */
+/** The parts of a reranker, which each layout stores in other places. */
 interface RerankerParts {
   readonly encoder: EncoderPart;
-  /** Names of the labels that its configuration gives; `undefined` when it gives none. */
+  /** Names of the labels in the configuration; `undefined` when it has none. */
   readonly labels: readonly string[] | undefined;
   readonly chat: RerankerFolder['chat'];
   readonly paddingAfterLast?: number | undefined;
@@ -95,7 +94,7 @@ async function readParts(
   return { ...parts, paddingAfterLast: paddingAfterLast(config) };
 }
 
-/** A Transformer, a Pooling, and layers, the last of which gives the scores. */
+/** Reads a reranker that consists of a Transformer, a Pooling, and layers, the last of which computes the scores. */
 async function readModularReranker(files: ModelFiles, modules: readonly ModelModule[]): Promise<RerankerParts> {
   const roles = assignRoles(`${files.name}/modules.json`, modules, []);
   const encoder = await readTransformerModule(files, roles.encoder.path);
@@ -107,7 +106,10 @@ async function readModularReranker(files: ModelFiles, modules: readonly ModelMod
   };
 }
 
-/** A causal language model: how much likelier it is to go on with one token (such as "yes") than with another. */
+/**
+ * Reads a reranker that is a causal language model. Its score says how much likelier one next token (such as "yes") is
+ * than another one (such as "no").
+ */
 async function readLanguageModel(
   files: ModelFiles,
   encoderPath: string,
@@ -117,7 +119,7 @@ async function readLanguageModel(
   const { encoderFiles } = encoder;
   const config = await requireConfigFile(encoderFiles, 'config.json');
   if (config.number('final_logit_softcapping') !== undefined)
-    throw unsupported(config, 'sets "final_logit_softcapping", which sentvec does not do for rerankers');
+    throw unsupported(config, 'sets "final_logit_softcapping", which sentvec does not support for rerankers');
   const answers =
     scores === undefined
       ? await defaultAnswers(encoderFiles)
@@ -142,8 +144,9 @@ const rendererOptions = [
 ];
 
 /**
- * What the template of chats gets, for a model whose pairs are messages: where its module says that it takes messages,
- * and where it says nothing, by its task. (`sentence_transformers/base/modules/transformer.py`)
+ * The variables of the chat template, if the pairs of a model are chat messages; otherwise `undefined`. Whether they
+ * are is stated in the module's `modality_config`; if it has none, the caller's default applies.
+ * (`sentence_transformers/base/modules/transformer.py`)
  */
 async function chatOf(encoderFiles: ModelFiles, isChatByDefault: boolean): Promise<RerankerFolder['chat']> {
   const module = await readTransformerConfig(encoderFiles);
@@ -153,7 +156,7 @@ async function chatOf(encoderFiles: ModelFiles, isChatByDefault: boolean): Promi
   const variables = module.object('processing_kwargs')?.object('chat_template')?.values ?? {};
   const other = rendererOptions.find((name) => Object.hasOwn(variables, name));
   if (other !== undefined)
-    throw unsupported(module, `sets "${other}" in "processing_kwargs.chat_template", which sentvec does not do`);
+    throw unsupported(module, `sets "${other}" in "processing_kwargs.chat_template", which sentvec does not support`);
   return variables;
 }
 
@@ -166,11 +169,11 @@ interface Answers {
 function readAnswers(config: ConfigFile): Answers {
   const input = config.string('module_input_name') ?? 'causal_logits';
   if (input !== 'causal_logits')
-    throw unsupported(config, `sets "module_input_name" to "${input}"; sentvec has "causal_logits" only`);
+    throw unsupported(config, `sets "module_input_name" to "${input}"; sentvec supports only "causal_logits"`);
   return { yes: config.required('true_token_id', config.number('true_token_id')), no: config.number('false_token_id') };
 }
 
-/** The tokens that sentence-transformers takes where no module names them. */
+/** The tokens that sentence-transformers uses when no module names them. */
 async function defaultAnswers(files: ModelFiles): Promise<Answers> {
   const { readTokenizerFiles } = await import('../tokenizer/transformers-files.ts');
   const { tokenId } = await import('../tokenizer/vocabulary.ts');
@@ -179,14 +182,14 @@ async function defaultAnswers(files: ModelFiles): Promise<Answers> {
   if (yes !== undefined && no !== undefined) return { yes, no };
   throw new SentvecError(
     'unsupported-model',
-    `${files.name} is a language model without a LogitScore module, and ${file} has no tokens "yes" and "no": nothing says how it scores a pair.`,
+    `${files.name} is a language model without a LogitScore module, and ${file} has no tokens "yes" and "no", so it cannot be used as a reranker. Check that the model is a reranker.`,
     { file: files.name },
   );
 }
 
 /**
- * The logit of an answer token is its row of the vocabulary's matrix times the last token's vector. With both yes and
- * no, the score is the difference of their logits.
+ * The head of a language model: the logit of an answer token is its row of the output matrix (`lm_head`) times the last
+ * token's vector. With two answer tokens, the score is the difference of their logits.
  */
 async function readAnswerHead(files: ModelFiles, config: ConfigFile, { yes, no }: Answers): Promise<Head> {
   const weights = await readWeights(files);
@@ -198,7 +201,7 @@ async function readAnswerHead(files: ModelFiles, config: ConfigFile, { yes, no }
   if (found === undefined)
     throw new SentvecError(
       'invalid-model',
-      `The weights of ${files.name} have no tensor "${names[0]}", by which a language model scores.`,
+      `The weights of ${files.name} have no tensor "${names[0]}", which a language model needs to compute scores.`,
       { file: files.name },
     );
   const [rows = 0, cols = 0] = weights.shape(found);
@@ -206,7 +209,7 @@ async function readAnswerHead(files: ModelFiles, config: ConfigFile, { yes, no }
   if (unknown !== undefined)
     throw new SentvecError(
       'invalid-model',
-      `The reranker ${files.name} scores by the token ${unknown}, but its vocabulary has ${rows}.`,
+      `The reranker ${files.name} computes its score from the token id ${unknown}, but its vocabulary has only ${rows} tokens.`,
       { file: files.name },
     );
   const data = weights.rows(found, [yes]).slice();
@@ -215,7 +218,7 @@ async function readAnswerHead(files: ModelFiles, config: ConfigFile, { yes, no }
   return { pooling: createPooling('lasttoken'), projections: [{ kind: 'dense', weight, activation: 'Identity' }] };
 }
 
-/** `id2label`, in the order of the ids. */
+/** The labels in `id2label`, in the order of their ids. */
 function readLabels(config: ConfigFile): readonly string[] | undefined {
   const labels = config.object('id2label');
   if (labels === undefined) return undefined;
@@ -231,8 +234,8 @@ function readLabels(config: ConfigFile): readonly string[] | undefined {
 }
 
 /**
- * Names for the labels that a head gives.
- * @throws SentvecError `invalid-model` when the configuration names another number of labels
+ * The names of a head's outputs.
+ * @throws SentvecError `invalid-model` when the configuration has a different number of labels
  */
 function labelsOf(
   files: ModelFiles,
@@ -251,11 +254,11 @@ function labelsOf(
 }
 
 /**
- * The activation, wherever the versions of sentence-transformers have written it: 6 and 5 in
- * `config_sentence_transformers.json`, which counts beside `modules.json` only, 4 in `config.json` as
- * `sentence_transformers.activation_fn`, before that as `sbert_ce_default_activation_function`. A class that is not
- * PyTorch's is never run; sentence-transformers does not run it either.
- * @param files the folder, if it has modules
+ * Reads the activation from where the versions of sentence-transformers store it. Versions 5 and 6:
+ * `config_sentence_transformers.json`, which is used only if there is a `modules.json`. Version 4:
+ * `sentence_transformers.activation_fn` in `config.json`. Earlier: `sbert_ce_default_activation_function` in
+ * `config.json`. A class outside of PyTorch is ignored, as in sentence-transformers, since it would be custom code.
+ * @param files the folder, if it has a `modules.json`
  */
 async function readActivation(
   files: ModelFiles | undefined,
@@ -278,13 +281,13 @@ async function readActivation(
     if (source === undefined || classPath === undefined) continue;
     if (!classPath.startsWith('torch.')) {
       notes.push(
-        `${source.file} names the activation "${classPath}", which is code of its own; the usual one is used, as sentence-transformers does.`,
+        `${source.file} names the activation "${classPath}", which is custom code; the default activation is used instead, as in sentence-transformers.`,
       );
       continue;
     }
     const name = lastSegment(classPath);
     if (isActivation(name)) return { activation: name, notes };
-    throw unsupported(source, `names the activation "${classPath}", which sentvec does not have`);
+    throw unsupported(source, `names the activation "${classPath}", which sentvec does not support`);
   }
   return { activation: undefined, notes };
 }

@@ -1,26 +1,29 @@
-/** Modules that send a text through one of several routes: Router of sentence-transformers, and Asym before version 5. */
+/**
+ * Reads Router modules of sentence-transformers (called Asym before version 5), which pass a text through one of
+ * several routes.
+ */
 import { SentvecError } from '../errors.ts';
 import type { ModelFiles } from '../types.ts';
 import { type ConfigFile, readConfigFile, requireConfigFile } from './config-file.ts';
 import { joinModelPath } from './model-files.ts';
 import { filePath, lastSegment, readModules, type ModelModule } from './modules.ts';
 
-/** The modules that a text passes through, in order. */
+/** The modules of one route. */
 export interface RoutedModules {
   readonly modules: readonly ModelModule[];
-  /** The route that was taken; `undefined` for a model without routes. */
+  /** The chosen route; `undefined` for a model without routes. */
   readonly route: string | undefined;
-  /** All routes that the model has. */
+  /** The names of all routes. */
   readonly routes: readonly string[];
-  /** What was decided on the user's behalf, in sentences. */
+  /** Assumptions that were made, one sentence each. */
   readonly notes: readonly string[];
 }
 
 /**
- * Puts the modules of one route in the place of a Router.
- * @param task the route that is asked for, or a task that the Router maps to one: `query`, `document`
- * @throws SentvecError `invalid-argument` when there is no such route, or when one must be named;
- * `invalid-model` when the Router's file is broken
+ * Replaces a Router by the modules of one of its routes.
+ * @param task name of a route, or a task (`query`, `document`) that the Router maps to a route
+ * @throws SentvecError `invalid-argument` when there is no such route, or when the Router has no default route;
+ * `invalid-model` when the Router's config is broken
  */
 export async function followRoute(
   files: ModelFiles,
@@ -41,13 +44,15 @@ export async function followRoute(
     routes,
     notes:
       task === undefined && others.length > 0
-        ? [`Texts take the route "${route}" of the model, which also has ${quoted(others)}: "as" or "route" chooses.`]
+        ? [
+            `The model's default route "${route}" is used. It also has ${quoted(others)}; set "as" or "route" to choose one.`,
+          ]
         : [],
   };
 }
 
 /**
- * The modules that texts pass through on each route of a model, in order, by the name of the route.
+ * The modules of each route of a model, in order, by the name of the route.
  * @returns `undefined` for a model without routes
  * @throws SentvecError `invalid-model`
  */
@@ -58,7 +63,7 @@ export async function readRoutes(
   return router && Object.fromEntries(router.routes.map((route) => [route, router.modulesOf(route)]));
 }
 
-/** The configuration of a Router, the names of its routes, and all modules of a route. */
+/** Reads the configuration of a Router, the names of its routes, and the modules of each route. */
 async function readRouter(files: ModelFiles, modules: readonly ModelModule[]) {
   const at = modules.findIndex(isRouter);
   const router = modules[at];
@@ -78,7 +83,7 @@ async function readRouter(files: ModelFiles, modules: readonly ModelModule[]) {
   };
 }
 
-/** Whether a module chooses among routes. */
+/** Whether a module is a Router. */
 export function isRouter({ kind }: Pick<ModelModule, 'kind'>): boolean {
   return kind === 'Router' || kind === 'Asym';
 }
@@ -88,13 +93,16 @@ export async function hasRouter(files: ModelFiles): Promise<boolean> {
   return (await readModules(files))?.some(isRouter) ?? false;
 }
 
-/** @throws SentvecError `invalid-argument` when a route of a model without routes is asked for */
+/** @throws SentvecError `invalid-argument` when a route is given for a model without routes */
 export function checkNoRoute({ name }: ModelFiles, route: string | undefined): void {
   if (route === undefined) return;
   throw new SentvecError('invalid-argument', `${name} has no routes: leave out "route", which is "${route}".`);
 }
 
-/** In the order of `Router` of sentence-transformers 6.1 (base/modules/router.py), for texts. */
+/**
+ * Chooses a route with the same precedence as `Router` of sentence-transformers 6.1 (base/modules/router.py) has for
+ * texts.
+ */
 function chooseRoute(name: string, config: ConfigFile, routes: readonly string[], task: string | undefined): string {
   const parameters = config.object('parameters');
   const mapped = mappedRoute(parameters?.object('route_mappings'), task);
@@ -102,18 +110,21 @@ function chooseRoute(name: string, config: ConfigFile, routes: readonly string[]
   const first = (parameters?.boolean('allow_empty_key') ?? true) ? routes[0] : undefined;
   const route = mapped ?? own ?? (task === undefined ? (parameters?.string('default_route') ?? first) : undefined);
   if (route === undefined) {
-    const wanted = task === undefined ? 'takes texts by a route only' : `has no route for "${task}"`;
-    throw new SentvecError('invalid-argument', `${name} ${wanted}: give one of ${quoted(routes)} as "route".`, {
+    const problem = task === undefined ? 'has no default route' : `has no route for "${task}"`;
+    throw new SentvecError('invalid-argument', `${name} ${problem}: set "route" to one of ${quoted(routes)}.`, {
       routes,
     });
   }
   if (routes.includes(route)) return route;
-  throw new SentvecError('invalid-model', `${config.file} leads to the route "${route}", which it does not have.`, {
+  throw new SentvecError('invalid-model', `${config.file} refers to the route "${route}", which it does not have.`, {
     file: config.file,
   });
 }
 
-/** Keys are pairs of task and modality as Python prints them: `('query', 'text')`, `(None, 'text')`. */
+/**
+ * Looks up a task in `route_mappings`. Its keys are Python tuples of task and modality, such as `('query', 'text')` or
+ * `(None, 'text')`.
+ */
 function mappedRoute(mappings: ConfigFile | undefined, task: string | undefined): string | undefined {
   if (mappings === undefined) return undefined;
   const plain = (key: string): string => key.replaceAll(/\s/g, '').replaceAll('"', "'");

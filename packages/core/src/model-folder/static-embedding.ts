@@ -8,26 +8,29 @@ import { readWeights, type Weights } from '../weights/read-weights.ts';
 import type { EncodeOptions, EncodePooledOptions, Encoder } from '../backend.ts';
 import type { Head, Matrix, ModelFiles, TokenBatch, TokenEmbeddings } from '../types.ts';
 
-/** A vector for each token id, wherever the token stands. */
+/** A table with one vector for each token id, independent of context. */
 interface TokenTable {
-  /** How a person would name the weights. */
+  /** Name of the weights file, for messages. */
   readonly file: string;
   readonly vectors: Matrix;
-  /** The row of `vectors` for each id, when that is not the id itself (model2vec's vocabulary quantization). */
+  /** The row of `vectors` for each id, if it differs from the id (model2vec's vocabulary quantization). */
   readonly rowOfId: Int32Array | undefined;
-  /** A factor for each id. */
+  /** A factor for the vector of each id. */
   readonly weights: Float32Array | undefined;
   /** One more than the largest id. */
   readonly vocabularySize: number;
 }
 
-/** Numbers that are added before the clock is read again: at most a few milliseconds' work. */
+/**
+ * How many tokens, or rows of projections, are computed between checks whether to yield to the event loop: at most a
+ * few milliseconds of work.
+ */
 const tokensOfStep = 1024;
 const rowsOfStep = 16;
 
 /**
- * The encoder of a StaticEmbedding module, or of a model2vec folder: a table of vectors, which needs no backend. Reads
- * `embedding.weight`, or model2vec's `embeddings` with optional `mapping` and `weights`.
+ * Loads the encoder of a StaticEmbedding module or of a model2vec folder: a table of vectors, which needs no backend.
+ * Reads `embedding.weight`, or model2vec's `embeddings` with optional `mapping` and `weights`.
  * (`sentence_transformers/sentence_transformer/modules/static_embedding.py`)
  * @param files the module's own folder
  * @throws SentvecError `invalid-model`
@@ -53,7 +56,7 @@ function readTable(weights: Weights, file: string): TokenTable {
   return { file, vectors: { data, rows, cols }, rowOfId, weights: factors, vocabularySize };
 }
 
-/** model2vec also writes integers, for size; it averages them as they are. */
+/** Reads a tensor as float32. model2vec may also store integers, to save space; it averages them without rescaling. */
 function numbers(weights: Weights, name: string): { readonly shape: readonly number[]; readonly data: Float32Array } {
   if (!/^[IU]/u.test(weights.type(name))) return weights.tensor(name);
   const { shape, data } = weights.integers(name);
@@ -69,7 +72,7 @@ class StaticEmbedding implements Encoder {
   readonly vocabularySize: number;
   readonly maxPositions: number = Infinity;
   readonly concurrency: number = 1;
-  /** Padding costs nothing here, so that batches may be large. */
+  /** Padding costs nothing here, so batches can be large. */
   readonly batchTokens: number = 4096;
   #table: TokenTable | undefined;
 
@@ -86,12 +89,15 @@ class StaticEmbedding implements Encoder {
     for (let token = 0; token < batch.ids.length; token++) {
       if (token % tokensOfStep === tokensOfStep - 1) await this.#yield(options);
       if (batch.mask[token] !== 0)
-        copyVector(this.#aliveTable(), batch.ids[token]!, data.subarray(token * size, (token + 1) * size));
+        copyVector(this.#checkedTable(), batch.ids[token]!, data.subarray(token * size, (token + 1) * size));
     }
     return { data, rows: batch.ids.length, cols: size };
   }
 
-  /** The mean without a vector for each token in between; other poolings are left to the caller. */
+  /**
+   * Computes the mean without materializing token vectors. For other poolings it returns `undefined`, and the caller
+   * pools.
+   */
   async encodePooled(batch: TokenBatch, head: Head, options: EncodePooledOptions = {}): Promise<Matrix | undefined> {
     if (head.pooling.modes?.join() !== 'mean') return undefined;
     await this.#yield(options);
@@ -122,7 +128,7 @@ class StaticEmbedding implements Encoder {
         if (column % tokensOfStep === 0) await this.#yield(options);
         const token = row * cols + column;
         if (mask[token] === 0) continue;
-        addVector(this.#aliveTable(), ids[token]!, sums);
+        addVector(this.#checkedTable(), ids[token]!, sums);
         count++;
       }
       for (let i = 0; i < size; i++) data[row * size + i] = sums[i]! / Math.max(count, 1);
@@ -135,18 +141,18 @@ class StaticEmbedding implements Encoder {
     throwIfAborted(signal);
   }
 
-  #aliveTable(): TokenTable {
+  #checkedTable(): TokenTable {
     if (this.#table !== undefined) return this.#table;
-    throw new SentvecError('disposed', 'This encoder was disposed. Load the model again.');
+    throw new SentvecError('disposed', 'This encoder was disposed. Load the model again to use it.');
   }
 }
 
-/** Where the vector of a token id begins in the table. */
+/** Offset of the vector of a token id in the table. */
 function startOf({ file, vectors, rowOfId, vocabularySize }: TokenTable, id: number): number {
   if (id >= 0 && id < vocabularySize) return (rowOfId === undefined ? id : rowOfId[id]!) * vectors.cols;
   throw new SentvecError(
     'invalid-model',
-    `The tokenizer gave the id ${id}, but ${file} has vectors for 0 to ${vocabularySize - 1} only.`,
+    `The tokenizer gave the id ${id}, but ${file} has vectors only for the ids 0 to ${vocabularySize - 1}. Check that the tokenizer belongs to the model.`,
     {
       file,
     },

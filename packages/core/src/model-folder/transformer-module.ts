@@ -1,4 +1,4 @@
-// Reads the configs of a Transformer module, and completes a folder that holds only an adapter with its base model.
+// Reads the configs of a Transformer module, and adds the base model to a folder that contains only an adapter.
 import { SentvecError } from '../errors.ts';
 import type { ModelFiles } from '../types.ts';
 import { readConfigFile, type ConfigFile } from './config-file.ts';
@@ -6,7 +6,7 @@ import { isObject } from './json.ts';
 import type { EncoderPart } from './model-folder.ts';
 import { subfolder } from './model-files.ts';
 
-/** The names that sentence-transformers has given the module's config over time. */
+/** The file names that sentence-transformers has used for the module's config. */
 export const configNames: readonly string[] = [
   'sentence_bert_config.json',
   'sentence_roberta_config.json',
@@ -17,10 +17,10 @@ export const configNames: readonly string[] = [
   'sentence_xlnet_config.json',
 ];
 
-/** Tokenizers without a limit say 1e30. */
+/** Larger values of `model_max_length` mean that there is no limit: transformers writes 1e30. */
 const largestPlausibleLength = 1e9;
 
-/** What a Transformer module may be told to do since version 6 of sentence-transformers, with what it then gives. */
+/** The values of `transformer_task` since version 6 of sentence-transformers, with the outputs of each. */
 const transformerTasks = {
   'feature-extraction': { output: 'token_embeddings', methodOutput: 'last_hidden_state' },
   'fill-mask': { output: 'token_embeddings', methodOutput: 'logits' },
@@ -28,13 +28,13 @@ const transformerTasks = {
   'text-generation': { output: 'causal_logits', methodOutput: 'logits' },
 } as const;
 
-/** The name of one of them. */
+/** A value of `transformer_task`. */
 type TransformerTask = keyof typeof transformerTasks;
 
 /**
- * Reads the configs of a Transformer module. `max_seq_length` wins over the tokenizer's `model_max_length`, as in
- * `sentence_transformers/base/modules/transformer.py`.
- * @throws SentvecError `invalid-model`; `unsupported-model` when the module does something else
+ * Reads the configs of a Transformer module. `max_seq_length` takes precedence over the tokenizer's `model_max_length`,
+ * as in `sentence_transformers/base/modules/transformer.py`.
+ * @throws SentvecError `invalid-model`; `unsupported-model` when the module has another task or an unsupported setting
  */
 export async function readTransformerModule(
   files: ModelFiles,
@@ -58,14 +58,17 @@ export async function readTransformerModule(
   };
 }
 
-/** What the caller can do besides token vectors of a text. */
+/** Settings of the module that the caller supports. */
 export interface TransformerSupport {
   /**
    * What the caller uses the module for.
    * @default 'feature-extraction': token vectors of a text
    */
   readonly task?: TransformerTask | undefined;
-  /** @default false */
+  /**
+   * Whether the caller supports `query_expansion`.
+   * @default false
+   */
   readonly queryExpansion?: boolean | undefined;
 }
 
@@ -76,14 +79,17 @@ export async function readTransformerConfig(encoderFiles: ModelFiles): Promise<C
   return name === undefined ? undefined : readConfigFile(encoderFiles, name);
 }
 
-/** How long the vectors of tokens are. Those of a bidirectional Qwen3 with labels are projected, as voyage-4-nano's are. */
+/**
+ * Length of token vectors. A bidirectional Qwen3 with `num_labels`, such as voyage-4-nano, projects them to that
+ * length.
+ */
 function tokenSize(config: ConfigFile): number | undefined {
   if (config.values['model_type'] === 'qwen3' && config.values['use_bidirectional_attention'] === true)
     return config.size('num_labels') ?? config.size('hidden_size');
   return config.size('hidden_size') ?? config.size('dim') ?? config.size('d_model');
 }
 
-/** A folder that holds only an adapter, with the model that it adapts; any other folder unchanged. */
+/** Adds the base model to a folder that contains only an adapter; returns any other folder unchanged. */
 export async function completeAdapter(files: ModelFiles, related: ModelFiles['related']): Promise<ModelFiles> {
   if (!(await files.list()).includes('adapter_config.json')) return files;
   const { withBaseModel } = await import('../weights/adapter.ts');
@@ -98,8 +104,8 @@ function tokenizerLimit(config: ConfigFile | undefined): number | undefined {
 }
 
 /**
- * Since version 6 the module can run other heads, other inputs and other outputs. Only the plain case of a task is what
- * sentvec computes.
+ * Refuses settings of sentence-transformers 6 with which the module would use other heads, inputs or outputs than the
+ * default ones of its task.
  */
 function checkTask(
   config: ConfigFile,
@@ -126,7 +132,7 @@ function checkTask(
 }
 
 function unsupported(config: ConfigFile, what: string): SentvecError {
-  return new SentvecError('unsupported-model', `${config.file} asks for ${what}, which sentvec does not do.`, {
+  return new SentvecError('unsupported-model', `${config.file} requires ${what}, which sentvec does not support.`, {
     file: config.file,
   });
 }

@@ -1,9 +1,9 @@
-// Model folders on a web server: finds out which files are there, and downloads them into memory.
+// Model folders on a web server: finds out which files exist, and downloads them into memory.
 import { checkOptionNames, type OptionNames } from '@sentvec/platform';
 import { folderNamesOfTasks } from '../embedder/text-role.ts';
 import { selfCheckFile } from '../self-check/stored-self-check.ts';
 import { SentvecError, throwIfAborted } from '../errors.ts';
-import { isObject, largestJson, parseJson } from './json.ts';
+import { isObject, maxJsonBytes, parseJson } from './json.ts';
 import { checkFilePath, noSuchFile } from './model-files.ts';
 import type { DownloadProgress } from '../hub/download.ts';
 import type { ModelFiles } from '../types.ts';
@@ -14,20 +14,20 @@ import { configNames } from './transformer-module.ts';
 /** Options of {@link urlModel}. */
 export interface UrlModelOptions {
   /**
-   * How to name the model.
-   * @default its address
+   * Name of the model.
+   * @default the URL of the folder
    */
   readonly name?: string | undefined;
-  /** Its version, where the server keeps several: part of the key under which `cachedModel` keeps it. */
+  /** Version of the model. `cachedModel` uses it as a part of its cache key. */
   readonly revision?: string | undefined;
   /**
    * All files of the folder.
-   * @default the server is asked for each file that a model of sentence-transformers may have
+   * @default determined with a HEAD request for each file that a sentence-transformers model may have
    */
   readonly files?: readonly string[] | undefined;
-  /** Called while a file is on its way. */
+  /** Called while a file is being downloaded. */
   readonly onProgress?: ((progress: DownloadProgress) => void) | undefined;
-  /** Ends all requests, also those of later reads. */
+  /** Cancels all requests, including those of later reads. */
   readonly signal?: AbortSignal | undefined;
 }
 
@@ -70,9 +70,9 @@ const optionNames: OptionNames<UrlModelOptions> = {
 };
 
 /**
- * A model folder on a web server, read by plain requests into memory: for browsers, from any server of static files.
- * @param url address of the folder; relative to the page, where there is one
- * @throws SentvecError `invalid-argument` when it is not an address
+ * A model folder on any static web server, read with `fetch` into memory: for browsers.
+ * @param url URL of the folder; in a browser it may be relative to the page
+ * @throws SentvecError `invalid-argument` when it is not a valid URL
  */
 export function urlModel(url: string, options: UrlModelOptions = {}): ModelFiles {
   checkOptionNames('urlModel()', options, optionNames);
@@ -99,36 +99,39 @@ function folderAddress(url: string): URL {
   const { document, location } = globalThis as { document?: { baseURI: string }; location?: { href: string } };
   const page = document?.baseURI ?? location?.href;
   if (!URL.canParse(url, page))
-    throw new SentvecError('invalid-argument', `${JSON.stringify(url)} is not an address of a model folder.`);
+    throw new SentvecError(
+      'invalid-argument',
+      `${JSON.stringify(url)} is not a valid URL. Pass the URL of a model folder.`,
+    );
   const folder = new URL(url, page);
   if (!folder.pathname.endsWith('/')) folder.pathname += '/';
   return folder;
 }
 
 /**
- * Asks for what may be there: in the folder, in the folders of its modules and of their routes, for the shards of its
- * weights, and for the adapters that the role of a text chooses. Adapters for other tasks have any names: without
- * `files`, asking for one is an error.
+ * Finds the files of a folder with HEAD requests for all names that are possible: in the folder itself, in the folders
+ * of its modules and routes, shards of weights, and adapters for the tasks of query and document texts. Adapters for
+ * other tasks can have any name, so they are found only if `files` lists them.
  */
 async function findFiles(
   folder: URL,
   read: (path: string) => Promise<Uint8Array>,
   signal: AbortSignal | undefined,
 ): Promise<readonly string[]> {
-  const present = async (paths: readonly string[]): Promise<string[]> => {
+  const existing = async (paths: readonly string[]): Promise<string[]> => {
     const found = await Promise.all(
       paths.map(async (path) => ((await exists(new URL(path, folder), signal)) ? [path] : [])),
     );
     return found.flat();
   };
   const presentIn = (folders: readonly string[]): Promise<string[]> =>
-    present(folders.flatMap((path) => folderFiles.map((file) => `${path}/${file}`)));
+    existing(folders.flatMap((path) => folderFiles.map((file) => `${path}/${file}`)));
   const adapters = folderNamesOfTasks.map((path) => `${path}/adapter_config.json`);
-  const files = await present([...folderFiles, ...adapters, 'README.md']);
+  const files = await existing([...folderFiles, ...adapters, 'README.md']);
   const weights = files
     .filter((path) => adapters.includes(path))
     .map((path) => path.replace('_config.json', '_model.safetensors'));
-  files.push(...(await present(weights)));
+  files.push(...(await existing(weights)));
   const modules = files.includes('modules.json') ? modulesIn(await read('modules.json')) : [];
   files.push(...(await presentIn(modules.map(({ path }) => path).filter(isFilePath))));
   for (const { path } of modules.filter(isRouter)) {
@@ -144,28 +147,28 @@ async function findFiles(
 
 async function exists(url: URL, signal: AbortSignal | undefined): Promise<boolean> {
   const response = await request(url, { method: 'HEAD' }, signal);
-  // 429 and 5xx do not mean that the file is absent. Taken so, another model would be loaded silently.
-  if (response.status === 429 || response.status >= 500) throw unanswered(url, response);
+  // 429 and 5xx do not mean that the file is absent. Treating it as absent could silently load a different model.
+  if (response.status === 429 || response.status >= 500) throw statusError(url, response);
   return response.ok && !isPage(response);
 }
 
-/** Servers of applications answer with their page for whatever they do not have. */
+/** Whether the response is an HTML page. Servers of single-page applications send one for every unknown path. */
 function isPage(response: Response): boolean {
   return response.headers.get('content-type')?.startsWith('text/html') ?? false;
 }
 
-/** What cannot be read is left to those who read the file for its contents: they say what is wrong. */
+/** The modules in `modules.json`. Broken content is ignored here: reading the model reports it later. */
 function modulesIn(bytes: Uint8Array): Pick<ModelModule, 'kind' | 'path'>[] {
-  const entries = parseOrNothing(bytes, 'modules.json');
+  const entries = parseOrNull(bytes, 'modules.json');
   return (Array.isArray(entries) ? entries : []).flatMap((entry: unknown) => {
     const { type, path } = isObject(entry) ? entry : {};
     return typeof type === 'string' && typeof path === 'string' ? [{ kind: lastSegment(type), path }] : [];
   });
 }
 
-/** The folders of the modules among which a Router chooses. */
+/** The folders of the modules of a Router's routes. */
 function routeFolders(path: string, config: string, bytes: Uint8Array): string[] {
-  const types = (parseOrNothing(bytes, config) as { types?: unknown } | null)?.types;
+  const types = (parseOrNull(bytes, config) as { types?: unknown } | null)?.types;
   return isObject(types)
     ? Object.keys(types)
         .map((name) => filePath(path, name))
@@ -174,7 +177,7 @@ function routeFolders(path: string, config: string, bytes: Uint8Array): string[]
 }
 
 function shardPaths(index: string, bytes: Uint8Array): string[] {
-  const map = (parseOrNothing(bytes, index) as { weight_map?: unknown } | null)?.weight_map;
+  const map = (parseOrNull(bytes, index) as { weight_map?: unknown } | null)?.weight_map;
   const folder = index.slice(0, index.lastIndexOf('/') + 1);
   const names = typeof map === 'object' && map !== null ? Object.values(map) : [];
   return names
@@ -183,7 +186,7 @@ function shardPaths(index: string, bytes: Uint8Array): string[] {
     .filter(isFilePath);
 }
 
-function parseOrNothing(bytes: Uint8Array, file: string): unknown {
+function parseOrNull(bytes: Uint8Array, file: string): unknown {
   try {
     return parseJson(bytes, file);
   } catch {
@@ -208,7 +211,7 @@ async function download(
 ): Promise<Uint8Array> {
   const response = await request(url, {}, signal);
   if (response.status === 404 || (response.ok && isPage(response))) throw noSuchFile(model, path);
-  if (!response.ok || response.body === null) throw unanswered(url, response);
+  if (!response.ok || response.body === null) throw statusError(url, response);
   const announced = Number(response.headers.get('content-length') ?? 0);
   const pieces: Uint8Array[] = [];
   let loadedBytes = 0;
@@ -218,16 +221,16 @@ async function download(
       if (done) break;
       pieces.push(value);
       loadedBytes += value.length;
-      // Only weights have no limit; an answer may have no end.
-      if (path.endsWith('.json') && loadedBytes > largestJson) {
+      // JSON files have a size limit, since a wrong server could send an endless response; weights have none.
+      if (path.endsWith('.json') && loadedBytes > maxJsonBytes) {
         await reader.cancel();
-        throw failed(url, `it has more than ${largestJson} bytes`);
+        throw downloadError(url, `it has more than ${maxJsonBytes} bytes`);
       }
       onProgress?.({ file: path, loadedBytes, totalBytes: Math.max(announced, loadedBytes) });
     }
   } catch (error) {
     throwIfAborted(signal);
-    throw SentvecError.is(error) ? error : failed(url, 'the connection ended early', error);
+    throw SentvecError.is(error) ? error : downloadError(url, 'the connection ended early', error);
   }
   return join(pieces, loadedBytes);
 }
@@ -248,15 +251,15 @@ async function request(url: URL, init: RequestInit, signal: AbortSignal | undefi
     return await fetch(url, signal === undefined ? init : { ...init, signal });
   } catch (error) {
     throwIfAborted(signal);
-    throw failed(url, error instanceof Error ? error.message : String(error), error);
+    throw downloadError(url, error instanceof Error ? error.message : String(error), error);
   }
 }
 
-function unanswered(url: URL, { status }: Response): SentvecError {
-  return failed(url, `the server answered ${status}`);
+function statusError(url: URL, { status }: Response): SentvecError {
+  return downloadError(url, `the server responded with status ${status}`);
 }
 
-function failed(url: URL, reason: string, cause?: unknown): SentvecError {
+function downloadError(url: URL, reason: string, cause?: unknown): SentvecError {
   return new SentvecError(
     'download-failed',
     `${url.href} could not be read: ${reason}. Check the address and the network.`,

@@ -1,4 +1,5 @@
-// How a model of late interaction reads queries and documents: lengths, expansion, skipped tokens, in all their spellings.
+// Reads the settings of late-interaction models (lengths, query expansion, skipped tokens) in the formats of
+// sentence-transformers, PyLate and Stanford's ColBERT.
 import { SentvecError } from '../errors.ts';
 import { requireConfigFile, type ConfigFile } from '../model-folder/config-file.ts';
 import { filePath } from '../model-folder/modules.ts';
@@ -8,13 +9,13 @@ import type { MaskSettings, QueryExpansion, TokenPoolingOptions } from './multi-
 
 export type { MaskSettings } from './multi-vector-types.ts';
 
-/** What a folder says of queries and documents. */
+/** How a late-interaction model reads queries and documents. */
 export interface LateSettings {
-  /** The most tokens, markers and special tokens included; `undefined` where the folder does not say. */
+  /** The most tokens of a text, markers and special tokens included; `undefined` if the folder does not say. */
   readonly lengths: Readonly<Record<TextRole, number | undefined>>;
   readonly expansion: QueryExpansion | undefined;
   readonly mask: MaskSettings;
-  /** What older folders put before a text, as one token where the vocabulary has it. */
+  /** Prefixes that older folders put before a text; each is a single token if the vocabulary contains it. */
   readonly prefixes: Readonly<Partial<Record<TextRole, string>>>;
 }
 
@@ -24,7 +25,7 @@ const punctuation: readonly string[] = '!"#$%&\'()*+,-./:;<=>?@[\\]^_`{|}~'.spli
 /** The length of ColBERT queries in tokens, when no file states it. */
 const defaultQueryLength = 32;
 
-/** Keys by which PyLate's `config_sentence_transformers.json` is known. */
+/** Keys that occur only in a `config_sentence_transformers.json` of PyLate. */
 const legacyKeys = [
   'query_length',
   'document_length',
@@ -38,27 +39,30 @@ const legacyKeys = [
 ];
 
 /**
- * The settings that PyLate keeps in `config_sentence_transformers.json`; `undefined` when that is not PyLate's. Follows
- * `_parse_model_config` in `sentence_transformers/multi_vector_encoder/model.py`.
+ * Reads the settings that PyLate stores in `config_sentence_transformers.json`; returns `undefined` if the file is not
+ * PyLate's. Follows `_parse_model_config` in `sentence_transformers/multi_vector_encoder/model.py`.
  */
 export function readLegacySettings(config: ConfigFile): LateSettings | undefined {
   const isPyLate = config.string('model_type') === 'ColBERT';
   if (!isPyLate && !legacyKeys.some((key) => Object.hasOwn(config.values, key))) return undefined;
-  const says = Object.hasOwn(config.values, 'query_expansion');
-  const off = config.boolean('do_query_expansion') === false;
+  const hasExpansion = Object.hasOwn(config.values, 'query_expansion');
+  const isExpansionOff = config.boolean('do_query_expansion') === false;
   const attend = config.boolean('attend_to_expansion_tokens') ?? config.boolean('attend_to_mask_tokens') ?? false;
   const length = config.size('query_length');
   const fixed = { strategy: 'fixed', attend, token: undefined, length: length ?? defaultQueryLength } as const;
   const [query, document] = [config.string('query_prefix'), config.string('document_prefix')];
   return {
-    lengths: { query: says || off ? length : undefined, document: config.size('document_length') },
-    expansion: says ? readExpansion(config) : off ? undefined : fixed,
+    lengths: { query: hasExpansion || isExpansionOff ? length : undefined, document: config.size('document_length') },
+    expansion: hasExpansion ? readExpansion(config) : isExpansionOff ? undefined : fixed,
     mask: { words: readWords(config, 'skiplist_words') ?? punctuation, roles: ['document'], onlyIds: undefined },
     prefixes: { ...(query !== undefined && { query }), ...(document !== undefined && { document }) },
   };
 }
 
-/** `_maybe_load_stanford_metadata` in the same file. */
+/**
+ * Settings of a Stanford ColBERT folder. Follows `_maybe_load_stanford_metadata` in
+ * `sentence_transformers/multi_vector_encoder/model.py`.
+ */
 export function stanfordSettings(metadata: ConfigFile | undefined, maxLength: number | undefined): LateSettings {
   const attend = metadata?.boolean('attend_to_mask_tokens') ?? false;
   const length = metadata?.size('query_maxlen') ?? defaultQueryLength;
@@ -83,7 +87,7 @@ export function readExpansion(config: ConfigFile): QueryExpansion | undefined {
   if (expansion === undefined) return undefined;
   const strategy = expansion.required('strategy', expansion.string('strategy'));
   if (strategy !== 'fixed' && strategy !== 'min') {
-    const message = `${config.file} asks for the query expansion "${strategy}"; sentvec has "fixed" and "min".`;
+    const message = `${config.file} requires the query expansion "${strategy}"; sentvec supports "fixed" and "min".`;
     throw new SentvecError('unsupported-model', message, { file: config.file });
   }
   return {
@@ -94,7 +98,7 @@ export function readExpansion(config: ConfigFile): QueryExpansion | undefined {
   };
 }
 
-/** The config of a MultiVectorMask module. */
+/** Reads the config of a MultiVectorMask module. */
 export async function readMask(files: ModelFiles, path: string): Promise<MaskSettings> {
   const config = await requireConfigFile(files, filePath(path, 'config.json'));
   return {
@@ -104,7 +108,7 @@ export async function readMask(files: ModelFiles, path: string): Promise<MaskSet
   };
 }
 
-/** The config of a HierarchicalTokenPooling module. */
+/** Reads the config of a HierarchicalTokenPooling module. */
 export async function readPoolingModule(
   files: ModelFiles,
   path: string,

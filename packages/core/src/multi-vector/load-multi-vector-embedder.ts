@@ -1,4 +1,4 @@
-// From the folder of a model of late interaction to its embedder.
+// Loads the embedder of a late-interaction model from its folder.
 import { checkCount, checkOptionNames, type OptionNames } from '@sentvec/platform';
 import { loadModelParts } from '../embedder/assemble-parts.ts';
 import { loadOptionNames, type LoadEmbedderOptions } from '../embedder/load-embedder.ts';
@@ -23,13 +23,19 @@ export type LoadMultiVectorEmbedderOptions = Pick<
   LoadEmbedderOptions,
   'backend' | 'tokenizer' | 'selfCheck' | 'signal' | 'onReceipt' | 'onWarning'
 > & {
-  /** The most tokens of a query that are read, instead of what the model says. Its expansion is as long. */
+  /**
+   * The most tokens of a query, special tokens included; also the length to which queries are expanded.
+   * @default the model's own lengths
+   */
   readonly queryLength?: number | undefined;
-  /** The most tokens of a document that are read, instead of what the model says. */
+  /**
+   * The most tokens of a document, special tokens included.
+   * @default the model's own limit
+   */
   readonly documentLength?: number | undefined;
 };
 
-/** Names of the options of {@link loadMultiVectorEmbedder}, for callers that have to tell them from their own. */
+/** Names of the options of {@link loadMultiVectorEmbedder}, for callers that separate them from their own options. */
 export const loadMultiVectorOptionNames: OptionNames<LoadMultiVectorEmbedderOptions> = {
   backend: loadOptionNames.backend,
   tokenizer: true,
@@ -42,9 +48,9 @@ export const loadMultiVectorOptionNames: OptionNames<LoadMultiVectorEmbedderOpti
 };
 
 /**
- * Loads a model of late interaction (ColBERT): of sentence-transformers 6 (`MultiVectorEncoder`), of PyLate, or of
- * Stanford. It gives a vector for each token; {@link maxSimilarity} compares them.
- * @throws SentvecError as {@link loadEmbedder}; `unsupported-model` for models of other kinds, by name
+ * Loads a late-interaction model (ColBERT) in the format of sentence-transformers 6 (`MultiVectorEncoder`), of PyLate,
+ * or of Stanford's ColBERT. It gives a vector for each token; {@link maxSimilarity} compares them.
+ * @throws SentvecError as {@link loadEmbedder}; `unsupported-model` for models of other kinds, which the message names
  */
 export async function loadMultiVectorEmbedder(
   model: ModelFiles,
@@ -70,9 +76,10 @@ export async function loadMultiVectorEmbedder(
 }
 
 /**
- * How a model of late interaction reads queries and documents, as its folder says.
+ * Determines how a late-interaction model reads queries and documents, from its folder and the options.
  * @param options.queryLength, documentLength as of {@link LoadMultiVectorEmbedderOptions}
- * @throws SentvecError `invalid-model`, `invalid-argument` for lengths beyond the positions, or without room for a text
+ * @throws SentvecError `invalid-model`, `invalid-argument` for lengths that exceed the encoder's positions or leave no
+ * room for a text
  */
 export function lateReading(
   folder: MultiVectorFolder,
@@ -94,7 +101,10 @@ export function lateReading(
   };
 }
 
-/** The ids of words that the vocabulary has as one token. Other words are not tokens, so they are in no text. */
+/**
+ * Ids of the tokens that are skipped. A word that is not a single token of the vocabulary cannot occur as a token, so
+ * it is ignored.
+ */
 function skipped({ mask }: MultiVectorFolder, { json }: TokenizerDefinition, role: TextRole): ReadonlySet<number> {
   if (!mask.roles.includes(role)) return new Set();
   return new Set(mask.words.flatMap((word) => tokenId(json, word) ?? []));
@@ -104,7 +114,7 @@ function expansionId({ encoderFiles, expansion }: MultiVectorFolder, definition:
   const token = expansion?.token;
   const id = token === undefined ? definition.expansionId : tokenId(definition.json, token);
   if (id !== undefined) return id;
-  const message = `${encoderFiles.name} lengthens queries with ${token === undefined ? 'the mask token' : `"${token}"`}, which its tokenizer does not have.`;
+  const message = `${encoderFiles.name} expands queries with ${token === undefined ? 'the mask token' : `"${token}"`}, which its tokenizer does not have.`;
   throw new SentvecError('invalid-model', message, { file: 'tokenizer.json' });
 }
 
@@ -117,14 +127,14 @@ function lengthsOf(
 ): Readonly<Record<TextRole, number>> {
   const chosen = { query: Infinity, document: Infinity };
   for (const role of ['query', 'document'] as const) {
-    const said = wanted[role] ?? Math.min(lengths[role] ?? Infinity, maxPositions);
-    chosen[role] = role === 'document' || expansion === undefined ? said : lengthened(said, expansion);
+    const length = wanted[role] ?? Math.min(lengths[role] ?? Infinity, maxPositions);
+    chosen[role] = role === 'document' || expansion === undefined ? length : expandedLength(length, expansion);
     const code = wanted[role] === undefined ? 'invalid-model' : 'invalid-argument';
-    const around = prefix.length + suffix.length;
-    if (chosen[role] <= around)
+    const specialTokenCount = prefix.length + suffix.length;
+    if (chosen[role] <= specialTokenCount)
       throw new SentvecError(
         code,
-        `A ${role} would have ${chosen[role]} tokens, and the special tokens of ${encoderFiles.name} take ${around}: there is no room for a text.`,
+        `A ${role} would have ${chosen[role]} tokens, and the special tokens of ${encoderFiles.name} take ${specialTokenCount}: there is no room for a text.`,
       );
     if (chosen[role] <= maxPositions) continue;
     throw new SentvecError(
@@ -135,6 +145,6 @@ function lengthsOf(
   return chosen;
 }
 
-function lengthened(length: number, expansion: QueryExpansion): number {
+function expandedLength(length: number, expansion: QueryExpansion): number {
   return expansion.strategy === 'fixed' ? expansion.length : Math.max(length, expansion.length);
 }

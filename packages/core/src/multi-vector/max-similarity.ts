@@ -1,6 +1,7 @@
 /**
- * MaxSim, the score of late interaction: for each token of the query the largest product with a token of the document,
- * summed over the query (Khattab and Zaharia 2020, ColBERT). The plain form, and the fast one over many documents.
+ * MaxSim, the score of late interaction: for each token of the query the largest dot product with a token of the
+ * document, summed over the query (Khattab and Zaharia 2020, ColBERT). `maxSimilarity` is the reference for one
+ * document; `maxSimilarityScores` is the fast implementation for many.
  */
 import { checkOptionNames, shouldYield, yieldToEventLoop, type OptionNames } from '@sentvec/platform';
 import type { ScoreRuntime, Scoring } from '@sentvec/kernels';
@@ -20,13 +21,14 @@ export type DocumentVectors = MultiVectors | QuantizedMultiVectors;
 export interface StoredMultiVectors {
   /** Number of documents. */
   readonly texts: number;
-  /** Entries of a token's vector. */
+  /** Length of a token's vector. */
   readonly cols: number;
   readonly precision: TokenPrecision | 'float32';
-  /** Names the space of the vectors, where it was given when they were stored. */
+  /** Fingerprint of the vector space, if it was given when the vectors were stored. */
   readonly fingerprint?: string | undefined;
   /**
-   * The vectors of the documents from `begin` up to, not including, `end`, each by itself. Blocks the thread meanwhile.
+   * The vectors of each document from `begin` up to, but not including, `end`. Reads synchronously, so it blocks the
+   * thread.
    * @throws SentvecError `invalid-argument` when there are no such documents, `io-failed`
    */
   read(begin: number, end: number): readonly DocumentVectors[];
@@ -36,16 +38,17 @@ export interface StoredMultiVectors {
 export const emptyDocumentScore: number = -1e9;
 
 /**
- * The score of a document for a query, in double precision: the reference of {@link maxSimilarityScores}. Follows
+ * The score of a document for a query, in double precision. {@link maxSimilarityScores} is tested against it. Follows
  * `maxsim` in `sentence_transformers/util/similarity.py`.
- * @param query a row for each token, at least one
- * @param document a row for each token; without any the score is -1e9
- * @param similarity `mean-max` divides by the number of the query's tokens, so that scores of queries can be compared
+ * @param query token vectors, a row for each token; at least one
+ * @param document token vectors, a row for each token; without rows the score is -1e9
+ * @param similarity `mean-max` divides the sum by the number of the query's tokens, so that scores of different queries
+ * are comparable
  * @throws SentvecError `invalid-argument`
  */
 export function maxSimilarity(query: Matrix, document: Matrix, similarity: LateSimilarity = 'max'): number {
   checkMatrix(query, 'The query');
-  if (document.rows === 0) return finish(emptyDocumentScore, query, similarity);
+  if (document.rows === 0) return finalScore(emptyDocumentScore, query, similarity);
   checkMatrix(document, 'The document');
   checkSameLength(query.cols, 'query', document.cols, 'document');
   const { cols } = query;
@@ -59,13 +62,14 @@ export function maxSimilarity(query: Matrix, document: Matrix, similarity: LateS
     }
     sum += largest;
   }
-  return finish(sum, query, similarity);
+  return finalScore(sum, query, similarity);
 }
 
 /** Options of {@link maxSimilarityScores}. */
 export interface MaxSimilarityOptions {
   /**
-   * The documents to score, counted from 0: what a first stage found. A search gives each once.
+   * Indices of the documents to score, for example those that a first-stage search found. A search returns each
+   * document once, even if it is listed twice.
    * @default all
    */
   readonly candidates?: readonly number[] | undefined;
@@ -77,10 +81,9 @@ export interface MaxSimilarityOptions {
 const scoreOptionNames: OptionNames<MaxSimilarityOptions> = { candidates: true, similarity: true, signal: true };
 
 /**
- * The scores of documents for a query, in single precision, or as exact as quantized documents allow: those of the
- * candidates in their order, or of all documents.
- * Runs on the caller's thread, yields to the event loop every few milliseconds, and holds a block of the
- * documents beside the scores.
+ * The scores of documents for a query, in single precision or the precision of quantized documents: one for each
+ * candidate, in the order of the candidates, or one for each document. Runs on the calling thread, yields to the event
+ * loop every few milliseconds, and keeps only one block of stored documents in memory.
  * @throws SentvecError `invalid-argument` (vectors of different lengths, entries that are not finite), `aborted`
  */
 export async function maxSimilarityScores(
@@ -100,7 +103,7 @@ export async function maxSimilarityScores(
     checkText(text, documents.texts);
     const sum = scorer.score(...rowsOf(text));
     if (Number.isNaN(sum)) throw notANumber(text);
-    scores[at] = finish(sum, query, similarity);
+    scores[at] = finalScore(sum, query, similarity);
     if (shouldYield()) {
       await yieldToEventLoop();
       throwIfAborted(signal);
@@ -112,14 +115,15 @@ export async function maxSimilarityScores(
 /** Options of {@link searchByMaxSimilarity}. */
 export interface MaxSimilaritySearchOptions extends MaxSimilarityOptions {
   /**
-   * Documents in the answer.
+   * Number of documents in the result.
    * @default 10
    */
   readonly topK?: number | undefined;
 }
 
 /**
- * The documents with the largest scores, best first; equal scores in the order of the documents. `row` is the document.
+ * The documents with the largest scores, best first; equal scores in the order of the documents. `row` is the index of
+ * the document.
  * @throws SentvecError as {@link maxSimilarityScores}
  */
 export async function searchByMaxSimilarity(
@@ -134,8 +138,8 @@ export async function searchByMaxSimilarity(
 
 /**
  * The documents with the largest scores, best first.
- * @param rows the document of each score; one that is named twice is one hit
- * @default rows the scores are those of all documents, in order
+ * @param rows the document of each score; a document that occurs twice gives one hit Without `rows`, the scores are
+ * those of all documents, in order
  */
 export function bestOf(scores: Float32Array, topK: number, rows?: readonly number[]): SearchHit[] {
   const order = rows === undefined ? scores.keys() : [...rows.keys()].sort((a, b) => rows[a]! - rows[b]!);
@@ -149,10 +153,10 @@ export function bestOf(scores: Float32Array, topK: number, rows?: readonly numbe
   return top.sorted();
 }
 
-/** Documents that are read at once when all are scored. */
+/** Number of stored documents that are read at once when all documents are scored. */
 const textsOfBlock = 32;
 
-/** Finds the rows of a document: in which vectors they are, where they begin, and where they end. */
+/** Returns a function that gives, for a document, the matrix with its vectors and its first and last row in there. */
 function documentRows(
   documents: DocumentVectors | StoredMultiVectors,
   inOrder: boolean,
@@ -174,21 +178,21 @@ function documentRows(
   };
 }
 
-/** Rows of a document that are compared with the query at once: they stay in the cache of a core. */
+/** Number of a document's rows that are compared with the query at once, so that they stay in the CPU cache. */
 const rowsOfBlock = 512;
 
-/** The scales of vectors that have none. */
+/** Scales for vectors without scales. */
 const noScales: Float32Array = new Float32Array(rowsOfBlock).fill(1);
 
-/** Scores documents for one query with the SIMD functions of the search. */
+/** Scores documents for one query with the SIMD kernel of the vector search. */
 class MaxSimilarityScorer {
   readonly #kernel: ScoreKernel;
   readonly #bytesPerRow: number;
   readonly #scoring: Scoring;
   readonly #largest: Float64Array;
-  /** What the products of each token of the query are multiplied with. */
+  /** For each token of the query, the factor of its integer products. */
   readonly #queryScales: Float64Array | undefined;
-  /** Space for the signs of a block of rows. */
+  /** Buffer for a block of rows of binary vectors, expanded to -1 and 1. */
   readonly #signs: Uint32Array | undefined;
 
   constructor(query: Matrix, documentCols: number, precision: StoredMultiVectors['precision'], runtime?: ScoreRuntime) {
@@ -204,7 +208,7 @@ class MaxSimilarityScorer {
       return;
     }
     const { data, scales } = quantizeRows(query);
-    // The signs of a vector of length 1 are longer than it by the root of their number.
+    // A vector of n signs (-1 and 1) has the length √n, but the vector that it stands for has length 1.
     this.#queryScales = Float64Array.from(scales, (scale) =>
       precision === 'binary' ? scale / Math.sqrt(cols) : scale,
     );
@@ -215,7 +219,7 @@ class MaxSimilarityScorer {
     this.#loadQuery(padded, rows);
   }
 
-  /** The sum over the query of the largest products with some rows. NaN where one of the products is. */
+  /** The sum, over the query's tokens, of the largest product with rows `begin` to `end`. NaN if a product is NaN. */
   score(vectors: DocumentVectors, begin: number, end: number): number {
     if (begin === end) return emptyDocumentScore;
     const largest = this.#largest.fill(-Infinity);
@@ -247,8 +251,8 @@ class MaxSimilarityScorer {
 }
 
 /**
- * The largest of some values, each times its scale. Four at a time: each maximum waits for the one
- * before it.
+ * The largest of some values, each multiplied with its scale. Uses four independent maxima, since in a single chain
+ * each `Math.max` would wait for the one before.
  */
 function largestOf(values: Float32Array | Int32Array, begin: number, count: number, scales: Float32Array): number {
   let [a, b, c, d] = [-Infinity, -Infinity, -Infinity, -Infinity];
@@ -267,13 +271,16 @@ function bytesOf({ buffer, byteOffset, byteLength }: Float32Array | Int8Array | 
   return new Uint8Array(buffer, byteOffset, byteLength);
 }
 
-function finish(sum: number, query: Matrix, similarity: LateSimilarity): number {
+function finalScore(sum: number, query: Matrix, similarity: LateSimilarity): number {
   return similarity === 'mean-max' ? sum / query.rows : sum;
 }
 
 function checkText(text: number, texts: number): void {
   if (Number.isSafeInteger(text) && text >= 0 && text < texts) return;
-  throw new SentvecError('invalid-argument', `There is no document ${text}: there are ${texts}, counted from 0.`);
+  throw new SentvecError(
+    'invalid-argument',
+    `There is no document ${text}: the indices of the ${texts} documents start at 0.`,
+  );
 }
 
 function notANumber(row: number): SentvecError {

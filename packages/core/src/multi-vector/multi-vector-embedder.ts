@@ -1,4 +1,4 @@
-/** The embedder of late interaction: it gives a vector for each token of a text, and ranks documents by them. */
+/** The late-interaction embedder: it gives a vector for each token of a text, and ranks documents with them. */
 import { checkOptionNames, shouldYield, yieldToEventLoop, type OptionNames } from '@sentvec/platform';
 import { BatchScheduler } from '../embedder/batch-scheduler.ts';
 import { countPooled } from '../embedder/batching.ts';
@@ -35,14 +35,17 @@ const documentOptionNames: OptionNames<EmbedDocumentsOptions> = { ...embedOption
 const rankOptionNames: OptionNames<RankTokensOptions> = { ...documentOptionNames, topK: true };
 
 /**
- * Puts the parts of a model of late interaction together. {@link loadMultiVectorEmbedder} does this for a model folder;
- * directly it serves for parts of your own. The embedder owns its parts: its `dispose` disposes them.
+ * Creates an embedder from the parts of a late-interaction model. {@link loadMultiVectorEmbedder} does this for a model
+ * folder; call this function for parts of your own. The embedder owns its parts: its `dispose` disposes them.
  * @throws SentvecError `invalid-argument` for a head that pools
  */
 export function createMultiVectorEmbedder(parts: MultiVectorParts): MultiVectorEmbedder {
   const { name, perToken = false } = parts.head.pooling;
   if (!perToken)
-    throw new SentvecError('invalid-argument', `The head pools ("${name}"): late interaction takes tokenPooling().`);
+    throw new SentvecError(
+      'invalid-argument',
+      `The head pools ("${name}") to one vector. Use tokenPooling() for a late-interaction model.`,
+    );
   return new TokenEmbedder(parts);
 }
 
@@ -62,7 +65,7 @@ class TokenEmbedder implements MultiVectorEmbedder {
   readonly #ofRole: Readonly<Record<TextRole, MultiVectorParts>>;
   readonly #scheduler: BatchScheduler;
   readonly #fingerprinter: Fingerprinter;
-  /** The head, with what else decides which vectors a text has: for the fingerprint. */
+  /** A head whose pooling config contains all other settings that affect the vectors, for the fingerprint. */
   readonly #space: Head;
   readonly #calls = new Calls('embedder');
 
@@ -191,10 +194,10 @@ class TokenEmbedder implements MultiVectorEmbedder {
     }
   }
 
-  #pool(matrix: Matrix, role: TextRole, asked: TokenPoolingOptions | undefined): Matrix {
+  #pool(matrix: Matrix, role: TextRole, requested: TokenPoolingOptions | undefined): Matrix {
     const own = this.#parts.tokenPooling;
     const pooled = own?.roles.includes(role) === true ? poolTokens(matrix, own) : matrix;
-    return asked === undefined ? pooled : poolTokens(pooled, asked);
+    return requested === undefined ? pooled : poolTokens(pooled, requested);
   }
 
   #settings(
@@ -208,7 +211,7 @@ class TokenEmbedder implements MultiVectorEmbedder {
   }
 }
 
-/** Both prompts count for the fingerprint: vectors of queries are compared with vectors of documents. */
+/** The prompts for the fingerprint. It covers both, since vectors of queries are compared with vectors of documents. */
 function canonicalPrompts({ query = '', document = '' }: Readonly<Record<string, string>>): string {
   return JSON.stringify([query, document]);
 }

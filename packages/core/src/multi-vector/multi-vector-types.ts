@@ -1,4 +1,4 @@
-/** Models of late interaction: a matrix of token vectors for each text, and the options and results of their calls. */
+/** Late-interaction models, which give a matrix of token vectors for each text: options and results of their calls. */
 /// <reference lib="esnext.disposable" preserve="true" />
 import type { Encoder } from '../backend.ts';
 import type { EmbedderParts, Fingerprint, Receipt, TextRole } from '../embedder/embedder-types.ts';
@@ -7,13 +7,13 @@ import type { RankedDocument } from '../search/top-rows.ts';
 import type { Head, Matrix, ModelFiles, SelfCheckResult, Tokenizer } from '../types.ts';
 
 /**
- * The token vectors of several texts, one after the other in one array: text i has the rows from `offsets[i]` up to, not
- * including, `offsets[i + 1]`.
+ * The token vectors of several texts, one after the other in one array: text i has the rows from `offsets[i]` up to,
+ * but not including, `offsets[i + 1]`.
  */
 export interface MultiVectors {
   /** Row-major, `offsets.at(-1)` rows of `cols` entries. */
   readonly data: Float32Array;
-  /** One more than there are texts; begins with 0 and never falls. */
+  /** `texts + 1` row indices in ascending order, beginning with 0. */
   readonly offsets: Float64Array;
   /** Number of texts. */
   readonly texts: number;
@@ -21,43 +21,58 @@ export interface MultiVectors {
   readonly cols: number;
 }
 
-/** Tokens that lengthen a query, so that it asks for more than it says (Khattab and Zaharia 2020, ColBERT). */
+/**
+ * Query expansion: mask tokens are appended to a query, and their vectors act as additional query terms (Khattab and
+ * Zaharia 2020, ColBERT).
+ */
 export interface QueryExpansion {
-  /** `fixed`: all queries get `length` tokens, longer ones are cut there. `min`: longer ones stay as they are. */
+  /**
+   * `fixed`: every query has exactly `length` tokens; longer ones are truncated. `min`: shorter queries are expanded to
+   * `length`; longer ones are unchanged.
+   */
   readonly strategy: 'fixed' | 'min';
-  /** Whether the tokens of the query attend to those that lengthen it. */
+  /** Whether the query's own tokens attend to the expansion tokens. */
   readonly attend: boolean;
-  /** @default the mask token of the tokenizer, else the one that ends a text */
+  /**
+   * The expansion token.
+   * @default the mask token of the tokenizer, otherwise the token that ends a text
+   */
   readonly token: string | undefined;
-  /** Tokens that a query has at least, special tokens included. */
+  /** Minimum number of tokens of a query, special tokens included. */
   readonly length: number;
 }
 
-/** Which tokens of a text give no vectors. */
+/** Determines for which tokens of a text there are no vectors. */
 export interface MaskSettings {
-  /** Tokens that are left out, as the vocabulary spells them. */
+  /** The tokens that are left out, as written in the vocabulary. */
   readonly words: readonly string[];
-  /** Of which texts they are left out. */
+  /** The roles of the texts in which they are left out. */
   readonly roles: readonly TextRole[];
-  /** The only ids of a document that give vectors, where set. */
+  /** If set, only these token ids of a document give vectors. */
   readonly onlyIds: readonly number[] | undefined;
 }
 
 /** How the token vectors of a document are merged by clustering; see {@link poolTokens}. */
 export interface TokenPoolingOptions {
-  /** A document keeps about one vector of so many. 1 keeps all, 2 loses almost nothing, 4 little. */
+  /**
+   * The number of vectors is divided by this factor. 1 keeps all vectors; with 2, retrieval quality is almost
+   * unchanged, with 4 slightly lower (see the paper at {@link poolTokens}).
+   */
   readonly factor: number;
   /**
-   * Leading vectors that are left as they are: that of `[CLS]`.
+   * Number of leading vectors that are not merged, such as that of `[CLS]`.
    * @default 1
    */
   readonly protectedTokens?: number | undefined;
 }
 
-/** How a query's scores are made of the largest similarities of its tokens: their sum, or their mean. */
+/**
+ * How the score of a query is computed from the largest similarity of each of its tokens: as their sum (`max`) or their
+ * mean (`mean-max`).
+ */
 export type LateSimilarity = 'max' | 'mean-max';
 
-/** What the folder of a model of late interaction says. */
+/** The configuration of a late-interaction model. */
 export interface MultiVectorFolder extends ModelFolder {
   readonly lengths: Readonly<Record<TextRole, number | undefined>>;
   readonly expansion: QueryExpansion | undefined;
@@ -66,15 +81,15 @@ export interface MultiVectorFolder extends ModelFolder {
   readonly similarity: LateSimilarity;
 }
 
-/** A model of late interaction that is ready. `await using` disposes it. */
+/** A loaded late-interaction model. `await using` disposes it. */
 export interface MultiVectorEmbedder extends AsyncDisposable {
-  /** Tells it from models of other kinds. */
+  /** Distinguishes it from the other kinds of models that `loadModel` returns. */
   readonly kind: 'multi-vector';
-  /** How the model was named. */
+  /** The files that the model was loaded from, with its name. */
   readonly model: ModelFiles;
   /** Entries of a token's vector. */
   readonly dimension: number;
-  /** The most tokens of a query and of a document that are read; more are cut. */
+  /** The most tokens of a query and of a document; longer texts are truncated. */
   readonly maxLength: Readonly<Record<TextRole, number>>;
   readonly tokenizer: Tokenizer;
   readonly encoder: Encoder;
@@ -82,7 +97,7 @@ export interface MultiVectorEmbedder extends AsyncDisposable {
   readonly backend: string | undefined;
   /** The projections after the encoder, each applied to every token. */
   readonly head: Head;
-  /** What is put before queries and documents. */
+  /** The prompts that are put before queries and documents. */
   readonly prompts: Readonly<Record<string, string>>;
   readonly similarity: LateSimilarity;
   /** See `Embedder.selfCheck`. */
@@ -100,35 +115,33 @@ export interface MultiVectorEmbedder extends AsyncDisposable {
   embedDocuments(text: string, options?: EmbedDocumentsOptions): Promise<EmbeddedTokensOfText>;
   embedDocuments(texts: readonly string[], options?: EmbedDocumentsOptions): Promise<EmbeddedTokens>;
   /**
-   * The documents that answer a query best, best first. For documents that are asked for again, embed them once and
-   * score them with {@link maxSimilarityScores}.
+   * Ranks documents by their similarity to a query, best first. If the same documents are ranked for many queries,
+   * embed them once and score them with {@link maxSimilarityScores}.
    * @throws SentvecError as {@link MultiVectorEmbedder.embedQuery}
    */
   rank(query: string, documents: readonly string[], options?: RankTokensOptions): Promise<RankedDocument[]>;
-  /**
-   * Names the space of the vectors: see `Embedder.fingerprint`. Queries and documents share it.
-   */
+  /** Identifies the vector space, which queries and documents share: see `Embedder.fingerprint`. */
   fingerprint(): Promise<Fingerprint>;
-  /** Ends what still runs, and frees everything. May be called twice. */
+  /** Aborts running calls and frees all resources. May be called twice. */
   dispose(): Promise<void>;
 }
 
 /** Options of {@link MultiVectorEmbedder.embedQuery}. */
 export interface EmbedTokensOptions {
   /**
-   * Tokens (rows × longest) of a batch.
-   * @default the backend's preference
+   * Maximum size of a batch in tokens, padding included: rows × length of the longest text.
+   * @default `Encoder.batchTokens`, the preference of the backend
    */
   readonly batchTokens?: number | undefined;
   readonly signal?: AbortSignal | undefined;
-  /** Called after each batch with what is done so far. */
+  /** Called after each batch with the number of rows and tokens that are finished. */
   readonly onProgress?: ((progress: { readonly rows: number; readonly tokens: number }) => void) | undefined;
 }
 
 /** Options of {@link MultiVectorEmbedder.embedDocuments}. */
 export interface EmbedDocumentsOptions extends EmbedTokensOptions {
   /**
-   * Merges token vectors by clustering, beyond what the model itself does.
+   * Merges token vectors by clustering, in addition to the model's own token pooling.
    * @default none
    */
   readonly pooling?: TokenPoolingOptions | undefined;
@@ -137,24 +150,24 @@ export interface EmbedDocumentsOptions extends EmbedTokensOptions {
 /** Options of {@link MultiVectorEmbedder.rank}. */
 export interface RankTokensOptions extends EmbedDocumentsOptions {
   /**
-   * Documents in the answer.
+   * Number of documents in the result.
    * @default all
    */
   readonly topK?: number | undefined;
 }
 
-/** Token vectors of texts. */
+/** Result of embedding several texts. */
 export interface EmbeddedTokens {
   readonly vectors: MultiVectors;
   readonly receipt: Receipt;
 }
 
-/** Token vectors of one text, also as a matrix. */
+/** Result of embedding one text: its token vectors, also as a matrix. */
 export interface EmbeddedTokensOfText extends EmbeddedTokens {
   readonly matrix: Matrix;
 }
 
-/** How a model of late interaction reads queries and documents. */
+/** How a late-interaction model reads queries and documents. */
 export type LateReading = Pick<MultiVectorParts, 'lengths' | 'expansion' | 'skippedIds' | 'onlyIds'>;
 
 /** The parts of a {@link MultiVectorEmbedder}. The pooling of its head is `tokenPooling()`. */
@@ -165,21 +178,24 @@ export interface MultiVectorParts extends Omit<EmbedderParts, 'defaultPrompt' | 
    */
   readonly lengths?: Readonly<Record<TextRole, number>> | undefined;
   /**
-   * What lengthens queries, with the id of its token.
-   * @default nothing
+   * Query expansion, with the id of the expansion token.
+   * @default none
    */
   readonly expansion?: (QueryExpansion & { readonly id: number }) | undefined;
   /**
-   * Ids that give no vectors.
+   * Token ids for which there are no vectors, by role.
    * @default none
    */
   readonly skippedIds?: Readonly<Record<TextRole, ReadonlySet<number>>> | undefined;
   /**
-   * The only ids of documents that give vectors.
+   * If set, only these token ids of documents give vectors.
    * @default all
    */
   readonly onlyIds?: ReadonlySet<number> | undefined;
-  /** @default none */
+  /**
+   * The model's own token pooling.
+   * @default none
+   */
   readonly tokenPooling?: MultiVectorFolder['tokenPooling'];
   /** @default 'max' */
   readonly similarity?: LateSimilarity | undefined;

@@ -1,4 +1,4 @@
-// Token vectors of many texts in one array: putting them together, and taking single matrices out.
+// Joins the token vectors of many texts into one array, and extracts the matrix of a single text.
 import { SentvecError } from '../errors.ts';
 import type { Matrix } from '../types.ts';
 import type { MultiVectors } from './multi-vector-types.ts';
@@ -6,13 +6,16 @@ import type { MultiVectors } from './multi-vector-types.ts';
 /** The matrix of one text, a view of the data. @throws SentvecError `invalid-argument` when there is no such text */
 export function matrixOfText({ data, offsets, texts, cols }: MultiVectors, text: number): Matrix {
   if (!Number.isSafeInteger(text) || text < 0 || text >= texts)
-    throw new SentvecError('invalid-argument', `There is no text ${text}: there are ${texts}, counted from 0.`);
+    throw new SentvecError(
+      'invalid-argument',
+      `There is no text ${text}: the indices of the ${texts} texts start at 0.`,
+    );
   const [begin, end] = [offsets[text]!, offsets[text + 1]!];
   return { data: data.subarray(begin * cols, end * cols), rows: end - begin, cols };
 }
 
 /**
- * Matrices in one array, which is a copy.
+ * Copies matrices into one array.
  * @throws SentvecError `invalid-argument` when their vectors differ in length
  */
 export function joinMatrices(matrices: readonly Matrix[]): MultiVectors {
@@ -22,7 +25,7 @@ export function joinMatrices(matrices: readonly Matrix[]): MultiVectors {
     if (matrix.cols !== cols || matrix.data.length !== matrix.rows * cols)
       throw new SentvecError(
         'invalid-argument',
-        `The matrix of text ${text} has ${matrix.data.length} numbers in ${matrix.rows} × ${matrix.cols}; vectors of ${cols} entries are needed, as in the first.`,
+        `The matrix of text ${text} has ${matrix.data.length} numbers for ${matrix.rows} × ${matrix.cols}; like the first matrix, it must have ${cols} columns.`,
       );
     offsets[text + 1] = offsets[text]! + matrix.rows;
   }
@@ -32,7 +35,8 @@ export function joinMatrices(matrices: readonly Matrix[]): MultiVectors {
 }
 
 /**
- * @param rowLength entries of `data` that a row takes
+ * Checks that offsets and data fit together.
+ * @param rowLength number of entries of `data` for each row
  * @throws SentvecError `invalid-argument` when the parts do not fit together
  */
 export function checkMultiVectors(
@@ -48,6 +52,6 @@ export function checkMultiVectors(
   if (fits) return;
   throw new SentvecError(
     'invalid-argument',
-    `${name}: ${texts} texts with ${offsets.length} offsets up to ${offsets.at(-1)} do not fill ${data.length} entries in rows of ${rowLength}.`,
+    `${name}: ${offsets.length} offsets up to ${offsets.at(-1)} do not fit ${texts} texts and ${data.length} entries in rows of ${rowLength}.`,
   );
 }

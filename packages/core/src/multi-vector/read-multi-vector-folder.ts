@@ -1,6 +1,6 @@
 /**
- * Reads the folder of a model of late interaction, in the three layouts that there are: of sentence-transformers 6
- * (`MultiVectorEncoder`), of PyLate (`ColBERT`), and of the ColBERT of Stanford (`artifact.metadata`).
+ * Reads the folder of a late-interaction model in any of its three layouts: that of sentence-transformers 6
+ * (`MultiVectorEncoder`), of PyLate (`ColBERT`), and of Stanford's ColBERT (`artifact.metadata`).
  */
 import { SentvecError } from '../errors.ts';
 import { readConfigFile } from '../model-folder/config-file.ts';
@@ -26,13 +26,14 @@ import {
 } from './late-settings.ts';
 import type { MultiVectorFolder } from './multi-vector-types.ts';
 
-/** The modules that a folder may list after its Transformer, besides projections. */
+/** Modules that only late-interaction models have. Besides projections, they may follow the Transformer. */
 const ownKinds: ReadonlySet<string> = new Set(['MultiVectorMask', 'HierarchicalTokenPooling']);
 
 /**
- * Reads what a folder of late interaction says. The folder is untrusted: nothing in it is executed, and no path leaves it.
- * @throws SentvecError `invalid-model` for a folder that is incomplete, broken or contradicts itself; `unsupported-model`
- * for one that gives no vectors of tokens, and for what sentvec does not have
+ * Reads the configuration of a late-interaction model. The folder is untrusted: nothing in it is executed, and paths
+ * cannot lead out of it.
+ * @throws SentvecError `invalid-model` for a folder that is incomplete, broken or contradicts itself;
+ * `unsupported-model` for a model of another kind, and for unsupported modules and settings
  */
 export async function readMultiVectorFolder(model: ModelFiles): Promise<MultiVectorFolder> {
   const files = listedOnce(model);
@@ -47,17 +48,20 @@ export async function readMultiVectorFolder(model: ModelFiles): Promise<MultiVec
   if (transformer?.kind !== 'Transformer') throw unknownModule(files, transformer);
   const encoder = await readTransformerModule(files, transformer.path, { queryExpansion: true });
   const module = await readTransformerConfig(encoder.encoderFiles);
-  // PyLate left out what followed the layers, and before its version 1.2 listed the pooling that it did not use.
+  // PyLate does not list the final normalization, and before version 1.2 it listed a Pooling that it did not use.
   const used = isNative || type === 'ColBERT' ? rest : rest.filter(({ kind }) => kind !== 'Pooling');
   const projections = await readTokenProjections(files, used, encoder.hiddenSize);
   if (!isNative) projections.push({ kind: 'normalize' });
   const listedMask = used.find(({ kind }) => kind === 'MultiVectorMask');
   const mask = listedMask && (await readMask(files, listedMask.path));
   const pooling = used.find(({ kind }) => kind === 'HierarchicalTokenPooling');
-  const asked =
+  const configuredExpansion =
     module !== undefined && Object.hasOwn(module.values, 'query_expansion') ? readExpansion(module) : legacy?.expansion;
   // Expansion tokens that no token attends to give vectors only with a MultiVectorMask; otherwise they have no effect.
-  const expansion = legacy === undefined && listedMask === undefined && asked?.attend === false ? undefined : asked;
+  const expansion =
+    legacy === undefined && listedMask === undefined && configuredExpansion?.attend === false
+      ? undefined
+      : configuredExpansion;
   const settings: LateSettings = {
     lengths: {
       query: module?.size('query_length') ?? legacy?.lengths.query ?? encoder.maxLength,
@@ -74,20 +78,20 @@ export async function readMultiVectorFolder(model: ModelFiles): Promise<MultiVec
   });
 }
 
-/** Queries are lengthened where they are padded, which for such models is before the text. */
+/** Query expansion tokens take the place of padding. With `padding_side: left` they would come before the text. */
 async function refuseLeftPadding(encoderFiles: ModelFiles): Promise<void> {
   const config = await readConfigFile(encoderFiles, 'tokenizer_config.json');
   if (config?.string('padding_side') !== 'left') return;
   throw new SentvecError(
     'unsupported-model',
-    `${config.file} sets "padding_side" to "left", so that queries are lengthened before their text. sentvec does not do that.`,
+    `${config.file} sets "padding_side" to "left", so expansion tokens would come before the query's text. sentvec does not support this.`,
     { file: config.file },
   );
 }
 
 const noMask: MaskSettings = { words: [], roles: ['document'], onlyIds: undefined };
 
-/** A checkpoint of ColBERT as Stanford saves it: an encoder, and the projection among its weights. */
+/** Reads a checkpoint of Stanford's ColBERT: an encoder whose weights contain the projection. */
 async function readStanfordFolder(files: ModelFiles): Promise<MultiVectorFolder> {
   const metadata = await readConfigFile(files, 'artifact.metadata');
   const encoder = await readTransformerModule(files, '');
@@ -95,7 +99,7 @@ async function readStanfordFolder(files: ModelFiles): Promise<MultiVectorFolder>
   const { shape, data } = (await readWeights(files)).tensor('linear.weight');
   const [rows, cols] = shape;
   if (shape.length !== 2 || (encoder.hiddenSize !== undefined && cols !== encoder.hiddenSize)) {
-    const message = `The tensor "linear.weight" of ${files.name} has the shape [${shape.join(', ')}]; it must take token vectors of ${encoder.hiddenSize}.`;
+    const message = `The tensor "linear.weight" of ${files.name} has the shape [${shape.join(', ')}]; it must have ${encoder.hiddenSize} columns, the length of the encoder's token vectors.`;
     throw new SentvecError('invalid-model', message, { file: 'model.safetensors', tensor: 'linear.weight' });
   }
   const projections: Projection[] = [
@@ -104,7 +108,7 @@ async function readStanfordFolder(files: ModelFiles): Promise<MultiVectorFolder>
   ];
   const notes =
     metadata === undefined
-      ? [`${files.name} has no artifact.metadata: the markers and lengths are those of ColBERTv2.`]
+      ? [`${files.name} has no artifact.metadata, so the markers and lengths of ColBERTv2 are used.`]
       : [];
   return folderOf(encoder, projections, settings, { prompts: {}, similarity: 'max', notes });
 }
@@ -146,7 +150,7 @@ type ModelFolderRest = Pick<
   'prompts' | 'defaultPrompt' | 'similarityFunction' | 'truncateDim' | 'head' | 'headSource' | 'route' | 'notes'
 >;
 
-/** The layers that each token's vector goes through, up to the pooling of tokens. */
+/** Reads the projections that are applied to each token's vector, up to the token pooling. */
 async function readTokenProjections(
   files: ModelFiles,
   modules: readonly ModelModule[],
@@ -165,7 +169,7 @@ function unknownModule(files: ModelFiles, module: ModelModule | undefined): Sent
   const file = `${files.name}/modules.json`;
   return new SentvecError(
     'unsupported-model',
-    `${file} has the module "${module?.type}" where sentvec cannot use it: a model of late interaction is a Transformer, then any of Dense, LayerNorm, Normalize, Dropout and MultiVectorMask, and at the end HierarchicalTokenPooling.`,
+    `${file} has the module "${module?.type}" in a position that sentvec does not support. A late-interaction model has a Transformer, followed by any of Dense, LayerNorm, Normalize, Dropout and MultiVectorMask, and optionally HierarchicalTokenPooling at the end.`,
     { file, module: module?.type },
   );
 }

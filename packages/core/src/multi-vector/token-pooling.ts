@@ -1,6 +1,7 @@
 /**
- * Fewer token vectors for a document: similar ones are merged by hierarchical clustering (Clavié, Chaffin
- * and Adams 2024, "Reducing the Footprint of Multi-Vector Retrieval with Minimal Performance Impact via Token Pooling").
+ * Token pooling: reduces the number of a document's token vectors by merging similar ones with hierarchical clustering
+ * (Clavié, Chaffin and Adams 2024, "Reducing the Footprint of Multi-Vector Retrieval with Minimal Performance Impact
+ * via Token Pooling").
  */
 import { checkCount, checkOptionNames, type OptionNames } from '@sentvec/platform';
 import { checkMatrix, checkNumbers } from '../search/vector-checks.ts';
@@ -15,10 +16,11 @@ const optionNames: OptionNames<TokenPoolingOptions & { readonly roles?: unknown 
 };
 
 /**
- * Clusters the token vectors of a document by Ward's linkage of their cosine distances, into one of `factor` as many,
- * and gives the mean of each cluster after the protected vectors. Vectors must have the length 1; means are shorter, as
- * in `HierarchicalTokenPooling` of `sentence_transformers/multi_vector_encoder/modules/token_pooling.py`. Takes time and
- * memory with the square of the rows.
+ * Clusters the token vectors of a document with Ward's method on cosine distances, so that their number is divided by
+ * `factor`. Returns the protected vectors, followed by the mean of each cluster. Vectors must have length 1; the means
+ * are not normalized again, as in `HierarchicalTokenPooling` of
+ * `sentence_transformers/multi_vector_encoder/modules/token_pooling.py`. Time and memory grow with the square of the
+ * rows.
  * @throws SentvecError `invalid-argument`
  */
 export function poolTokens(matrix: Matrix, options: TokenPoolingOptions): Matrix {
@@ -42,7 +44,7 @@ export function poolTokens(matrix: Matrix, options: TokenPoolingOptions): Matrix
   return { data, rows: kept + clusters.length, cols };
 }
 
-/** 1 minus the product of each two rows, between 0 and 2. */
+/** For each pair of rows, 1 minus their dot product, clamped to 0 to 2. */
 function cosineDistances({ data, rows, cols }: Matrix): Float64Array {
   const distances = new Float64Array(rows * rows);
   for (let a = 0; a < rows; a++) {
@@ -57,7 +59,7 @@ function cosineDistances({ data, rows, cols }: Matrix): Float64Array {
   return distances;
 }
 
-/** Two clusters that were merged; clusters are named by a member. */
+/** A merge of two clusters at a distance of `height`. A cluster is identified by one of its members. */
 interface Merge {
   readonly a: number;
   readonly b: number;
@@ -65,9 +67,9 @@ interface Merge {
 }
 
 /**
- * Ward's linkage by chains of nearest neighbours (Murtagh 1983; Müllner 2011, "Modern hierarchical, agglomerative
- * clustering algorithms"), lowest merges first.
- * @param distances between each two of `count` points; overwritten
+ * Ward's linkage with the nearest-neighbour chain algorithm (Murtagh 1983; Müllner 2011, "Modern hierarchical,
+ * agglomerative clustering algorithms"), lowest merges first.
+ * @param distances matrix of distances between `count` points; it is overwritten
  */
 function wardLinkage(distances: Float64Array, count: number): Merge[] {
   const sizes = new Float64Array(count).fill(1);
@@ -83,7 +85,10 @@ function wardLinkage(distances: Float64Array, count: number): Merge[] {
   return merges.sort((x, y) => x.height - y.height);
 }
 
-/** Follows nearest neighbours until two are each other's; takes these two off the chain. Prefers the one before. */
+/**
+ * Extends the chain by nearest neighbours until its last two clusters are mutual nearest neighbours, removes these two
+ * from the chain, and returns them. On ties the previous cluster of the chain is preferred.
+ */
 function endOfChain(chain: number[], distances: Float64Array, sizes: Float64Array): readonly [number, number] {
   const count = sizes.length;
   for (;;) {
@@ -104,7 +109,10 @@ function endOfChain(chain: number[], distances: Float64Array, sizes: Float64Arra
   }
 }
 
-/** The formula of Lance and Williams for Ward: the cluster of `a` and `b` takes the place of `b`. */
+/**
+ * Updates the distances after a merge, by the Lance-Williams formula for Ward's method. The merged cluster is stored as
+ * `b`.
+ */
 function update(distances: Float64Array, sizes: Float64Array, a: number, b: number): void {
   const count = sizes.length;
   const [sizeA, sizeB] = [sizes[a]!, sizes[b]!];
@@ -123,8 +131,8 @@ function update(distances: Float64Array, sizes: Float64Array, a: number, b: numb
 }
 
 /**
- * Undoes the highest merges until there are so many clusters, or fewer where merges are equally high (`fcluster` of scipy
- * with `maxclust`). Clusters in the order of their first members.
+ * Applies the lowest merges until `clusters` clusters remain, or fewer if merges have equal heights (as `fcluster` of
+ * scipy with `maxclust`). Returns the members of each cluster, ordered by their first members.
  */
 function cut(merges: readonly Merge[], count: number, clusters: number): number[][] {
   const parent = Int32Array.from({ length: count }, (_, i) => i);

@@ -1,32 +1,35 @@
-// Token vectors in a quarter or a 32nd of the space: 8 bits or one bit an entry.
+// Quantizes token vectors to 8 bits or 1 bit per entry: a quarter or 1/32 of the space of float32.
 import { checkChoice } from '../search/vector-checks.ts';
 import { SentvecError } from '../errors.ts';
 import type { Matrix } from '../types.ts';
 import type { MultiVectors } from './multi-vector-types.ts';
 import { checkMultiVectors } from './multi-vectors.ts';
 
-/** How an entry of a token's vector is stored: in 8 bits, or in one bit, whether it is positive. */
+/**
+ * How an entry of a token's vector is stored: in 8 bits (`int8`), or in one bit that says whether it is positive
+ * (`binary`).
+ */
 export type TokenPrecision = 'int8' | 'binary';
 
 /** The precisions that token vectors can be quantized to. */
 export const tokenPrecisions: readonly TokenPrecision[] = ['int8', 'binary'];
 
-/** Token vectors of several texts in 8 bits or one bit an entry; see {@link quantizeTokens}. */
+/** Quantized token vectors of several texts; see {@link quantizeTokens}. */
 export interface QuantizedMultiVectors extends Omit<MultiVectors, 'data'> {
   readonly precision: TokenPrecision;
   /**
-   * `int8`: an Int8Array of `cols` bytes a row. `binary`: a Uint8Array of an eighth of that, rounded up; the first entry
-   * is in the highest bit.
+   * `int8`: an Int8Array with `cols` bytes per row. `binary`: a Uint8Array with `ceil(cols / 8)` bytes per row; the
+   * first entry is in the most significant bit.
    */
   readonly data: Int8Array | Uint8Array;
-  /** `int8`: what the entries of each row are multiplied with. */
+  /** `int8`: for each row, the factor that its entries are multiplied with. */
   readonly scales?: Float32Array | undefined;
 }
 
 /**
- * Token vectors for {@link maxSimilarityScores} in less space. `int8`: each vector is divided by a scale of its own, its
- * largest entry over 127. `binary`: of each entry only the sign stays, so vectors must have the length 1; the query is
- * not cut down to its signs, which keeps more of the order (asymmetric distance).
+ * Quantizes token vectors for {@link maxSimilarityScores}. `int8`: each vector is divided by its own scale, which is
+ * its largest absolute entry divided by 127. `binary`: only the sign of each entry is stored, so vectors must have
+ * length 1. The query itself is not binarized, which gives a more accurate ranking (asymmetric distance).
  * @throws SentvecError `invalid-argument` for an entry that is not a number
  */
 export function quantizeTokens(vectors: MultiVectors, precision: TokenPrecision): QuantizedMultiVectors {
@@ -43,7 +46,7 @@ export function quantizeTokens(vectors: MultiVectors, precision: TokenPrecision)
   return { ...rest, data: signBits({ data, rows: offsets[texts]!, cols }) };
 }
 
-/** Rows in 8 bits, each with a scale of its own: entry ≈ data · scale. */
+/** Quantizes rows to 8 bits, each with its own scale: entry ≈ data · scale. */
 export function quantizeRows({ data, rows, cols }: Matrix): {
   readonly data: Int8Array;
   readonly scales: Float32Array;
@@ -68,12 +71,12 @@ function signBits({ data, rows, cols }: Matrix): Uint8Array {
   return bits;
 }
 
-/** For each byte of bits its eight signs, 1 or -1, as two words of four bytes. */
+/** Lookup table: for each byte, the signs (1 or -1) of its eight bits, as two 32-bit words of four bytes each. */
 const signsOfByte: Uint32Array = new Uint32Array(512);
 const signBytes = new Int8Array(signsOfByte.buffer);
 for (let at = 0; at < signBytes.length; at++) signBytes[at] = ((at >> 3) & (0x80 >> (at & 7))) === 0 ? -1 : 1;
 
-/** The signs of some bytes of bits, eight bytes for each. */
+/** Expands each bit to a byte with the value 1 or -1. */
 export function expandSigns(bits: Uint8Array, signs: Uint32Array): void {
   for (let at = 0; at < bits.length; at++) {
     signs[2 * at] = signsOfByte[2 * bits[at]!]!;

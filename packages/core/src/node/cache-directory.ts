@@ -2,9 +2,10 @@ import { homedir, platform } from 'node:os';
 import { join } from 'node:path';
 
 /**
- * The folder for files that can be made again (converted models, recorded graphs): `SENTVEC_CACHE` when set, else the
- * platform's place for caches (`$XDG_CACHE_HOME`, `~/Library/Caches`, `%LOCALAPPDATA%`). It need not exist yet.
- * Downloads from the hub are elsewhere, in the hub's own cache (`HF_HOME`).
+ * The folder for files that can be recreated (converted models, recorded graphs): `SENTVEC_CACHE` if set, otherwise
+ * `sentvec` in the platform's folder for caches (`$XDG_CACHE_HOME` or `~/.cache`, `~/Library/Caches`,
+ * `%LOCALAPPDATA%`). The folder may not exist yet. Downloads from the hub are stored in the hub's own cache instead
+ * (`HF_HOME`).
  */
 export function cacheDirectory(environment: Readonly<Record<string, string | undefined>> = process.env): string {
   const chosen = environment['SENTVEC_CACHE'];

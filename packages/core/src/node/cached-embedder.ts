@@ -1,7 +1,7 @@
 /**
- * An embedder that finds vectors in a cache. A vector's bits must not depend on whether it was there: texts are
- * embedded with `shareBatches: false`, where those of a batch are padded alike, and a backend whose vectors still
- * depend on their batch is refused.
+ * An embedder with a cache for its vectors. Results must be identical with and without the cache. Texts are therefore
+ * embedded with `shareBatches: false`, so that padding does not change a vector, and a backend whose vectors still
+ * depend on the batch is refused.
  */
 import { canonicalJson, checkOptionNames, warn } from '@sentvec/platform';
 import type {
@@ -17,23 +17,26 @@ import { SentvecError, throwIfAborted } from '../errors.ts';
 import { rowOf } from '../search/matrix-rows.ts';
 import type { CachedSpace, CachedVector, VectorCache } from './vector-cache.ts';
 
-/** Vectors that are computed again, once for each file of the cache, to see whether they still come out alike. */
-const compared = 3;
+/**
+ * How many vectors of each cache file are computed again, when the file is first used, to check that the backend still
+ * gives the same ones.
+ */
+const vectorsToCompare = 3;
 
-/** A space of the embedder, and its part of the cache. */
+/** A vector space of the embedder, with its part of the cache. */
 interface OpenSpace {
   readonly vectors: CachedSpace;
-  /** What the receipts of all calls have in common. */
+  /** Template for the receipts of all calls. */
   readonly receipt: Receipt;
   readonly dimension: number;
 }
 
 /**
- * The embedder with a cache: `embed`, `embedQuery` and `embedDocuments` compute only the vectors that the cache does
- * not have. They are the same, to the last bit, with and without it. Pieces and streams do not use the cache. Its
- * `dispose` writes the cache, then disposes of the embedder.
- * @throws SentvecError, in its calls, as the embedder, and `backend-unavailable` where the vectors of the backend
- * depend on the batch that they were in
+ * Wraps an embedder with a cache: `embed`, `embedQuery` and `embedDocuments` compute only the vectors that the cache
+ * does not have. The results are identical, bit for bit, with and without the cache. `embedPieces` and `embedStream` do
+ * not use the cache. `dispose` writes the cache, then disposes the embedder.
+ * @throws SentvecError, in its calls, as the embedder, and `backend-unavailable` when the backend's vectors depend on
+ * the batch
  */
 export function cachedEmbedder(embedder: Embedder, cache: VectorCache): Embedder {
   const spaces = new Map<string, Promise<OpenSpace>>();
@@ -49,7 +52,7 @@ export function cachedEmbedder(embedder: Embedder, cache: VectorCache): Embedder
   async function embed(text: string, options?: EmbedOptions): Promise<EmbeddedText>;
   async function embed(texts: string | readonly string[], options?: EmbedOptions): Promise<Embedded>;
   async function embed(texts: string | readonly string[], options: EmbedOptions = {}): Promise<Embedded> {
-    if (isDisposed) return embedder.embed(texts, options); // Its error says so.
+    if (isDisposed) return embedder.embed(texts, options); // Throws the embedder's own `disposed` error.
     checkOptionNames('embed()', options, embedOptionNames);
     throwIfAborted(options.signal);
     const list: readonly unknown[] =
@@ -89,7 +92,7 @@ async function openSpace(embedder: Embedder, cache: VectorCache, chosen: EmbedOp
   if (!areSame(rowOf(together.vectors, 1), alone.vectors.data)) {
     throw new SentvecError(
       'backend-unavailable',
-      `Vectors of the backend ${embedder.backend ?? 'of this embedder'} depend on the batch that they are in, so a cache would change them. Leave out the cache, or choose the backend onnx on a CPU.`,
+      `Vectors of the backend ${embedder.backend ?? 'of this embedder'} depend on the batch, so a cache would change them. Do not use a cache, or use the backend onnx on a CPU.`,
     );
   }
   const { receipt, vectors } = alone;
@@ -109,10 +112,10 @@ async function embedTexts(
   const unproven = new Map<string, { readonly text: string; readonly vector: Float32Array }[]>();
   for (const [index, entry] of known.entries()) {
     if (entry?.file === undefined || space.vectors.isProven(entry.file)) continue;
-    const ofFile = unproven.get(entry.file) ?? [];
+    const textsOfFile = unproven.get(entry.file) ?? [];
     const text = texts[index]!;
-    if (ofFile.length < compared && !ofFile.some((each) => each.text === text))
-      unproven.set(entry.file, [...ofFile, { text, vector: entry.vector }]);
+    if (textsOfFile.length < vectorsToCompare && !textsOfFile.some((each) => each.text === text))
+      unproven.set(entry.file, [...textsOfFile, { text, vector: entry.vector }]);
   }
   const again = [...unproven.values()].flat();
   const missing = [...new Set(texts.filter((_, index) => known[index] === undefined))];
@@ -124,11 +127,11 @@ async function embedTexts(
     computed = await compute(embedder, [...again.map(({ text }) => text), ...missing], { ...options, onProgress });
   } catch (error) {
     if (SentvecError.is(error, 'aborted')) throw error;
-    return embedder.embed(texts, { ...options, shareBatches: false }); // Its error says which row it is.
+    return embedder.embed(texts, { ...options, shareBatches: false }); // Embeds the original texts, so that the error has the caller's row.
   }
   if (again.some(({ text, vector }) => !areSame(computed.get(text)!.vector, vector))) {
     warn(
-      'The cached vectors differ from those that this machine computes now, so the cache was emptied. Was a library updated?',
+      'The cached vectors differ from those that this machine computes now, so the cache was cleared. This happens after updates of the backend.',
     );
     await space.vectors.clear();
     return embedTexts(embedder, space, texts, options);

@@ -1,4 +1,4 @@
-// Model folders on disk: lists, opens, reads and hashes their files, and keeps symbolic links inside of them.
+// Model folders on disk: lists, opens, reads and hashes their files, and refuses symbolic links that lead out of them.
 import { checkOptionNames, type OptionNames } from '@sentvec/platform';
 import { createHash } from 'node:crypto';
 import { closeSync, createReadStream, fstatSync, openSync, readSync } from 'node:fs';
@@ -12,16 +12,16 @@ import type { FileParts, ModelFiles } from '../types.ts';
 /** Options of {@link directoryModel}. */
 export interface DirectoryModelOptions {
   /**
-   * How a person would name the model.
+   * Name of the model, for messages.
    * @default the path
    */
   readonly name?: string | undefined;
-  /** The exact version, where there is one. */
+  /** Exact version of the model, such as a commit. */
   readonly revision?: string | undefined;
   /**
-   * Symbolic links may lead to files anywhere in this folder.
-   * @default the model's own folder; for a snapshot in the cache of the Hugging Face hub, whose files are links to
-   * its `blobs`, the folder of the repository
+   * The folder to which symbolic links may lead.
+   * @default the model's own folder; for a snapshot in the cache of the Hugging Face hub, whose files are links to its
+   * `blobs`, the folder of the repository
    */
   readonly linksWithin?: string | undefined;
 }
@@ -33,8 +33,8 @@ const optionNames: OptionNames<DirectoryModelOptions> = {
 };
 
 /**
- * A model in a local folder. Symbolic links that leave the folder are refused: a folder from a stranger must not read
- * other files.
+ * A model in a local folder. Symbolic links that lead out of the folder are refused: a downloaded folder must not give
+ * access to other files.
  */
 export async function directoryModel(
   path: string,
@@ -71,7 +71,7 @@ async function resolveDirectory(path: string): Promise<string> {
   const stats = await guardIo('Reading the model folder', path, () => unlessMissing(stat(path)));
   if (stats?.isDirectory()) return realpath(path);
   const what = stats ? 'is not a folder' : 'does not exist';
-  throw new SentvecError('model-not-found', `The model folder ${path} ${what}.`, { file: path });
+  throw new SentvecError('model-not-found', `The model folder ${path} ${what}. Check the path.`, { file: path });
 }
 
 async function defaultBoundary(directory: string): Promise<string> {
@@ -80,7 +80,7 @@ async function defaultBoundary(directory: string): Promise<string> {
   return basename(snapshots) === 'snapshots' && basename(repository).startsWith('models--') ? repository : directory;
 }
 
-/** Only where a link leads can tell whether it leaves the folder: the whole path is resolved, then compared. */
+/** Resolves all symbolic links of a path before checking that it is inside the boundary. */
 async function resolveFile(directory: string, boundary: string, model: string, file: string): Promise<string> {
   const resolved = await unlessMissing(realpath(join(directory, ...file.split('/'))));
   if (resolved === undefined || !(await stat(resolved)).isFile()) throw noSuchFile(model, file);
@@ -92,12 +92,12 @@ async function resolveFile(directory: string, boundary: string, model: string, f
   );
 }
 
-/** Error numbers that say that there is no such file. Others (permissions, open files) say that it cannot be read. */
+/** Error codes that mean that a file does not exist. Others (such as permissions) mean that it cannot be read. */
 const missing: ReadonlySet<string> = new Set(['ENOENT', 'ENOTDIR', 'ELOOP', 'ENAMETOOLONG']);
 
-async function unlessMissing<T>(look: Promise<T>): Promise<T | undefined> {
+async function unlessMissing<T>(lookup: Promise<T>): Promise<T | undefined> {
   try {
-    return await look;
+    return await lookup;
   } catch (error) {
     if (isSystemError(error) && !missing.has(error.code)) throw error;
     return undefined;
@@ -116,7 +116,7 @@ async function listFiles(directory: string): Promise<string[]> {
     .sort();
 }
 
-/** `fs.readFile` stops at 2 GiB; shards of weights are larger. */
+/** Reads a file of any size: `fs.readFile` is limited to 2 GiB, and shards of weights are larger. */
 async function readWhole(file: string): Promise<Uint8Array> {
   const handle = await open(file);
   try {
@@ -133,7 +133,7 @@ async function readWhole(file: string): Promise<Uint8Array> {
   }
 }
 
-/** A file may say that it is of any size: a hole takes no space on a disk. */
+/** A sparse file can have any size, so the allocation may fail. */
 function allocate(size: number, file: string): Uint8Array {
   try {
     return new Uint8Array(size);
@@ -142,7 +142,10 @@ function allocate(size: number, file: string): Uint8Array {
   }
 }
 
-/** A file that is read in parts; it is opened again for each. @throws the errors of the system */
+/**
+ * A file that is read in parts; it is opened again for each part.
+ * @throws system errors
+ */
 export async function openParts(file: string): Promise<FileParts> {
   const { size, mtimeMs } = await stat(file);
   return { size, read: (begin, end) => readPart(file, begin, end, mtimeMs) };
@@ -153,10 +156,10 @@ function readPart(file: string, begin: number, end: number, mtimeMs: number): Ui
   let handle: number | undefined;
   try {
     handle = openSync(file, 'r');
-    if (fstatSync(handle).mtimeMs !== mtimeMs) throw new Error('it was changed meanwhile.');
+    if (fstatSync(handle).mtimeMs !== mtimeMs) throw new Error('the file was changed since it was opened.');
     for (let offset = 0; offset < content.length;) {
       const bytesRead = readSync(handle, content, offset, Math.min(content.length - offset, 2 ** 30), begin + offset);
-      if (bytesRead === 0) throw new Error('it became shorter meanwhile.');
+      if (bytesRead === 0) throw new Error('the file became shorter since it was opened.');
       offset += bytesRead;
     }
     return content;

@@ -1,14 +1,14 @@
-/** A model whose files come into a folder of this machine when they are first read. */
+/** A model whose files are downloaded into a local folder when they are first read. */
 import type { ModelFiles } from '../types.ts';
 import { directoryModel, type DirectoryModelOptions } from './directory-model.ts';
 
-/** What brings the files of a model into its folder. */
+/** Downloads the files of a model into its folder. */
 export interface ModelDownload {
-  /** By path. */
+  /** The files that the model has, keyed by path. */
   readonly files: ReadonlyMap<string, unknown>;
   /** @throws SentvecError `invalid-model` when there is no such file */
   find(path: string): { readonly size: number; readonly sha256?: string | undefined };
-  /** Brings a file into the folder, unless it is there. */
+  /** Downloads a file, unless the folder already has it. */
   file(path: string): Promise<void>;
 }
 
@@ -18,7 +18,7 @@ export interface DownloadedModelOptions extends DirectoryModelOptions {
   readonly related: (name: string) => Promise<ModelFiles>;
 }
 
-/** The files of a folder that exists, each downloaded before it is read. */
+/** A model in an existing folder, each of whose files is downloaded before it is read. */
 export async function downloadedModel(
   download: ModelDownload,
   directory: string,

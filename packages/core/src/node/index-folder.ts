@@ -1,6 +1,6 @@
 /**
- * Inverted indexes in folders: built from a stream in memory that does not grow with it, and searched without being read
- * into memory. A folder holds `index.json`, a file for each segment, and, of an index of texts, `words.txt`.
+ * Inverted indexes in folders: they are built from a stream in constant memory, and searched without being loaded into
+ * memory. A folder contains `index.json`, a file for each segment, and, for an index of texts, `words.txt`.
  */
 import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
@@ -34,21 +34,21 @@ const description = 'index.json';
 const wordsFile = 'words.txt';
 const format = 'sentvec inverted index';
 
-/** What a folder holds: vectors of a sparse model, or texts by their words. */
+/** The content of an index: vectors of a sparse model, or the words of texts. */
 type IndexKind = 'sparse' | 'bm25';
 
 /** Options of {@link writeSparseIndex}. */
 export interface WriteSparseIndexOptions extends SparseIndexOptions {
   /**
-   * Names the space of the vectors, as `SparseEmbedder.fingerprint` gives it: {@link openSparseIndex} can then refuse
-   * queries of another one.
+   * Hash of `SparseEmbedder.fingerprint`, which identifies the vector space: {@link openSparseIndex} can then refuse
+   * queries of another model.
    */
   readonly fingerprint?: string | undefined;
 }
 
 /** Options of {@link openSparseIndex}. */
 export interface OpenSparseIndexOptions {
-  /** The space of the queries: an index of another one is refused. */
+  /** Fingerprint of the queries' vector space: an index with another fingerprint is refused. */
   readonly fingerprint?: string | undefined;
 }
 
@@ -56,8 +56,8 @@ const writeOptionNames: OptionNames<WriteSparseIndexOptions> = { ...indexOptionN
 const openOptionNames: OptionNames<OpenSparseIndexOptions> = { fingerprint: true };
 
 /**
- * Builds an inverted index of sparse vectors in a new folder, which appears whole or not at all.
- * @throws SentvecError `invalid-argument` (details.row), `invalid-output` when the folder is there and not empty,
+ * Builds an inverted index of sparse vectors in a new folder, atomically: the folder appears only when it is complete.
+ * @throws SentvecError `invalid-argument` (details.row), `invalid-output` when the folder exists and is not empty,
  * `io-failed`, `aborted`, and what `vectors` throws
  */
 export async function writeSparseIndex(
@@ -71,9 +71,9 @@ export async function writeSparseIndex(
 }
 
 /**
- * Opens the folder of an inverted index of sparse vectors. The postings stay on the disk: of each search, those of the
- * query's terms are read, a segment of 65,536 documents at a time.
- * @throws SentvecError `invalid-output` for a folder that is no such index; `space-mismatch`; `io-failed`
+ * Opens the folder of an inverted index of sparse vectors. The postings stay on disk: each search reads those of the
+ * query's terms, one segment of 65,536 documents at a time.
+ * @throws SentvecError `invalid-output` for a folder without such an index; `space-mismatch`; `io-failed`
  */
 export async function openSparseIndex(folder: string, options: OpenSparseIndexOptions = {}): Promise<SparseIndex> {
   checkOptionNames('openSparseIndex()', options, openOptionNames);
@@ -82,15 +82,15 @@ export async function openSparseIndex(folder: string, options: OpenSparseIndexOp
   if (options.fingerprint !== undefined && stored !== undefined && options.fingerprint !== stored)
     throw new SentvecError(
       'space-mismatch',
-      `The vectors in ${folder} come from another model than the query: the fingerprints are ${JSON.stringify(stored)} and ${options.fingerprint}. Build the index again with this model, or query it with the other one.`,
+      `The vectors in ${folder} come from another model than the query: their fingerprints are ${JSON.stringify(stored)} and ${options.fingerprint}. Build the index again with this model, or query it with the other one.`,
       { file: folder },
     );
   return new InvertedIndex(segments);
 }
 
 /**
- * Builds an index of texts for BM25 in a new folder, which appears whole or not at all. The words are kept in memory
- * while it is built, and when it is open; the documents are not.
+ * Builds a BM25 index of texts in a new folder, atomically: the folder appears only when it is complete. The vocabulary
+ * is kept in memory while the index is built and while it is open; the documents are not.
  * @throws SentvecError as {@link writeSparseIndex}, and `invalid-text` (details.row)
  */
 export async function writeBm25Index(folder: string, texts: Texts, options: Bm25Options = {}): Promise<void> {
@@ -106,8 +106,8 @@ export async function writeBm25Index(folder: string, texts: Texts, options: Bm25
 }
 
 /**
- * Opens the folder of an index of texts. `k1` and `b` are those that it was written with, unless others are given.
- * @throws SentvecError `invalid-output` for a folder that is no such index; `invalid-argument` when it was written with
+ * Opens the folder of an index of texts. `k1` and `b` default to the values that it was built with.
+ * @throws SentvecError `invalid-output` for a folder without such an index; `invalid-argument` when it was written with
  * a custom `words`, and none is given; `io-failed`
  */
 export async function openBm25Index(folder: string, options: Bm25Settings = {}): Promise<Bm25Index> {
@@ -127,7 +127,7 @@ export async function openBm25Index(folder: string, options: Bm25Settings = {}):
   const lines = (await guardIo('Reading', file, () => readFile(file, 'utf8'))).split('\n').slice(0, -1);
   const vocabulary = new Map(lines.map((line, number) => [parseWord(line, file), number]));
   if (segments.some(({ terms, lengths }) => lengths === undefined || (terms.at(-1) ?? -1) >= vocabulary.size))
-    throw damaged(file);
+    throw damagedError(file);
   return new WordIndex(segments, vocabulary, { k1, b, words });
 }
 
@@ -158,22 +158,27 @@ async function openIndex(
   const file = join(folder, description);
   const bytes = await readFile(file).catch((error: unknown) => {
     if (!isSystemError(error, 'ENOENT')) return guardIo('Reading', file, () => Promise.reject(error));
-    throw new SentvecError('invalid-output', `${folder} holds no index: there is no ${description} in it.`, {
-      file: folder,
-    });
+    throw new SentvecError(
+      'invalid-output',
+      `${folder} contains no index: it has no ${description}. Build one with writeSparseIndex() or writeBm25Index().`,
+      {
+        file: folder,
+      },
+    );
   });
   const json = parseLine(bytes.toString('utf8'), file);
-  if (!isObject(json) || json['format'] !== format || json['version'] !== 1) throw damaged(file);
+  if (!isObject(json) || json['format'] !== format || json['version'] !== 1) throw damagedError(file);
   if (json['kind'] !== kind)
     throw new SentvecError(
       'invalid-output',
       kind === 'sparse'
-        ? `${folder} holds an index of words: open it with openBm25Index().`
-        : `${folder} holds an index of sparse vectors: open it with openSparseIndex().`,
+        ? `${folder} contains an index of texts: open it with openBm25Index().`
+        : `${folder} contains an index of sparse vectors: open it with openSparseIndex().`,
       { file: folder },
     );
   const names = json['segments'];
-  if (!Array.isArray(names) || !names.every((name) => /^segment-\d+\.bin$/u.test(String(name)))) throw damaged(file);
+  if (!Array.isArray(names) || !names.every((name) => /^segment-\d+\.bin$/u.test(String(name))))
+    throw damagedError(file);
   const segments: Segment[] = [];
   for (const name of names as string[]) {
     const path = join(folder, name);
@@ -185,14 +190,14 @@ async function openIndex(
 function parseWord(line: string, file: string): string {
   const word = parseLine(line, file);
   if (typeof word === 'string') return word;
-  throw damaged(file);
+  throw damagedError(file);
 }
 
 function parseLine(json: string, file: string): unknown {
   try {
     return JSON.parse(json) as unknown;
   } catch (cause) {
-    throw damaged(file, cause);
+    throw damagedError(file, cause);
   }
 }
 
@@ -200,7 +205,7 @@ function numberOf(value: unknown): number | undefined {
   return typeof value === 'number' ? value : undefined;
 }
 
-function damaged(file: string, cause?: unknown): SentvecError {
-  const message = `${file} is damaged, or of another version. Build the index again.`;
+function damagedError(file: string, cause?: unknown): SentvecError {
+  const message = `${file} is damagedError, or of another version. Build the index again.`;
   return new SentvecError('invalid-output', message, { file }, { cause });
 }

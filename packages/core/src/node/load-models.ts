@@ -1,4 +1,4 @@
-// The loaders for Node: they take a model by its name as well, and tokenize with the native library where there is one.
+// The loaders for Node: they also accept the name of a model, and use the native tokenizer if it is installed.
 import { checkOptionNames, type OptionNames } from '@sentvec/platform';
 import {
   loadEmbedder as loadEmbedderFiles,
@@ -25,10 +25,11 @@ import { nodeTokenizer } from './node-tokenizer.ts';
 import { openModel, type OpenModelOptions } from './open-model.ts';
 
 /**
- * Loads a model by its name (`use-lite`, a folder, or `org/name` on the Hugging Face hub) or from its files. As
- * `loadEmbedder` of `@sentvec/core`, with the native tokenizer when the package `tokenizers` is installed, in a thread
- * of its own.
- * @throws SentvecError as there, and `model-not-found`, `model-access-denied`, `download-failed`
+ * Loads an embedder by its name (`use-lite`, a folder, or `org/name` on the Hugging Face hub) or from its files. Like
+ * `loadEmbedder` of `@sentvec/core`, but with {@link nodeTokenizer} as the default tokenizer: it runs in a worker
+ * thread, and uses the native library if the package `tokenizers` is installed.
+ * @throws SentvecError as the function of `@sentvec/core`, and `model-not-found`, `model-access-denied`,
+ * `download-failed`
  */
 export function loadEmbedder(
   model: string | ModelFiles,
@@ -38,9 +39,10 @@ export function loadEmbedder(
 }
 
 /**
- * Loads a reranker by its name or from its files: as `loadReranker` of `@sentvec/core`, in the manner of
+ * Loads a reranker by its name or from its files. Like `loadReranker` of `@sentvec/core`, with the additions of
  * {@link loadEmbedder}.
- * @throws SentvecError as there, and `model-not-found`, `model-access-denied`, `download-failed`
+ * @throws SentvecError as the function of `@sentvec/core`, and `model-not-found`, `model-access-denied`,
+ * `download-failed`
  */
 export async function loadReranker(
   model: string | ModelFiles,
@@ -51,9 +53,10 @@ export async function loadReranker(
 }
 
 /**
- * Loads a model of whatever kind by its name or from its files: as `loadModel` of `@sentvec/core`, in the manner of
- * {@link loadEmbedder}. `kind` of the result tells what it is.
- * @throws SentvecError as there, and `model-not-found`, `model-access-denied`, `download-failed`
+ * Loads a model of any kind by its name or from its files; `kind` of the result says of which kind it is. Like
+ * `loadModel` of `@sentvec/core`, with the additions of {@link loadEmbedder}.
+ * @throws SentvecError as the function of `@sentvec/core`, and `model-not-found`, `model-access-denied`,
+ * `download-failed`
  */
 export function loadModel(
   model: string | ModelFiles,
@@ -63,9 +66,10 @@ export function loadModel(
 }
 
 /**
- * Loads a model of late interaction by its name or from its files: as `loadMultiVectorEmbedder` of `@sentvec/core`, in
- * the manner of {@link loadEmbedder}.
- * @throws SentvecError as there, and `model-not-found`, `model-access-denied`, `download-failed`
+ * Loads a late-interaction model by its name or from its files. Like `loadMultiVectorEmbedder` of `@sentvec/core`, with
+ * the additions of {@link loadEmbedder}.
+ * @throws SentvecError as the function of `@sentvec/core`, and `model-not-found`, `model-access-denied`,
+ * `download-failed`
  */
 export async function loadMultiVectorEmbedder(
   model: string | ModelFiles,
@@ -77,9 +81,10 @@ export async function loadMultiVectorEmbedder(
 }
 
 /**
- * Loads a sparse model by its name or from its files: as `loadSparseEmbedder` of `@sentvec/core`, in the manner of {@link
- * loadEmbedder}.
- * @throws SentvecError as there, and `model-not-found`, `model-access-denied`, `download-failed`
+ * Loads a sparse model by its name or from its files. Like `loadSparseEmbedder` of `@sentvec/core`, with the additions
+ * of {@link loadEmbedder}.
+ * @throws SentvecError as the function of `@sentvec/core`, and `model-not-found`, `model-access-denied`,
+ * `download-failed`
  */
 export async function loadSparseEmbedder(
   model: string | ModelFiles,
@@ -92,7 +97,7 @@ export async function loadSparseEmbedder(
 
 /** A loader of `@sentvec/core` and the names of its options. */
 interface FilesLoader<Options extends object, Model> {
-  /** The function as a person would name it. */
+  /** Name of the function, for messages. */
   readonly call: string;
   readonly loadFiles: (files: ModelFiles, options: Options) => Promise<Model>;
   readonly names: OptionNames<Options>;
@@ -108,7 +113,7 @@ async function load<Options extends { readonly tokenizer?: TokenizerLoader | und
   return loadFiles(files, { ...(only(options, names) as Options), tokenizer: options.tokenizer ?? nodeTokenizer() });
 }
 
-/** Those options that have one of the names. */
+/** Only the options with one of the names. */
 function only<Options extends object>(options: Options, names: Readonly<Record<string, true>>): Partial<Options> {
   return Object.fromEntries(Object.entries(options).filter(([name]) => Object.hasOwn(names, name))) as Partial<Options>;
 }

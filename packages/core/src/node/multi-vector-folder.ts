@@ -1,7 +1,7 @@
 /**
- * Token vectors of many documents in a folder: written from a stream in memory that does not grow with it, and scored
- * without being read into memory. A folder holds `index.json`, `rows.bin` with the number of rows of each document, and
- * segments with the rows: those of a document, then, in 8 bits, their scales.
+ * Token vectors of many documents in a folder: they are written from a stream in constant memory, and scored without
+ * being loaded into memory. A folder contains `index.json`, `rows.bin` with the number of rows of each document, and
+ * segments with the rows of the documents. With `int8`, the rows of a document are followed by their scales.
  */
 import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
@@ -21,7 +21,7 @@ const description = 'index.json';
 const rowsFile = 'rows.bin';
 const format = 'sentvec token vectors';
 
-/** A segment is closed when it has so many bytes. */
+/** Size in bytes at which a segment is complete. */
 const segmentBytes = 2 ** 26;
 
 type Precision = StoredMultiVectors['precision'];
@@ -29,13 +29,13 @@ type Precision = StoredMultiVectors['precision'];
 /** Options of {@link writeMultiVectors}. */
 export interface WriteMultiVectorsOptions {
   /**
-   * `int8` takes a quarter of the space, `binary` a 32nd.
+   * Precision of the stored entries: `int8` needs a quarter of the space, `binary` 1/32.
    * @default 'float32'
    */
   readonly precision?: Precision | undefined;
   /**
-   * Names the space of the vectors, by the hash of `MultiVectorEmbedder.fingerprint`: {@link openMultiVectors} can then
-   * refuse queries of another one.
+   * Hash of `MultiVectorEmbedder.fingerprint`, which identifies the vector space: {@link openMultiVectors} can then
+   * refuse queries of another model.
    */
   readonly fingerprint?: string | undefined;
   readonly signal?: AbortSignal | undefined;
@@ -43,7 +43,7 @@ export interface WriteMultiVectorsOptions {
 
 /** Options of {@link openMultiVectors}. */
 export interface OpenMultiVectorsOptions {
-  /** The space of the queries: vectors of another one are refused. */
+  /** Fingerprint of the queries' vector space: vectors with another fingerprint are refused. */
   readonly fingerprint?: string | undefined;
 }
 
@@ -51,10 +51,10 @@ const writeOptionNames: OptionNames<WriteMultiVectorsOptions> = { precision: tru
 const openOptionNames: OptionNames<OpenMultiVectorsOptions> = { fingerprint: true };
 
 /**
- * Writes the token vectors of documents to a new folder, which appears whole or not at all.
- * @param vectors in pieces of any number of documents, in order
+ * Writes the token vectors of documents to a new folder, atomically: the folder appears only when it is complete.
+ * @param vectors the documents in order, any number of them in each item
  * @throws SentvecError `invalid-argument` (vectors of different lengths, entries that are not finite), `invalid-output`
- * when the folder is there and not empty, `io-failed`, `aborted`, and what `vectors` throws
+ * when the folder exists and is not empty, `io-failed`, `aborted`, and what `vectors` throws
  */
 export async function writeMultiVectors(
   folder: string,
@@ -78,11 +78,11 @@ export async function writeMultiVectors(
   await writeFolderAtomically(folder, files(), { doing: 'Writing the token vectors', signal });
 }
 
-/** Puts documents into segments. */
+/** Groups documents into segments. */
 class SegmentWriter {
-  /** Of each document. */
+  /** Number of rows of each document. */
   readonly rows: number[] = [];
-  /** The number of documents of each segment. */
+  /** Number of documents of each segment. */
   readonly segments: number[] = [];
   cols: number | undefined;
   readonly #precision: Precision;
@@ -94,7 +94,7 @@ class SegmentWriter {
     this.#precision = precision;
   }
 
-  /** The segments that are full. */
+  /** Adds documents. Yields the segments that are complete. */
   *add(vectors: MultiVectors): Generator<FolderFile> {
     checkMultiVectors(vectors, `The vectors from document ${this.rows.length} on`);
     if (vectors.texts === 0) return;
@@ -102,7 +102,7 @@ class SegmentWriter {
     if (this.cols !== vectors.cols)
       throw new SentvecError(
         'invalid-argument',
-        `Document ${this.rows.length} has vectors of ${vectors.cols} entries, those before of ${this.cols}. Are all of one model?`,
+        `Document ${this.rows.length} has vectors of ${vectors.cols} entries, those before of ${this.cols}. Embed all documents with the same model.`,
         { row: this.rows.length },
       );
     const stored = this.#precision === 'float32' ? checkedNumbers(vectors) : quantizeTokens(vectors, this.#precision);
@@ -118,7 +118,7 @@ class SegmentWriter {
     }
   }
 
-  /** What is left. */
+  /** Yields the last, incomplete segment, if there is one. */
   *finish(): Generator<FolderFile> {
     if (this.#texts === 0) return;
     yield [segmentName(this.segments.length), this.#pieces];
@@ -142,9 +142,10 @@ function checkedNumbers(vectors: MultiVectors): MultiVectors {
 }
 
 /**
- * Opens a folder of token vectors, for `maxSimilarityScores` and `searchByMaxSimilarity`. In memory are 8 bytes for
- * each document; the vectors stay on the disk.
- * @throws SentvecError `invalid-output` for a folder that holds none, or damaged ones; `space-mismatch`; `io-failed`
+ * Opens a folder of token vectors, for `maxSimilarityScores` and `searchByMaxSimilarity`. The vectors stay on disk;
+ * memory use is 12 bytes per document.
+ * @throws SentvecError `invalid-output` for a folder without token vectors, or with damaged ones; `space-mismatch`;
+ * `io-failed`
  */
 export async function openMultiVectors(
   folder: string,
@@ -155,7 +156,7 @@ export async function openMultiVectors(
   if (options.fingerprint !== undefined && fingerprint !== undefined && options.fingerprint !== fingerprint)
     throw new SentvecError(
       'space-mismatch',
-      `The token vectors in ${folder} come from another model than the query: the fingerprints are ${fingerprint} and ${options.fingerprint}. Write them again with this model, or query them with the other one.`,
+      `The token vectors in ${folder} come from another model than the query: their fingerprints are ${fingerprint} and ${options.fingerprint}. Write them again with this model, or query them with the other one.`,
       { file: folder },
     );
   const rows = await readRows(join(folder, rowsFile), segments);
@@ -166,11 +167,11 @@ export async function openMultiVectors(
 
 async function readRows(file: string, segments: readonly number[]): Promise<Uint32Array> {
   const bytes = await guardIo('Reading', file, () => readFile(file));
-  if (bytes.length !== 4 * segments.reduce((sum, count) => sum + count, 0)) throw damaged(file);
+  if (bytes.length !== 4 * segments.reduce((sum, count) => sum + count, 0)) throw damagedError(file);
   return new Uint32Array(bytes.buffer.slice(bytes.byteOffset, bytes.byteOffset + bytes.length));
 }
 
-/** Documents in the files of segments. */
+/** Documents whose vectors are in segment files. */
 class StoredDocuments implements StoredMultiVectors {
   readonly texts: number;
   readonly cols: number;
@@ -178,7 +179,7 @@ class StoredDocuments implements StoredMultiVectors {
   readonly fingerprint: string | undefined;
   readonly #rows: Uint32Array;
   readonly #rowBytes: number;
-  /** Where each document begins in the file of its segment. */
+  /** Byte offset of each document in the file of its segment. */
   readonly #offsets: Float64Array;
   readonly #segments: { readonly parts: FileParts; readonly first: number; readonly end: number }[] = [];
 
@@ -204,13 +205,16 @@ class StoredDocuments implements StoredMultiVectors {
       this.#offsets[text] = offset;
       offset += this.#bytesOf(text);
     }
-    if (offset !== parts.size) throw damaged(file);
+    if (offset !== parts.size) throw damagedError(file);
     this.#segments.push({ parts, first, end: first + count });
   }
 
   read(begin: number, end: number): DocumentVectors[] {
     if (!(Number.isSafeInteger(begin) && Number.isSafeInteger(end) && begin >= 0 && begin <= end && end <= this.texts))
-      throw new SentvecError('invalid-argument', `There are no documents ${begin} to ${end}: there are ${this.texts}.`);
+      throw new SentvecError(
+        'invalid-argument',
+        `There are no documents ${begin} to ${end}: the indices of the ${this.texts} documents start at 0.`,
+      );
     return this.#segments.flatMap(({ parts, first, end: after }) => {
       const [from, to] = [Math.max(begin, first), Math.min(end, after)];
       if (from >= to) return [];
@@ -229,7 +233,7 @@ class StoredDocuments implements StoredMultiVectors {
   }
 }
 
-/** @param bytes at the beginning of a buffer of their own */
+/** @param bytes an array that spans its whole buffer */
 function documentOf({ buffer }: Uint8Array, rows: number, cols: number, precision: Precision): DocumentVectors {
   const rest = { offsets: Float64Array.of(0, rows), texts: 1, cols };
   if (precision === 'float32') return { ...rest, data: new Float32Array(buffer) };
@@ -247,15 +251,16 @@ async function readDescription(folder: string): Promise<{
   const file = join(folder, description);
   const bytes = await readFile(file).catch((error: unknown) => {
     if (!isSystemError(error, 'ENOENT')) return guardIo('Reading', file, () => Promise.reject(error));
-    const message = `${folder} holds no token vectors: there is no ${description} in it.`;
+    const message = `${folder} contains no token vectors: it has no ${description}. Write some with writeMultiVectors().`;
     throw new SentvecError('invalid-output', message, { file: folder });
   });
   const json = parse(bytes.toString('utf8'), file);
-  if (!isObject(json) || json['format'] !== format || json['version'] !== 1) throw damaged(file);
+  if (!isObject(json) || json['format'] !== format || json['version'] !== 1) throw damagedError(file);
   const { precision, cols, fingerprint, segments } = json;
   const isSize = (value: unknown): value is number => Number.isSafeInteger(value) && Number(value) >= 0;
   const known = (['float32', ...tokenPrecisions] as const).find((each) => each === precision);
-  if (known === undefined || !isSize(cols) || !Array.isArray(segments) || !segments.every(isSize)) throw damaged(file);
+  if (known === undefined || !isSize(cols) || !Array.isArray(segments) || !segments.every(isSize))
+    throw damagedError(file);
   return {
     precision: known,
     cols,
@@ -268,7 +273,7 @@ function parse(json: string, file: string): unknown {
   try {
     return JSON.parse(json) as unknown;
   } catch (cause) {
-    throw damaged(file, cause);
+    throw damagedError(file, cause);
   }
 }
 
@@ -280,7 +285,7 @@ function bytesOf({ buffer, byteOffset, byteLength }: Float32Array | Int8Array | 
   return new Uint8Array(buffer, byteOffset, byteLength);
 }
 
-function damaged(file: string, cause?: unknown): SentvecError {
-  const message = `${file} is damaged, or of another version. Write the token vectors again.`;
+function damagedError(file: string, cause?: unknown): SentvecError {
+  const message = `${file} is damagedError, or of another version. Write the token vectors again.`;
   return new SentvecError('invalid-output', message, { file }, { cause });
 }

@@ -1,6 +1,6 @@
 /**
- * Finds models and texts with which the native tokenizer would crash the process, never end, or give random results.
- * The tokenizer in JavaScript, which has none of these faults, takes them.
+ * Detects models and texts with which the native tokenizer would crash the process, hang, or give nondeterministic
+ * results. They are tokenized by the JavaScript tokenizer instead, which has none of these faults.
  */
 import { Component } from '../tokenizer/component.ts';
 import { mostGrowth, normalizedText } from '../tokenizer/javascript-tokenizer.ts';
@@ -12,19 +12,22 @@ import { readSplitting } from '../tokenizer/splitting.ts';
 import type { TokenizerJson } from '../tokenizer/tokenizer-json.ts';
 
 /** The longest text for the native tokenizer, in UTF-16 code units: its time may grow with the square of the length. */
-export const longestNativeText: number = 2 ** 13;
+export const maxNativeTextLength: number = 2 ** 13;
 
 /**
- * Oniguruma gives up after backtracking 10,000,000 times, and the process ends. Each way of matching takes a few
- * backtracks.
+ * The most ways to match a pattern against a text. Oniguruma gives up after backtracking 10,000,000 times, which ends
+ * the process, and each way takes a few backtracks.
  */
-const mostWays = 2 ** 17;
-
-/** WordPiece looks up all parts of a word. Published models allow 100 characters. */
-const longestWord = 1000;
+const maxBacktrackingPaths = 2 ** 17;
 
 /**
- * Why a tokenizer is not for the native library; `undefined` when it is.
+ * The longest words of WordPiece, in characters: its time grows with the square of the length, since it looks up all
+ * parts of a word. Published models allow 100.
+ */
+const maxWordLength = 1000;
+
+/**
+ * The reason why the native library must not run a tokenizer; `undefined` when it can.
  * @throws SentvecError `invalid-model`, `unsupported-model` when no tokenizer of sentvec can run it
  */
 export async function reasonAgainstNative(json: TokenizerJson): Promise<string | undefined> {
@@ -37,7 +40,7 @@ export async function reasonAgainstNative(json: TokenizerJson): Promise<string |
     if (reason !== undefined) return `${part.place} ${reason}`;
   }
   const factors = await Promise.all(parts.map(growthBy));
-  const growth = factors.reduce((product, factor) => product * factor, greatestOnce(parts));
+  const growth = factors.reduce((product, factor) => product * factor, maxGrowthOnce(parts));
   if (growth > mostGrowth) return `its parts may make a text more than ${mostGrowth} times longer`;
   return reasonAgainstModel(json) ?? (await reasonAgainstAddedTokens(json));
 }
@@ -47,7 +50,7 @@ function flatten(part: Component, steps: string): Component[] {
 }
 
 async function reasonAgainstPart(part: Component): Promise<string | undefined> {
-  if (part.type === 'Prepend' && part.string('prepend') === '') return 'puts nothing before the text';
+  if (part.type === 'Prepend' && part.string('prepend') === '') return 'prepends the empty text';
   if (part.type !== 'Replace' && part.type !== 'Split') return undefined;
   const pattern = await part.pattern('pattern');
   if (
@@ -55,12 +58,12 @@ async function reasonAgainstPart(part: Component): Promise<string | undefined> {
     (pattern === '' || (typeof pattern === 'object' && lengthOf(pattern.tree).least === 0))
   )
     return 'has a pattern that matches the empty text';
-  if (typeof pattern === 'object' && waysOf(pattern.tree, longestNativeText) > mostWays)
-    return 'has a pattern that may be matched in too many ways';
+  if (typeof pattern === 'object' && waysOf(pattern.tree, maxNativeTextLength) > maxBacktrackingPaths)
+    return 'has a pattern that can match in too many ways';
   return undefined;
 }
 
-/** By how much a part may make a text longer, each time. */
+/** The largest factor by which a part lengthens a text each time it is applied. */
 async function growthBy(part: Component): Promise<number> {
   switch (part.type) {
     case 'ByteLevel':
@@ -82,11 +85,11 @@ async function growthBy(part: Component): Promise<number> {
 }
 
 /**
- * The growth by parts that lengthen a text only the first time they are applied, in UTF-16 units: 18 by NFKC (U+FDFA),
- * 4 by NFD (U+1F82), 2 by lower case (U+0130), 3 by the spaces around a Chinese character; `BertNormalizer` does the
- * last two.
+ * The largest factor by which all parts together lengthen a text that lengthen it only the first time they are applied,
+ * in UTF-16 code units: 18 for NFKC (U+FDFA), 4 for NFD (U+1F82), 2 for lowercasing (U+0130), 3 for spaces around a
+ * Chinese character; `BertNormalizer` does the last two.
  */
-function greatestOnce(parts: readonly Component[]): number {
+function maxGrowthOnce(parts: readonly Component[]): number {
   const types = new Set(parts.map(({ type }) => type));
   const decomposed = types.has('NFKC') || types.has('NFKD') ? 18 : types.has('NFC') || types.has('NFD') ? 4 : 1;
   return decomposed * (types.has('Lowercase') ? 2 : 1) * (types.has('BertNormalizer') ? 6 : 1);
@@ -94,10 +97,10 @@ function greatestOnce(parts: readonly Component[]): number {
 
 function reasonAgainstModel({ model }: TokenizerJson): string | undefined {
   const fields = modelFields(model);
-  // Throws for merges that are invalid.
+  // Called only for its checks: it throws for invalid merges.
   if (fields.type === 'BPE') readMerges(fields, model.vocab as Readonly<Record<string, number>>, model['merges']);
-  if (fields.type === 'WordPiece' && fields.wholeNumber('max_input_chars_per_word', 0) > longestWord)
-    return `its words may have more than ${longestWord} characters`;
+  if (fields.type === 'WordPiece' && fields.wholeNumber('max_input_chars_per_word', 0) > maxWordLength)
+    return `its words may have more than ${maxWordLength} characters`;
   return undefined;
 }
 
@@ -109,11 +112,11 @@ async function reasonAgainstAddedTokens({
   const normalized = tokens
     .filter((token) => token.normalized)
     .map(({ content }) => normalizedText(splitting, content));
-  if (normalized.includes('')) return 'nothing is left of an added token when it is normalized';
+  if (normalized.includes('')) return 'an added token is empty after normalization';
   if (new Set(normalized).size < normalized.length) return 'two added tokens are normalized to the same text';
   const isBlank = (text: string): boolean => !/\P{White_Space}/u.test(text);
   const blank = tokens.some((token) => token.lstrip && (isBlank(token.content) || normalized.some(isBlank)));
   return blank && tokens.some((token) => token.rstrip)
-    ? 'an added token is blank, so it can count as the whitespace beside two others'
+    ? 'an added token consists of white space, which other added tokens may strip'
     : undefined;
 }

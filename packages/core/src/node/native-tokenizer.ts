@@ -1,4 +1,5 @@
-// The binding to the Rust tokenizer: loads the optional package, and gives it only models and texts that it can take.
+// The native (Rust) tokenizer: loads the optional package, and passes only models and texts to it that it handles
+// safely.
 import { shouldYield, yieldToEventLoop } from '@sentvec/platform';
 import { withRows } from '../error-rows.ts';
 import { SentvecError, throwIfAborted } from '../errors.ts';
@@ -10,30 +11,30 @@ import {
   type TokenizerLoader,
 } from '../tokenizer/javascript-tokenizer.ts';
 import type { TokenizedText, TokenizeOptions, Tokenizer } from '../types.ts';
-import { longestNativeText, reasonAgainstNative } from './native-limits.ts';
+import { maxNativeTextLength, reasonAgainstNative } from './native-limits.ts';
 
 type Binding = typeof import('tokenizers');
 type NativeTokenizer = InstanceType<Binding['Tokenizer']>;
 
 /**
- * Characters of the texts that are given to the binding at once: enough to pay for the call, little enough to read back
- * in one slice.
+ * Characters of the texts that are passed to the binding in one call: enough that the overhead of the call does not
+ * matter, and few enough that reading the results does not block the thread for long.
  */
 const groupCharacters = 2 ** 15;
 
 /**
- * The tokenizer in Rust, of the package `tokenizers`, which must be installed beside this one. It works on threads of
- * its own, but its results are read on the calling one. Texts that it may take too long for, or that it fails on, are
- * for the tokenizer in JavaScript, which gives the same ids, and names the text that has none.
- * @throws SentvecError `missing-dependency`, `invalid-model`, and `unsupported-model` also when only the tokenizer in
- * JavaScript may be given the model
+ * The Rust tokenizer of the optional package `tokenizers`. It runs in its own threads, but its results are read on the
+ * calling thread. Texts that are too long for it, or on which it fails, are tokenized by the JavaScript tokenizer,
+ * which gives the same ids and clearer errors.
+ * @throws SentvecError `missing-dependency`, `invalid-model`, and `unsupported-model`, also when only the JavaScript
+ * tokenizer can run the model safely
  */
 export const nativeTokenizer: TokenizerLoader = async (definition) => {
   const binding = await importBinding();
   const library = await createNativeTokenizer(binding, definition);
   let other: Promise<Tokenizer> | undefined;
   let disposed = false;
-  const encodeOtherwise: Tokenizer['encode'] = async (texts, options) => {
+  const encodeInJavaScript: Tokenizer['encode'] = async (texts, options) => {
     other ??= javaScriptTokenizer(definition);
     return (await other).encode(texts, options);
   };
@@ -44,7 +45,7 @@ export const nativeTokenizer: TokenizerLoader = async (definition) => {
     specialTokens: definition.specialTokens,
     encode: async (texts, options) => {
       if (disposed) throw tokenizerDisposedError();
-      return encodeInGroups(library, encodeOtherwise, definition, texts, options);
+      return encodeInGroups(library, encodeInJavaScript, definition, texts, options);
     },
     dispose: async () => {
       disposed = true;
@@ -59,7 +60,7 @@ async function importBinding(): Promise<Binding> {
   } catch (error) {
     throw new SentvecError(
       'missing-dependency',
-      `The native tokenizer cannot be loaded: ${(error as Error).message}. Install it with "npm install tokenizers", or leave the choice to sentvec, which then uses the one in JavaScript.`,
+      `The native tokenizer cannot be loaded: ${(error as Error).message}. Install it with "npm install tokenizers", or use the library 'auto', which falls back to the JavaScript tokenizer.`,
       {},
       { cause: error },
     );
@@ -71,18 +72,18 @@ async function createNativeTokenizer(binding: Binding, definition: TokenizerDefi
   if (reason !== undefined)
     throw new SentvecError(
       'unsupported-model',
-      `The native tokenizer cannot be trusted with this model: ${reason}. Leave the choice to sentvec, which then uses the tokenizer in JavaScript.`,
+      `The native tokenizer cannot run this model safely: ${reason}. Use the library 'auto', which falls back to the JavaScript tokenizer.`,
       { file: 'tokenizer.json' },
     );
   try {
-    // What a text's ids do not depend on is not given to it either.
+    // Special tokens are added by sentvec itself, so the library does not need the post-processor.
     return binding.Tokenizer.fromString(JSON.stringify({ ...definition.json, post_processor: null }));
   } catch (error) {
     // A definition that is invalid for both is reported by the JavaScript tokenizer, with a clearer message.
     await javaScriptTokenizer(definition);
     throw new SentvecError(
       'unsupported-model',
-      `The native tokenizer does not read this model: ${(error as Error).message}. Leave the choice to sentvec, which then uses the tokenizer in JavaScript.`,
+      `The native tokenizer cannot read this model: ${(error as Error).message}. Use the library 'auto', which falls back to the JavaScript tokenizer.`,
       { file: 'tokenizer.json' },
       { cause: error },
     );
@@ -91,7 +92,7 @@ async function createNativeTokenizer(binding: Binding, definition: TokenizerDefi
 
 async function encodeInGroups(
   library: NativeTokenizer,
-  encodeOtherwise: Tokenizer['encode'],
+  encodeInJavaScript: Tokenizer['encode'],
   definition: TokenizerDefinition,
   texts: readonly string[],
   options: TokenizeOptions,
@@ -109,7 +110,7 @@ async function encodeInGroups(
           results.push(toTokenizedText(encoding, definition, options));
           if (shouldYield()) await yieldToEventLoop();
         }
-      } else results.push(...(await encodeOtherwise(group, options)));
+      } else results.push(...(await encodeInJavaScript(group, options)));
     } catch (error) {
       throw withRows(error, (row) => first + row);
     }
@@ -129,23 +130,23 @@ function toTokenizedText(encoding: Encoding, definition: TokenizerDefinition, op
   return { ...cut, lengthAtLimit: next === -1 ? ids.length : next };
 }
 
-/** Consecutive texts: a long one by itself. */
+/** The next texts to tokenize in one call. A text that is too long for the library is a group of its own. */
 function nextGroup(texts: readonly string[], start: number): readonly string[] {
   let end = start;
   for (let characters = 0; end < texts.length; end += 1) {
     const { length } = texts[end]!;
     characters += length;
-    if (end > start && (characters > groupCharacters || length > longestNativeText)) break;
+    if (end > start && (characters > groupCharacters || length > maxNativeTextLength)) break;
   }
   return texts.slice(start, end);
 }
 
-/** `undefined` for texts that are not for the library, or that it cannot tokenize all. */
+/** Returns `undefined` if a text is too long for the library, or if the library fails. */
 async function encodeNatively(
   library: NativeTokenizer,
   texts: readonly string[],
 ): Promise<readonly Encoding[] | undefined> {
-  if (texts[0]!.length > longestNativeText) return undefined;
+  if (texts[0]!.length > maxNativeTextLength) return undefined;
   try {
     const prepared = texts.map(prepareText);
     return await library.encodeBatch(prepared, { addSpecialTokens: false });

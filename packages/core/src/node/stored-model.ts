@@ -1,4 +1,7 @@
-/** Model folders in buckets (`s3://bucket/model`): their files are copied into sentvec's cache when they are first read. */
+/**
+ * Model folders in object storage (`s3://bucket/model`): their files are copied into sentvec's cache when they are
+ * first read.
+ */
 import { createHash } from 'node:crypto';
 import { dirname, join } from 'node:path';
 import { makeFolder, withFileLock } from '@sentvec/platform/node';
@@ -13,22 +16,22 @@ import { downloadedModel, type ModelDownload } from './downloaded-model.ts';
 
 /** Options of {@link storedModel}. */
 export interface StoredModelOptions {
-  /** Called while a file is on its way, also during later reads. */
+  /** Called while a file is being downloaded, also during later reads. */
   readonly onProgress?: ((progress: DownloadProgress) => void) | undefined;
-  /** Ends all requests, also those of later reads. */
+  /** Cancels all requests, including those of later reads. */
   readonly signal?: AbortSignal | undefined;
 }
 
-/** Files of a folder that are looked at: with more it is another kind of folder. */
-const mostFiles = 10_000;
+/** A folder with more files than this is not a model folder. */
+const maxFiles = 10_000;
 
-/** Files one of which is in every model folder. */
+/** Every model folder contains at least one of these files. */
 const entryFiles = ['config.json', 'modules.json', 'adapter_config.json'];
 
 /**
- * A model folder in a store of objects. The versions of its files are pinned now: what is read later is of these, or an
- * error. The small files are copied into the cache (`SENTVEC_CACHE`) now, weights when they are first read. A folder whose
- * files have the same versions as before is not copied again.
+ * A model folder in object storage. The versions of its files are recorded at once: reading a file that changed later
+ * is an error. Small files are copied into the cache (`SENTVEC_CACHE`) at once, weights when they are first read. If
+ * the versions are the same as in an earlier run, nothing is copied again.
  *
  * @param related finds the base model that a card or an adapter names
  * @throws SentvecError `model-not-found`, `io-failed`, `aborted`
@@ -41,11 +44,11 @@ export async function storedModel(
   const storage = openStorage(address);
   const all = new Map<string, ListedFile>();
   for await (const file of storage.list('', { signal })) {
-    if (all.size === mostFiles) throw notModelError(address, `more than ${mostFiles} files are there`);
+    if (all.size === maxFiles) throw notModelError(address, `it contains more than ${maxFiles} files`);
     all.set(file.key, file);
   }
   if (!entryFiles.some((path) => all.has(path)))
-    throw notModelError(address, all.size === 0 ? 'nothing is there' : 'it has no config.json');
+    throw notModelError(address, all.size === 0 ? 'it contains no files' : 'it has no config.json');
   const roles = rolesOf([...all.keys()]);
   const files = [...roles.keys()].sort().map((path) => all.get(checkFilePath(path))!);
   const revision = hash(JSON.stringify(files.map(({ key, bytes, version }) => [key, bytes, version])));
@@ -58,7 +61,7 @@ export async function storedModel(
 }
 
 function notModelError(address: string, problem: string): SentvecError {
-  const remedy = 'Name the folder in which config.json or modules.json is.';
+  const remedy = 'Pass the address of the folder that contains config.json or modules.json.';
   return new SentvecError('model-not-found', `${address} is not a model folder: ${problem}. ${remedy}`, {
     file: address,
   });
@@ -68,7 +71,7 @@ function hash(text: string): string {
   return createHash('sha256').update(text).digest('hex');
 }
 
-/** Copies files of one state of a folder, none twice. */
+/** Copies files of one version of a folder, each only once. */
 class StoredDownload implements ModelDownload {
   readonly files: ReadonlyMap<string, { readonly size: number; readonly version: string }>;
   readonly #address: string;
@@ -114,7 +117,7 @@ class StoredDownload implements ModelDownload {
     const copy = async (): Promise<void> => {
       if ((await this.#cache.stat(path)) === undefined) await this.#cache.write(path, this.#blocks(path), { signal });
     };
-    // Processes that start at the same moment copy a file once.
+    // If several processes start at the same time, only one of them copies a file.
     await withFileLock(`${target}.lock`, copy, signal);
   }
 

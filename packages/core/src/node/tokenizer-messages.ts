@@ -1,16 +1,20 @@
-/*
- * What a program and the thread of its tokenizer say to each other.
- */
+/* The messages between a program and its tokenizer thread. */
 import type { TokenizedText } from '../types.ts';
 
-/** Which library tokenizes: `auto` is the native one when it is installed, else the one in JavaScript. */
+/**
+ * The tokenizer library: `auto` is the native one if it is installed and can run the model, otherwise the JavaScript
+ * one.
+ */
 export type TokenizerLibrary = 'auto' | 'javascript' | 'native';
 
 /** See `ThreadProtocol` of `@sentvec/platform/node`. */
 export interface TokenizerProtocol {
   readonly data: {
     readonly library: TokenizerLibrary;
-    /** `TokenizerDefinition` as JSON: one long string crosses threads much faster than its 250,000 pieces. */
+    /**
+     * `TokenizerDefinition` as JSON: one long string is sent to a thread much faster than an object with 250,000
+     * tokens.
+     */
     readonly definition: string;
   };
   /** The name of the tokenizer. */
@@ -26,11 +30,11 @@ export interface TokenizerProtocol {
   readonly programCalls: object;
 }
 
-/** Tokenized texts in two buffers, which move between threads without a copy. */
+/** Tokenized texts in two buffers, which are transferred between threads without a copy. */
 export interface PackedTexts {
   /** The ids of all texts, one text after the other. */
   readonly ids: Int32Array<ArrayBuffer>;
-  /** For each text the number of its ids, their number before the cut, and `lengthAtLimit` or 0. */
+  /** Three numbers for each text: its ids, its ids before truncation, and `lengthAtLimit` or 0. */
   readonly lengths: Int32Array<ArrayBuffer>;
 }
 

@@ -1,4 +1,4 @@
-// The thread of a `nodeTokenizer`: it tokenizes while the caller's event loop goes on.
+// The worker thread of `nodeTokenizer`, which tokenizes without blocking the caller's event loop.
 import { SentvecError } from '@sentvec/platform';
 import { serveThread, transferred } from '@sentvec/platform/node';
 import type { TokenizerDefinition } from '../tokenizer/definition.ts';

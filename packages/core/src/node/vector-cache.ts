@@ -1,6 +1,6 @@
 /**
- * A cache of vectors by content: the vector of a text is found by the text, the space, and the backend. It is a folder
- * of files that are written whole and never changed, so that any number of processes can share it.
+ * A content-addressed cache of vectors: its key is the text, the fingerprint of the vector space, and the backend. It
+ * is a folder of immutable files, each written atomically, so that any number of processes can share it.
  */
 import { hash, randomUUID } from 'node:crypto';
 import { open, readdir, rm, stat, utimes } from 'node:fs/promises';
@@ -13,20 +13,20 @@ import { SentvecError } from '../errors.ts';
 /** Options of {@link openVectorCache}. */
 export interface VectorCacheOptions {
   /**
-   * The most bytes that the cache takes, of all models together. What was used longest ago is removed.
+   * Maximum size of the cache in bytes, for all models together. The least recently used files are removed.
    * @default 4 GiB
    */
   readonly maxBytes?: number | undefined;
 }
 
-/** What is stored of a text. */
+/** A vector in the cache. */
 export interface CachedVector {
   readonly vector: Float32Array;
-  /** Tokens that the model read. */
+  /** Number of tokens that the model read. */
   readonly tokens: number;
-  /** Tokens of the whole text where it was cut, else 0. */
+  /** Number of tokens of the whole text if it was truncated, otherwise 0. */
   readonly cutFrom: number;
-  /** The file that it was read from; `undefined` where this process computed it. */
+  /** The file that the vector was read from; `undefined` if this process computed it. */
   readonly file?: string | undefined;
 }
 
@@ -36,28 +36,31 @@ export interface VectorCache {
   /**
    * The vectors of a space.
    * @param fingerprint see `Embedder.fingerprint`
-   * @param backend what computes them; bits differ between backends, and between kinds of CPU, which the cache tells
-   * apart
+   * @param backend name of the backend that computes them. Rounding differs between backends and between CPU models, so
+   * each combination has its own vectors
    */
   space(fingerprint: string, backend: string | undefined, dimension: number): Promise<CachedSpace>;
 }
 
 const optionNames: OptionNames<VectorCacheOptions> = { maxBytes: true };
 const defaultBytes = 2 ** 32;
-/** Vectors are written when so many bytes of them are there, and when an embedder is disposed of. */
+/** Vectors are written when they have this many bytes, and when the embedder is disposed. */
 const bytesOfFile = 2 ** 22;
-/** Milliseconds after which it is looked again what other processes have written, when a text is not found. */
-const lookInterval = 10_000;
-/** A file has the keys of all its vectors, so that finding out what it holds reads little of it, then their entries. */
+/**
+ * When a text is not found, the folder is listed again for files of other processes, but not more often than every so
+ * many milliseconds.
+ */
+const minListingInterval = 10_000;
+/** A file starts with the keys of all its vectors, so that only these are read to index it. The entries follow. */
 const keyBytes = 16;
 const hashBytes = 8;
-/** Before the numbers of an entry: the hash of what follows it, the tokens, the tokens of a text that was cut. */
+/** The size of an entry before its numbers: the hash of the rest, the number of tokens, the full length of a truncated text. */
 const headBytes = hashBytes + 8;
 const ending = '.vectors';
 
 /**
- * Opens a cache of vectors, or makes one. {@link cachedEmbedder} uses it.
- * @param directory the folder of the cache, for any number of models and processes; it holds nothing else
+ * Opens a cache of vectors for {@link cachedEmbedder}; creates its folder if it does not exist.
+ * @param directory the folder of the cache, for any number of models and processes; it must contain nothing else
  * @throws SentvecError `invalid-argument`, `io-failed`
  */
 export async function openVectorCache(directory: string, options: VectorCacheOptions = {}): Promise<VectorCache> {
@@ -68,8 +71,8 @@ export async function openVectorCache(directory: string, options: VectorCacheOpt
   return {
     directory,
     space: async (fingerprint, backend, dimension) => {
-      const computer = [backend ?? null, process.arch, cpus()[0]?.model ?? null];
-      const key = await sha256(canonicalJson([2, fingerprint, ...computer]));
+      const machine = [backend ?? null, process.arch, cpus()[0]?.model ?? null];
+      const key = await sha256(canonicalJson([2, fingerprint, ...machine]));
       const folder = join(directory, key.slice(0, 32));
       await makeFolder(folder);
       const space = new CachedSpace(folder, dimension, () => trim(directory, maxBytes));
@@ -85,15 +88,15 @@ interface IndexedFile {
   readonly vectors: number;
 }
 
-/** Where a vector is. */
+/** The position of a vector in the cache. */
 interface Location {
   readonly file: IndexedFile;
   readonly index: number;
 }
 
 /**
- * The vectors of one space. Memory: some 100 bytes for each that the cache holds. Those that other processes write
- * meanwhile are found, too, a few seconds later.
+ * The cached vectors of one space. Needs about 100 bytes of memory for each. Vectors that other processes write are
+ * found within about 10 seconds.
  */
 export class CachedSpace {
   readonly #folder: string;
@@ -103,8 +106,8 @@ export class CachedSpace {
   readonly #used = new Set<string>();
   /** Names of the files whose vectors are in the index. */
   readonly #indexed = new Set<string>();
-  #lookedAt = 0;
-  /** Files whose vectors come out alike here. */
+  #listedAt = 0;
+  /** Files whose vectors are equal to those that this machine computes. */
   readonly #proven = new Set<string>();
   #unwritten = new Map<string, CachedVector>();
 
@@ -119,11 +122,11 @@ export class CachedSpace {
   }
 
   /**
-   * Finds out what the files hold that were not there before. One that is not whole is left out. Of a vector in several
-   * files, the last one counts.
+   * Reads the keys of new files into the index. Incomplete files are ignored. If a text is in several files, the latest
+   * file is used.
    */
   async readIndex(): Promise<void> {
-    this.#lookedAt = Date.now();
+    this.#listedAt = Date.now();
     for (const name of (await readdir(this.#folder)).sort()) {
       if (!name.endsWith(ending) || this.#indexed.has(name)) continue;
       this.#indexed.add(name);
@@ -138,20 +141,20 @@ export class CachedSpace {
     }
   }
 
-  /** What is known of each text. An entry whose hash is wrong is unknown. */
+  /** The cached vector of each text. An entry with a wrong hash counts as missing. */
   async find(texts: readonly string[]): Promise<(CachedVector | undefined)[]> {
     const keys = texts.map(keyOf);
     const isUnknown = (key: string): boolean => !this.#unwritten.has(key) && !this.#index.has(key);
-    if (Date.now() - this.#lookedAt >= lookInterval && keys.some(isUnknown)) await this.readIndex();
+    if (Date.now() - this.#listedAt >= minListingInterval && keys.some(isUnknown)) await this.readIndex();
     const found = keys.map((key) => this.#unwritten.get(key));
     const wanted = new Map<IndexedFile, { readonly position: number; readonly index: number }[]>();
     for (const [position, key] of keys.entries()) {
       const location = found[position] === undefined ? this.#index.get(key) : undefined;
       if (location === undefined) continue;
-      const ofFile = wanted.get(location.file);
+      const entriesOfFile = wanted.get(location.file);
       const entry = { position, index: location.index };
-      if (ofFile === undefined) wanted.set(location.file, [entry]);
-      else ofFile.push(entry);
+      if (entriesOfFile === undefined) wanted.set(location.file, [entry]);
+      else entriesOfFile.push(entry);
     }
     for (const [{ path, vectors }, entries] of wanted) {
       this.#used.add(path);
@@ -165,30 +168,30 @@ export class CachedSpace {
     return found;
   }
 
-  /** Whether vectors of a file were compared with computed ones, or are of this process. */
+  /** Whether some vectors of a file were compared with computed ones, or this process wrote the file. */
   isProven(file: string): boolean {
     return this.#proven.has(file);
   }
 
-  /** Notes that vectors of these files come out alike. */
+  /** Marks files whose vectors are equal to computed ones. */
   prove(files: Iterable<string>): void {
     for (const file of files) this.#proven.add(file);
   }
 
-  /** Remembers vectors, and writes them when there are many. */
+  /** Adds vectors, and writes them to a file when there are many. */
   async add(texts: readonly string[], vectors: readonly CachedVector[]): Promise<void> {
     for (const [index, text] of texts.entries()) this.#unwritten.set(keyOf(text), vectors[index]!);
     if (this.#unwritten.size * this.#entryBytes >= bytesOfFile) await this.write();
   }
 
-  /** Forgets all, here and for others: what computes the vectors has changed. */
+  /** Deletes all vectors of the space, also for other processes, because the backend's results have changed. */
   async clear(): Promise<void> {
     this.#index.clear();
     this.#unwritten.clear();
     for (const name of await readdir(this.#folder)) await rm(join(this.#folder, name), { force: true });
   }
 
-  /** Writes the vectors that are not written yet. If that fails, they are computed again the next time. */
+  /** Writes new vectors to a file. If that fails, there is only a warning: they are computed again the next time. */
   async write(): Promise<void> {
     const entries = [...this.#unwritten];
     this.#unwritten = new Map();
@@ -196,7 +199,7 @@ export class CachedSpace {
     for (const file of this.#used) await utimes(file, now, now).catch(() => {});
     this.#used.clear();
     if (entries.length === 0) return;
-    // Names in the order of time: a vector that was damaged, and is computed again, is in a later file.
+    // The name begins with the time, so that a vector that replaces a damaged one is in a later file.
     const path = join(this.#folder, `${Date.now()}-${randomUUID()}${ending}`);
     const keys = Buffer.from(entries.map(([key]) => key).join(''), 'latin1');
     const bytes = Buffer.concat([keys, ...entries.map(([, vector]) => this.#encode(vector))]);
@@ -234,12 +237,12 @@ export class CachedSpace {
   }
 }
 
-/** A part of a file; `undefined` when it is not there, because another process has removed the file. */
+/** Reads a part of a file; `undefined` if another process has removed the file. */
 async function readRange(path: string, start: number, end: number): Promise<Buffer | undefined> {
   try {
     const handle = await open(path);
     try {
-      const bytes = Buffer.from(new ArrayBuffer(end - start)); // At its beginning, numbers of 32 bits are aligned.
+      const bytes = Buffer.from(new ArrayBuffer(end - start)); // Not from the pool of Node, so that 32-bit numbers are aligned.
       const { bytesRead } = await handle.read(bytes, 0, bytes.length, start);
       return bytesRead === bytes.length ? bytes : undefined;
     } finally {
@@ -250,17 +253,17 @@ async function readRange(path: string, start: number, end: number): Promise<Buff
   }
 }
 
-/** UTF-16 units, not UTF-8: halves of surrogate pairs must not become one text. */
+/** Hashes UTF-16 code units instead of UTF-8, in which all lone surrogates would become the same character. */
 function keyOf(text: string): string {
   return hash('sha256', Buffer.from(text, 'utf16le'), 'buffer').toString('latin1', 0, keyBytes);
 }
 
-/** Of all of an entry but the hash itself. */
+/** Hash of an entry, except for the bytes of the hash itself. */
 function hashOf(entry: Buffer): Buffer {
   return hash('sha256', entry.subarray(hashBytes), 'buffer').subarray(0, hashBytes);
 }
 
-/** Removes the files that were used longest ago, until the cache has at most so many bytes. */
+/** Removes the least recently used files until the cache has at most `maxBytes`. */
 async function trim(directory: string, maxBytes: number): Promise<void> {
   const names = await readdir(directory, { recursive: true });
   const files = (

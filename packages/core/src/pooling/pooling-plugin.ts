@@ -1,37 +1,40 @@
-// Poolings that are not built in: how they are defined, checked, and chosen beside the built-in ones.
+// Custom poolings: defines them, checks their results, and resolves the `pooling` option.
 import { SentvecError } from '../errors.ts';
 import { createPooling, poolingModes } from './pooling.ts';
 import type { Matrix, Pooling, PoolingMode, TokenBatch, TokenEmbeddings } from '../types.ts';
 
-/** What a custom pooling computes: see {@link definePooling}. */
+/** The functions of a custom pooling: see {@link definePooling}. */
 export interface PoolingFunctions {
   /**
-   * Length of a text's vector, from that of a token's.
-   * @default the same
+   * Length of a text's vector, given the length of a token's.
+   * @default `hiddenSize`
    */
   outputSize?(hiddenSize: number): number;
   /**
-   * One row for each row of `batch`. Tokens with mask 0 must not take part; a row without any token gives zeros; a row
-   * does not depend on the other rows. `poolingContract` in `@sentvec/testing` checks this.
+   * Pools a batch: returns one row for each row of `batch`. Tokens with mask 0 must be ignored, a row without tokens
+   * must give zeros, and a row must not depend on the other rows. `poolingContract` in `@sentvec/testing` checks this.
    */
   pool(tokens: TokenEmbeddings, batch: TokenBatch): Matrix;
 }
 
 /**
- * A kind of pooling that is not built in. Pass it to whatever reads a model: as `poolings`, or as `pooling` to use it
- * at once.
+ * A custom pooling. Pass it to a loader in `poolings`, to use it for models that name it, or as `pooling`, to use it
+ * for any model.
  */
 export interface PoolingPlugin {
-  /** The last segment of the class path in `modules.json`, or the `pooling_mode`, that names this pooling. */
+  /**
+   * The name by which models refer to this pooling: the last segment of the class path in `modules.json`, or
+   * `pooling_mode`.
+   */
   readonly name: string;
-  /** Makes the pooling, from the `config.json` of its module (`{}` when there is none). */
+  /** Creates the pooling from the `config.json` of its module (`{}` when there is none). */
   create(config: Readonly<Record<string, unknown>>): Pooling;
 }
 
 /**
- * Defines a pooling of your own. `create` gets the module's `config.json` and should refuse what it cannot use by
- * throwing. The config goes into the fingerprint of the space; `include_prompt: false` in it keeps the tokens of a
- * prompt out, as for built-in poolings.
+ * Defines a custom pooling. `create` gets the module's `config.json` and should throw for values that it does not
+ * support. The config is part of the fingerprint; `include_prompt: false` in it excludes the tokens of a prompt, as for
+ * built-in poolings.
  * @throws SentvecError `invalid-argument` when the name is empty or belongs to a built-in pooling
  * @example
  * const scaledMean = definePooling({
@@ -51,7 +54,10 @@ export function definePooling(definition: {
 }): PoolingPlugin {
   const { name } = definition;
   if (name === '' || name === 'Pooling' || poolingModes.some((mode) => mode === name)) {
-    throw new SentvecError('invalid-argument', `A custom pooling needs a name of its own, not "${name}".`);
+    throw new SentvecError(
+      'invalid-argument',
+      `A custom pooling cannot be named "${name}". Choose a name that is not empty and not that of a built-in pooling.`,
+    );
   }
   return {
     name,
@@ -69,11 +75,11 @@ export function definePooling(definition: {
   };
 }
 
-/** A pooling, in any of the forms in which one can be asked for. */
+/** The values of the option `pooling`. */
 export type PoolingChoice = PoolingMode | readonly PoolingMode[] | Pooling | PoolingPlugin;
 
 /**
- * The pooling that a choice stands for.
+ * The pooling for a value of the option `pooling`.
  * @throws SentvecError `invalid-argument` for an unknown mode
  */
 export function resolvePooling(choice: PoolingChoice): Pooling {
@@ -89,6 +95,6 @@ function checked(name: string, pooled: Matrix, rows: number, cols: number): Matr
   if (pooled.rows === rows && pooled.cols === cols && pooled.data.length === rows * cols) return pooled;
   throw new SentvecError(
     'invalid-argument',
-    `The pooling "${name}" gave ${pooled.rows} × ${pooled.cols} numbers (${pooled.data.length} in all) where it promised ${rows} × ${cols}.`,
+    `The pooling "${name}" gave ${pooled.rows} × ${pooled.cols} numbers (${pooled.data.length} in total), but its outputSize and the batch require ${rows} × ${cols}.`,
   );
 }

@@ -1,8 +1,11 @@
-// The built-in poolings, from `cls` to `lasttoken`, and the loops that compute them.
+// The built-in poolings (`cls`, `max`, `mean`, `mean_sqrt_len_tokens`, `weightedmean`, `lasttoken`).
 import { SentvecError } from '../errors.ts';
 import type { Matrix, Pooling, PoolingMode, TokenBatch, TokenEmbeddings } from '../types.ts';
 
-/** All built-in modes, in the order in which the old boolean switches of sentence-transformers concatenate them. */
+/**
+ * All built-in modes, in the order in which sentence-transformers concatenates the results of its older boolean
+ * settings.
+ */
 export const poolingModes: readonly PoolingMode[] = [
   'cls',
   'max',
@@ -13,12 +16,12 @@ export const poolingModes: readonly PoolingMode[] = [
 ];
 
 /**
- * A built-in pooling: the results of one mode, or of several side by side. Only tokens with mask 1 take part, wherever
- * the padding is; a text without any gives zeros. Weights of `weightedmean` are the token's column in the batch,
- * counted from 1, so that padding on the left changes them. Follows
+ * Creates a built-in pooling with one mode, or with several modes whose results are concatenated. Only tokens with mask
+ * 1 are pooled, on whichever side the padding is; a text without such tokens gives zeros. The weight of a token in
+ * `weightedmean` is its column in the batch, counted from 1, so it depends on padding on the left. Follows
  * `sentence_transformers/sentence_transformer/modules/pooling.py`.
  * @param modes in the order of their results
- * @param options.includePrompt whether the tokens of a prompt take part. Default true
+ * @param options.includePrompt whether the tokens of a prompt are pooled. Default: true
  * @throws SentvecError `invalid-argument` for an unknown mode, or none
  */
 export function createPooling(
@@ -43,8 +46,8 @@ export function createPooling(
 }
 
 /**
- * The pooling of a model whose own file gives the vectors of whole texts; see `Encoder.pooledOutput`.
- * @param output its name, and the length of a vector
+ * The pooling of a model whose ONNX graph itself pools; see `Encoder.pooledOutput`.
+ * @param output name of the graph's output, and length of its vectors
  */
 export function graphPooling({ name, size }: { readonly name: string; readonly size: number }): Pooling {
   return {
@@ -55,21 +58,18 @@ export function graphPooling({ name, size }: { readonly name: string; readonly s
     pool: () => {
       throw new SentvecError(
         'backend-failed',
-        `The vectors of this model are the output "${name}" of its ONNX file, which the backend did not give.`,
+        `The vectors of this model are the output "${name}" of its ONNX file, but the backend did not return it. Load the model with the backend onnx.`,
       );
     },
   };
 }
 
-/**
- * What the output of an encoder is called that has the weight of each term of the vocabulary for each text: the
- * `pooledOutput` of encoders of sparse models.
- */
+/** Name of the `pooledOutput` of a sparse model's encoder: for each text, the weight of each term of the vocabulary. */
 export const termWeightsOutput = 'term_weights';
 
 /**
- * No pooling: the vectors of the tokens that take part, text by text, for models of late interaction.
- * @param config what else decides which tokens there are, for the fingerprint
+ * No pooling, for late-interaction models: gives the vectors of all tokens with mask 1, text by text.
+ * @param config other settings that affect the vectors, for the fingerprint
  */
 export function tokenPooling(config?: Readonly<Record<string, unknown>>): Pooling {
   return { name: 'tokens', perToken: true, config, outputSize: (hiddenSize) => hiddenSize, pool: keepTokens };
@@ -84,14 +84,17 @@ function keepTokens({ data, cols }: TokenEmbeddings, { mask }: TokenBatch): Matr
   return { data: kept, rows, cols };
 }
 
-/** One text of a batch: `at` holds the offsets of its `count` tokens in `from`, `columns` their places in the batch. */
+/**
+ * One text of a batch: `at` contains the offsets of its `count` tokens in `from`, and `columns` their columns in the
+ * batch.
+ */
 interface Text {
   readonly from: Float32Array;
   readonly size: number;
   readonly at: Int32Array;
   readonly columns: Int32Array;
   readonly count: number;
-  /** Space for `size` numbers. */
+  /** A buffer of `size` numbers. */
   readonly sums: Float64Array;
 }
 
@@ -146,7 +149,7 @@ function largest({ from, size, at, count }: Text, to: Float32Array, offset: numb
   }
 }
 
-/** Four tokens a pass: the sums are then read and written a quarter as often, which halves the time. */
+/** Adds four tokens per pass, so that the sums are read and written a quarter as often. This halves the time. */
 function scaledSum({ from, size, at, count, sums }: Text, scale: number, to: Float32Array, offset: number): void {
   sums.fill(0);
   let token = 0;

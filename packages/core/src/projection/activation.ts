@@ -5,9 +5,9 @@ type NumberActivation = Exclude<Activation, RowActivation>;
 type RowActivation = 'Softmax' | 'Softmin' | 'LogSoftmax';
 
 /**
- * Applies an activation in place, with the default parameters of its class in `torch.nn` (sentence-transformers saves
- * the class alone): GELU is the exact form with erf, RReLU that of evaluation. Softmax, Softmin and LogSoftmax work on
- * each row.
+ * Applies an activation in place, with the default parameters of its class in `torch.nn` (sentence-transformers stores
+ * only the class): GELU is the exact form with erf, and RReLU uses the fixed slope of evaluation mode. Softmax, Softmin
+ * and LogSoftmax work on each row.
  * @param data rows of `cols` numbers each
  */
 export function applyActivation(activation: Activation, data: Float32Array, cols: number): void {
@@ -17,8 +17,8 @@ export function applyActivation(activation: Activation, data: Float32Array, cols
       rowActivations[activation](data.subarray(start, start + cols));
     return;
   }
-  const ofNumber = numberActivations[activation];
-  for (let i = 0; i < data.length; i++) data[i] = ofNumber(data[i]!);
+  const activate = numberActivations[activation];
+  for (let i = 0; i < data.length; i++) data[i] = activate(data[i]!);
 }
 
 /** Whether there is an activation of that name. */
@@ -27,8 +27,8 @@ export function isActivation(name: string): name is Activation {
 }
 
 /**
- * The error function, to the precision of a double: by its series of positive terms, which loses nothing to
- * cancellation (Abramowitz and Stegun 7.1.6). Beyond 6 it is 1 in double precision.
+ * The error function in double precision. Uses a series with only positive terms, which has no cancellation (Abramowitz
+ * and Stegun 7.1.6). Beyond 6 the result is 1 in double precision.
  */
 export function erf(x: number): number {
   if (Math.abs(x) >= 6) return Math.sign(x);

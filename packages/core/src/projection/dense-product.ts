@@ -1,20 +1,20 @@
 import { ScoreKernel, type PackedVectors } from '../search/score-kernel.ts';
 import type { Matrix } from '../types.ts';
 
-/** Rows of the input that are multiplied at once. */
+/** Number of input rows that are multiplied at once. */
 const rowsOfBlock = 32;
 
 /**
- * Keyed by the array of the weights: a kernel keeps a copy of them in its own memory, which takes longer than one
- * product.
+ * Kernels, keyed by the array of their weights. A kernel has a copy of the weights in its own memory; making that copy
+ * takes longer than one product.
  */
 const kernels = new WeakMap<Float32Array, ScoreKernel>();
 
 /**
- * `input · weightᵀ`, where `weight` has a row for each output: the dot product of each row with each row, which is what
- * the search computes, so by the same kernel (15 to 20 billion products a second on one core where loops in TypeScript
- * reach 2). A row's result does not depend on the other rows, to the last bit. The weights are copied at their first
- * use: later changes of them have no effect.
+ * Computes `input · weightᵀ`, where `weight` has a row for each output. These are the dot products of all pairs of
+ * rows, so the kernel of the vector search is used: on one core it computes 15 to 20 billion multiplications per
+ * second, and loops in TypeScript about 2 billion. The result of a row is identical, bit for bit, whatever the other
+ * rows are. The weights are copied at their first use: later changes to them have no effect.
  */
 export function productWithTransposed(input: Matrix, weight: Matrix): Matrix {
   const kernel = kernels.get(weight.data) ?? loadKernel(weight);

@@ -1,15 +1,15 @@
-/** What follows the encoder, applied in slices: a pooling, then projections in order. */
+/** Applies the head, a pooling followed by projections, in steps that do not block the event loop. */
 import { shouldYield, yieldToEventLoop } from '@sentvec/platform';
 import { SentvecError } from '../errors.ts';
 import { applyProjections, projectionOutputSize } from './projection.ts';
 import type { Head, Matrix, Projection, TokenBatch, TokenEmbeddings } from '../types.ts';
 
-/** Multiplications, or numbers read, that a step may take: about 2 ms. */
+/** Maximum cost of a step, in multiplications or numbers read: about 2 ms. */
 const stepCost = 2 ** 20;
 
 /**
  * Pools a batch and projects the result, some rows at a time, yielding to the event loop in between. Rows do not depend
- * on each other, so the numbers are those of one go.
+ * on each other, so the steps do not change the result.
  */
 export async function applyHead(head: Head, tokens: TokenEmbeddings, batch: TokenBatch): Promise<Matrix> {
   const rowsOfStep = Math.max(1, Math.floor(stepCost / rowCost(head, batch.cols, tokens.cols)));
@@ -27,7 +27,7 @@ export async function applyHead(head: Head, tokens: TokenEmbeddings, batch: Toke
   return result ?? { data: new Float32Array(0), rows: 0, cols: 0 };
 }
 
-/** Length of the vectors of a head. */
+/** Length of the vectors that a head gives. */
 export function outputSize(head: Head, hiddenSize: number): number {
   return head.projections.reduce(
     (size, projection) => projectionOutputSize(projection, size),
@@ -36,11 +36,11 @@ export function outputSize(head: Head, hiddenSize: number): number {
 }
 
 /**
- * The head with its vectors cut to `size` entries, which are left as they are, as `truncate_dim` of
- * sentence-transformers does (Kusupati et al. 2022, Matryoshka Representation Learning), and with `normalize` divided by
- * their length.
- * @param size `undefined` leaves them whole
- * @returns the head itself when nothing changes
+ * A head that also truncates its vectors to `size` entries, without normalizing them again, like `truncate_dim` of
+ * sentence-transformers (Kusupati et al. 2022, Matryoshka Representation Learning), and with `normalize` then
+ * normalizes them to length 1.
+ * @param size `undefined`: no truncation
+ * @returns `head` itself when nothing is added
  */
 export function derivedHead(head: Head, size: number | undefined, normalize: boolean): Head {
   const added: Projection[] = [
@@ -72,7 +72,7 @@ function poolRows(head: Head, tokens: TokenEmbeddings, batch: TokenBatch, row: n
   if (pooled.rows === rows && pooled.cols === size && pooled.data.length === rows * size) return pooled;
   throw new SentvecError(
     'backend-failed',
-    `The pooling "${head.pooling.name}" gave ${pooled.rows} × ${pooled.cols} numbers for ${count} texts, where its outputSize says ${count} × ${size}.`,
+    `The pooling "${head.pooling.name}" gave ${pooled.rows} × ${pooled.cols} numbers for ${count} texts, but its outputSize requires ${rows} × ${size}.`,
   );
 }
 

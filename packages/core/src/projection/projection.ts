@@ -9,7 +9,7 @@ type LayerNorm = Extract<Projection, { kind: 'layer-norm' }>;
 
 /**
  * Length of the vectors that a projection gives for vectors of `inputSize`.
- * @throws SentvecError `invalid-argument` when it cannot take vectors of that length
+ * @throws SentvecError `invalid-argument` when the projection does not accept vectors of that length
  */
 export function projectionOutputSize(projection: Projection, inputSize: number): number {
   const problem = validateProjection(projection, inputSize);
@@ -24,7 +24,7 @@ export function projectionOutputSize(projection: Projection, inputSize: number):
   }
 }
 
-/** Why a projection cannot take vectors of `inputSize`, in words; `undefined` when it can. */
+/** A description of why a projection does not accept vectors of `inputSize`; `undefined` when it does. */
 export function validateProjection(projection: Projection, inputSize: number): string | undefined {
   if (projection.kind === 'layer-norm') {
     const sizes = [projection.weight.length, projection.bias.length];
@@ -44,9 +44,9 @@ export function validateProjection(projection: Projection, inputSize: number): s
 }
 
 /**
- * The vectors after all projections, in order; `vectors` itself when there are none, else a new matrix. A row's result
- * does not depend on the other rows, to the last bit. The weights of dense layers are copied at their first use: do not
- * change them afterwards.
+ * Applies projections in order. Returns `vectors` itself when there are none, otherwise a new matrix. The result of a
+ * row is identical, bit for bit, whatever the other rows are. The weights of dense layers are copied at their first
+ * use: later changes to them have no effect.
  * @throws SentvecError `invalid-argument` when a projection does not fit
  */
 export function applyProjections(projections: readonly Projection[], vectors: Matrix): Matrix {
@@ -58,7 +58,7 @@ export function applyProjections(projections: readonly Projection[], vectors: Ma
     } else if (projection.kind === 'truncate') {
       current = firstColumns(current, cols);
     } else {
-      // These two work in place, but never on what the caller owns.
+      // Normalization works in place, so the caller's matrix is copied first.
       if (current === vectors) current = { ...vectors, data: vectors.data.slice() };
       if (projection.kind === 'normalize') normalizeRows(current);
       else layerNorm(projection, current);

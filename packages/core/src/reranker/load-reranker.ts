@@ -1,4 +1,4 @@
-// From a model folder to a reranker: the parts of any model, and how two texts become one input.
+// Loads a reranker from a model folder.
 import { checkOptionNames, type OptionNames } from '@sentvec/platform';
 import { loadModelParts } from '../embedder/assemble-parts.ts';
 import type { LoadEmbedderOptions } from '../embedder/load-embedder.ts';
@@ -17,7 +17,7 @@ export type LoadRerankerOptions = Pick<
   readonly onReceipt?: ((receipt: RerankReceipt) => void) | undefined;
 };
 
-/** Names of the options of {@link loadReranker}, for callers that have to tell them from options of their own. */
+/** Names of the options of {@link loadReranker}, for callers that separate them from their own options. */
 export const loadRerankerOptionNames: OptionNames<LoadRerankerOptions> = {
   backend: true,
   tokenizer: true,
@@ -29,8 +29,8 @@ export const loadRerankerOptionNames: OptionNames<LoadRerankerOptions> = {
 };
 
 /**
- * Loads a reranker (a cross-encoder) from its folder, as sentence-transformers 2 to 6 or transformers wrote it: the
- * head, how two texts are put together, and the activation are those that the folder says.
+ * Loads a reranker (a cross-encoder) from its folder, in the format of sentence-transformers 2 to 6 or transformers.
+ * The head, the pair template and the activation are read from the folder.
  * @throws SentvecError `unsupported-model` for another kind of model; `invalid-model`, `invalid-argument`,
  * `backend-unavailable`, `backend-failed`, `backend-wrong`, `missing-dependency`, `aborted`
  */

@@ -1,4 +1,4 @@
-// From two texts to the input of a reranker: by the tokenizer's template for pairs, or by the template of a chat.
+// Turns two texts into the input of a reranker, with the tokenizer's pair template or with a chat template.
 import { withRows } from '../error-rows.ts';
 import { SentvecError } from '../errors.ts';
 import { isObject, readJsonObject } from '../model-folder/json.ts';
@@ -10,8 +10,8 @@ import type { ModelFiles, TokenizedText, Tokenizer } from '../types.ts';
 import type { PairTokenizer, TextPair } from './reranker-types.ts';
 
 /**
- * How a reranker puts two texts together, as its folder says.
- * @param model its name, for messages
+ * Creates the tokenizer for the pairs of a reranker, as configured in its folder.
+ * @param model name of the model, for messages
  * @throws SentvecError `unsupported-model`, `invalid-model`
  */
 export async function pairTokenizerOf(
@@ -27,12 +27,12 @@ export async function pairTokenizerOf(
   return paddingAfterLast === undefined ? tokenize : upToLast(tokenize, paddingAfterLast);
 }
 
-/** Asks for the ids of texts as they are: cuts and special tokens come later, for both texts together. */
+/** Options for the plain ids of a text: truncation and special tokens are applied later, to both texts together. */
 const bare = { maxLength: Infinity, addSpecialTokens: false } as const;
 
 /**
- * Pairs by the template of the tokenizer. A prompt is put before the first text. Of pairs that follow one another with
- * the same first text, it is tokenized once.
+ * Joins pairs with the tokenizer's pair template. A prompt is put before the first text. Within one call, equal first
+ * texts are tokenized only once.
  * @throws SentvecError `unsupported-model` for a tokenizer without a template for pairs
  */
 export function templatePairTokenizer(
@@ -43,7 +43,7 @@ export function templatePairTokenizer(
   if (pairTemplate === undefined)
     throw new SentvecError(
       'unsupported-model',
-      `The tokenizer of ${model} does not say how two texts are put together: its post-processor has no template for pairs.`,
+      `The tokenizer of ${model} has no pair template in its post-processor, so pairs of texts cannot be tokenized. Check that the model is a reranker.`,
       { file: 'tokenizer.json' },
     );
   return async (pairs, { maxLength, prompt, signal }) => {
@@ -79,11 +79,11 @@ interface Message {
 type Render = (messages: readonly Message[]) => string;
 
 /**
- * Pairs as the messages `query` and `document` of a chat, after a message `system` with the prompt if there is one. What
- * the template puts at the end stays there when a pair is cut: by it the model answers. As
+ * Renders pairs as chat messages with the roles `query` and `document`, after a `system` message with the prompt if
+ * there is one. When a pair is truncated, the end of the template is kept, since it makes the model answer. Follows
  * `sentence_transformers/base/modules/transformer.py`.
- * @param variables what the template gets besides the messages
- * @throws SentvecError `unsupported-model` without a template that has a place for both texts; `invalid-model`
+ * @param variables variables of the template, in addition to the messages
+ * @throws SentvecError `unsupported-model` without a template that contains both texts; `invalid-model`
  */
 export async function chatPairTokenizer(
   tokenizer: Tokenizer,
@@ -97,7 +97,7 @@ export async function chatPairTokenizer(
   const endings = new Map<string, Promise<Int32Array>>();
   const endingOf = (prompt: string): Promise<Int32Array> => {
     const known = endings.get(prompt) ?? commonEnding(encode, render, prompt);
-    if (endings.size >= mostEndings) endings.clear();
+    if (endings.size >= maxCachedEndings) endings.clear();
     endings.set(prompt, known);
     return known;
   };
@@ -107,11 +107,14 @@ export async function chatPairTokenizer(
       signal,
     );
     const ending = tokenized.some(({ ids }) => ids.length > maxLength) ? await endingOf(prompt) : Int32Array.of();
-    return tokenized.map(({ ids }) => cutBefore(ending, ids, maxLength, truncationSide));
+    return tokenized.map(({ ids }) => truncateKeepingEnd(ending, ids, maxLength, truncationSide));
   };
 }
 
-/** The same pairs, pooled up to the last token that is not this one. */
+/**
+ * Wraps a pair tokenizer so that pooling ignores trailing padding tokens.
+ * @param token id of the padding token
+ */
 export function upToLast(tokenize: PairTokenizer, token: number): PairTokenizer {
   return async (pairs, options) =>
     (await tokenize(pairs, options)).map((pair) => {
@@ -123,8 +126,8 @@ export function upToLast(tokenize: PairTokenizer, token: number): PairTokenizer 
     });
 }
 
-/** Endings that are remembered. Callers rarely use more prompts in turn. */
-const mostEndings = 64;
+/** Number of prompts whose endings are cached. Callers rarely use more of them. */
+const maxCachedEndings = 64;
 
 function messagesOf([query, document]: TextPair, prompt: string): readonly Message[] {
   return [
@@ -134,14 +137,19 @@ function messagesOf([query, document]: TextPair, prompt: string): readonly Messa
   ];
 }
 
-function cutBefore(ending: Int32Array, ids: Int32Array, maxLength: number, side: 'left' | 'right'): TokenizedText {
+function truncateKeepingEnd(
+  ending: Int32Array,
+  ids: Int32Array,
+  maxLength: number,
+  side: 'left' | 'right',
+): TokenizedText {
   if (ids.length <= maxLength) return { ids, length: ids.length, truncated: false };
   const kept = side === 'left' ? ids.slice(ids.length - maxLength) : ids.slice(0, maxLength);
   kept.set(ending.subarray(Math.max(0, ending.length - maxLength)), Math.max(0, maxLength - ending.length));
   return { ids: kept, length: ids.length, truncated: true };
 }
 
-/** The tokens that end two chats that differ in nothing but their texts. */
+/** The tokens at the end of the template: those that two chats with different texts have in common. */
 async function commonEnding(
   encode: (texts: readonly string[]) => Promise<TokenizedText[]>,
   render: Render,
@@ -158,18 +166,18 @@ async function commonEnding(
 async function readChatTemplate(files: ModelFiles, variables: Readonly<Record<string, unknown>>): Promise<Render> {
   const config = (await readJsonObject(files, 'tokenizer_config.json')) ?? {};
   const source = await readSource(files, config);
-  if (source === undefined) throw noPlace(files, 'it has no chat template');
+  if (source === undefined) throw chatTemplateError(files, 'it has no chat template');
   const { Template } = await import('@huggingface/jinja');
   const tokens = Object.entries(config).flatMap(([name, value]) =>
     name.endsWith('_token') && tokenContent(value) !== undefined ? [[name, tokenContent(value)]] : [],
   );
   try {
     const template = new Template(source);
-    // As transformers calls a template that gets no tools and no documents.
+    // The defaults of transformers for a template without tools and documents.
     const defaults = { tools: null, documents: null, add_generation_prompt: false };
     const given = { ...defaults, ...Object.fromEntries(tokens), ...variables };
     const render: Render = (messages) => template.render({ ...given, messages });
-    checkPlaces(files, render);
+    checkTemplateUsesBothTexts(files, render);
     return render;
   } catch (cause) {
     if (SentvecError.is(cause)) throw cause;
@@ -183,16 +191,16 @@ async function readSource(files: ModelFiles, config: Readonly<Record<string, unk
     return new TextDecoder().decode(await files.read('chat_template.jinja'));
   const template = config['chat_template'];
   if (!Array.isArray(template)) return typeof template === 'string' ? template : undefined;
-  // Several templates by name: transformers takes the one called "default", unless there are tools.
+  // With several named templates, transformers uses the one called "default", unless there are tools.
   const named = template.filter(isObject);
   const source = named.find(({ name }) => name === 'default')?.['template'];
   if (typeof source === 'string') return source;
   const names = named.map(({ name }) => JSON.stringify(name)).join(', ');
-  throw noPlace(files, `of its chat templates, ${names.slice(0, 200)}, none is called "default"`);
+  throw chatTemplateError(files, `of its chat templates, ${names.slice(0, 200)}, none is called "default"`);
 }
 
-/** A template that passes over a text would score something else than the pair. */
-function checkPlaces(files: ModelFiles, render: Render): void {
+/** Refuses a template that ignores one of the texts: it would not score the pair. */
+function checkTemplateUsesBothTexts(files: ModelFiles, render: Render): void {
   const [base, otherQuery, otherDocument] = (
     [
       ['alpha', 'bravo'],
@@ -200,15 +208,15 @@ function checkPlaces(files: ModelFiles, render: Render): void {
       ['alpha', 'foxtrot'],
     ] as const
   ).map((pair) => render(messagesOf(pair, '')));
-  if (base === otherQuery) throw noPlace(files, 'its chat template has no place for a message of the role "query"');
+  if (base === otherQuery) throw chatTemplateError(files, 'its chat template ignores messages of the role "query"');
   if (base === otherDocument)
-    throw noPlace(files, 'its chat template has no place for a message of the role "document"');
+    throw chatTemplateError(files, 'its chat template ignores messages of the role "document"');
 }
 
-function noPlace({ name }: ModelFiles, why: string): SentvecError {
+function chatTemplateError({ name }: ModelFiles, why: string): SentvecError {
   return new SentvecError(
     'unsupported-model',
-    `${name} is a language model that scores pairs as a chat, and ${why}. Put a chat_template.jinja beside the model that renders both roles.`,
+    `${name} is a language model that scores pairs as chat messages, but ${why}. Add a chat_template.jinja that renders both roles to the folder.`,
     { file: 'chat_template.jinja' },
   );
 }

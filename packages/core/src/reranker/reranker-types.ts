@@ -1,4 +1,4 @@
-/** A reranker that is ready, and what goes into and comes out of it. */
+/** The reranker: its interface, the options of its calls, and their results. */
 /// <reference lib="esnext.disposable" preserve="true" />
 import type { Encoder } from '../backend.ts';
 import type { Receipt } from '../embedder/embedder-types.ts';
@@ -9,19 +9,22 @@ import type { Activation, Head, Matrix, ModelFiles, SelfCheckResult, TokenizedTe
 export type TextPair = readonly [first: string, second: string];
 
 /**
- * A model that reads two texts together and scores them (a cross-encoder): slower than comparing vectors, and better.
- * `await using` disposes it.
+ * A reranker (cross-encoder): a model that reads two texts together and scores them. Slower but more accurate than
+ * comparing vectors. `await using` disposes it.
  */
 export interface Reranker extends AsyncDisposable {
-  /** Tells it from the other kinds that `loadModel` gives. */
+  /** Distinguishes a reranker from the other kinds of models that `loadModel` returns. */
   readonly kind: 'reranker';
-  /** How the model was named. */
+  /** The files that the model was loaded from, with its name. */
   readonly model: ModelFiles;
-  /** What it gives a score for, in order: one for nearly all rerankers; `entailment` and others for inference. */
+  /**
+   * Names of the scores, in order: a single one for most rerankers; `entailment` and others for natural language
+   * inference.
+   */
   readonly labels: readonly string[];
-  /** The activation that turns the model's numbers into scores when a call does not name one. */
+  /** Default activation that turns the model's logits into scores. */
   readonly activation: Activation;
-  /** The most tokens of a pair that are read, special tokens included; of a longer pair the longer text is cut. */
+  /** The most tokens of a pair, special tokens included. In a longer pair, the longer text is truncated. */
   readonly maxLength: number;
   readonly tokenizer: Tokenizer;
   readonly encoder: Encoder;
@@ -30,50 +33,51 @@ export interface Reranker extends AsyncDisposable {
   readonly head: Head;
   readonly prompts: Readonly<Record<string, string>>;
   readonly defaultPrompt: string | undefined;
-  /** How the check of the backend ended when the model was loaded; `undefined` when it was turned off. */
+  /** Result of the self-check that ran when the model was loaded; `undefined` when it was turned off. */
   readonly selfCheck?: SelfCheckResult | undefined;
   /**
-   * The documents that answer a query best, best first; of equal scores the earlier one.
+   * Ranks documents by their score for a query, best first; equal scores in the order of `documents`.
    * @throws SentvecError `invalid-text` for an empty query, and for values that are not strings (details.row);
-   * `invalid-argument`, `aborted`, `disposed`, `backend-failed`, also for scores that are not numbers
+   * `backend-failed`, also for scores that are not numbers; `invalid-argument`, `aborted`, `disposed`
    */
   rank(query: string, documents: readonly string[], options?: RankOptions): Promise<RankedDocument[]>;
   /**
    * Scores pairs of texts: row i of `scores` belongs to pair i, with a column for each label.
-   * @throws SentvecError as {@link Reranker.rank}; either text may be empty
+   * @throws SentvecError as {@link Reranker.rank}, but both texts may be empty
    */
   score(pairs: readonly TextPair[], options?: ScoreOptions): Promise<Scores>;
-  /** Ends what still runs, and frees everything. May be called twice. */
+  /** Aborts running calls and frees all resources. May be called twice. */
   dispose(): Promise<void>;
 }
 
 /** Options of {@link Reranker.score}. */
 export interface ScoreOptions {
   /**
-   * The activation that turns the model's numbers into scores: `Identity` leaves them raw, `Sigmoid` gives 0 to 1,
-   * `Softmax` shares 1 among several labels (of one label it would always be 1, and is refused).
+   * The activation that turns the model's logits into scores: `Identity` returns the logits, `Sigmoid` gives 0 to 1,
+   * and with `Softmax` the scores of all labels add up to 1 (it is refused for models with one label, where it would
+   * always give 1).
    * @default the model's own
    */
   readonly activation?: Activation | undefined;
   /**
-   * Name of one of the model's prompts, which tells it what to look for. `null`: none.
+   * Name of one of the model's prompts (instructions). `null`: none.
    * @default the model's default prompt, if it has one
    */
   readonly prompt?: string | null | undefined;
-  /** A prompt of your own. Excludes `prompt`. */
+  /** Text of a prompt of your own. Cannot be combined with `prompt`. */
   readonly promptText?: string | undefined;
   /**
-   * Whether pairs of more than `maxLength` tokens are cut. `false` refuses them.
-   * @default true; `receipt.truncated` lists those that were cut
+   * Whether pairs with more than `maxLength` tokens are truncated. With `false` they are an error.
+   * @default true; `receipt.truncated` lists the truncated pairs
    */
   readonly truncate?: boolean | undefined;
   /**
-   * Tokens (rows × longest) of a batch.
-   * @default the backend's preference
+   * Maximum size of a batch in tokens, padding included: rows × length of the longest pair.
+   * @default `Encoder.batchTokens`, the preference of the backend
    */
   readonly batchTokens?: number | undefined;
   readonly signal?: AbortSignal | undefined;
-  /** Called after each batch with what is done so far. */
+  /** Called after each batch with the number of rows and tokens that are finished. */
   readonly onProgress?: ((progress: { readonly rows: number; readonly tokens: number }) => void) | undefined;
 }
 
@@ -86,19 +90,19 @@ export interface RankOptions extends ScoreOptions {
   readonly topK?: number | undefined;
   /**
    * The label whose score ranks the documents, for a model that has several.
-   * @default the only one
+   * @default the only label; required for a model with several
    */
   readonly label?: string | undefined;
 }
 
-/** See {@link Reranker.score}. */
+/** Result of {@link Reranker.score}. */
 export interface Scores {
   /** A row for each pair, a column for each label. */
   readonly scores: Matrix;
   readonly receipt: RerankReceipt;
 }
 
-/** What scoring cost, and how far it can be trusted. `truncated` has the pairs that were cut. */
+/** A report on a call: its cost, the truncated pairs, and all assumptions that were made. */
 export type RerankReceipt = Omit<Receipt, 'fingerprint'>;
 
 /** The parts of a reranker. */
@@ -119,7 +123,7 @@ export interface RerankerParts {
   readonly notes: readonly string[];
 }
 
-/** Makes the model's input from each pair. */
+/** Turns pairs of texts into inputs of the model. */
 export type PairTokenizer = (
   pairs: readonly TextPair[],
   options: { readonly maxLength: number; readonly prompt: string; readonly signal: AbortSignal },

@@ -1,4 +1,4 @@
-/** The reranker: pairs of texts through tokenizer, encoder and head, by the pipeline of the embedder. */
+/** The reranker: runs pairs of texts through tokenizer, encoder and head, with the same pipeline as the embedder. */
 import { checkOptionNames, type AbortScope, type OptionNames } from '@sentvec/platform';
 import type { Encoder } from '../backend.ts';
 import { BatchScheduler } from '../embedder/batch-scheduler.ts';
@@ -26,10 +26,10 @@ const scoreOptionNames: OptionNames<ScoreOptions> = {
 
 const rankOptionNames: OptionNames<RankOptions> = { ...scoreOptionNames, topK: true, label: true };
 
-/** Activations that share 1 among the labels of a pair. */
-const amongLabels: ReadonlySet<Activation> = new Set<Activation>(['Softmax', 'Softmin', 'LogSoftmax']);
+/** Activations that normalize the scores over all labels of a pair. */
+const normalizingActivations: ReadonlySet<Activation> = new Set<Activation>(['Softmax', 'Softmin', 'LogSoftmax']);
 
-/** Puts the parts of a reranker together. It owns them: its `dispose` disposes them. */
+/** Creates a reranker from its parts. It owns them: its `dispose` disposes them. */
 export function createReranker(parts: RerankerParts): Reranker {
   return new PairReranker(parts);
 }
@@ -80,7 +80,7 @@ class PairReranker implements Reranker {
       scoring,
     );
     const at = ({ data, cols }: Matrix, row: number): number => data[row * cols + column]!;
-    // A sigmoid takes large numbers for 1; the numbers themselves still tell which is larger.
+    // A sigmoid rounds large logits to 1, so equal scores are ordered by their logits.
     const rows = texts
       .map((_, row) => row)
       .sort((a, b) => at(scores, b) - at(scores, a) || at(raw, b) - at(raw, a) || a - b);
@@ -101,7 +101,7 @@ class PairReranker implements Reranker {
     return this.dispose();
   }
 
-  /** The model's numbers for each pair, and the scores after the activation. */
+  /** The logits of each pair (`raw`), and the scores after the activation. */
   async #score(pairs: readonly TextPair[], options: ScoreOptions): Promise<Scores & { readonly raw: Matrix }> {
     const counter = new ReceiptCounter();
     const activation = this.#activationOf(options.activation);
@@ -148,7 +148,7 @@ class PairReranker implements Reranker {
       const row = firstRow + cut;
       throw new SentvecError(
         'invalid-text',
-        `Pair ${row} has ${tokenized[cut]!.length} tokens; ${this.model.name} reads ${maxLength}. Cut the texts, or leave out "truncate": the longer text of the pair is then cut.`,
+        `Pair ${row} has ${tokenized[cut]!.length} tokens; ${this.model.name} reads at most ${maxLength}. Shorten the texts, or leave out "truncate", so that the longer text of the pair is truncated.`,
         { row, length: tokenized[cut]!.length, maxLength },
       );
     };
@@ -158,12 +158,12 @@ class PairReranker implements Reranker {
     if (!isActivation(wanted))
       throw new SentvecError(
         'invalid-argument',
-        `There is no activation "${String(wanted)}". Take Identity for raw scores, Sigmoid, Softmax, or another name of torch.nn.`,
+        `There is no activation "${String(wanted)}". Use Identity for logits, Sigmoid, Softmax, or another class name of torch.nn.`,
       );
-    if (this.labels.length > 1 || !amongLabels.has(wanted)) return wanted;
+    if (this.labels.length > 1 || !normalizingActivations.has(wanted)) return wanted;
     throw new SentvecError(
       'invalid-argument',
-      `${this.model.name} gives one score for a pair, and the ${wanted} of one number is always the same. Take Sigmoid for scores from 0 to 1, or Identity for raw ones.`,
+      `${this.model.name} gives one score for a pair, and the ${wanted} of a single number is constant. Use Sigmoid for scores from 0 to 1, or Identity for logits.`,
     );
   }
 
@@ -173,7 +173,7 @@ class PairReranker implements Reranker {
       if (this.labels.length === 1) return 0;
       throw new SentvecError(
         'invalid-argument',
-        `${this.model.name} has a score for each of ${this.labels.length} labels: say by which to rank, with "label", or take score(). ${choice}`,
+        `${this.model.name} has a score for each of ${this.labels.length} labels: set "label" to the one to rank by, or use score(). ${choice}`,
       );
     }
     const column = this.labels.indexOf(label);

@@ -1,4 +1,4 @@
-// Clustering by communities: first counts the neighbours of each row, then takes the largest neighbourhoods.
+// Community detection: counts the neighbours of each row, then makes communities of the largest neighbourhoods.
 import { checkCount, checkOptionNames, shouldYield, yieldToEventLoop, type OptionNames } from '@sentvec/platform';
 import { SentvecError } from '../errors.ts';
 import { gatherRows } from './matrix-rows.ts';
@@ -11,22 +11,25 @@ import { VectorScorer } from './vector-scorer.ts';
 /** Options of {@link communityDetection}. */
 export interface CommunityDetectionOptions {
   /**
-   * Rows of at least this cosine are neighbours.
+   * Minimum cosine similarity of two neighbours.
    * @default 0.75
    */
   readonly threshold?: number | undefined;
   /**
-   * Rows that a community needs, the central one counted; at most the number of rows there are.
+   * Minimum number of rows of a community, including the central one. Limited to the number of rows in the input.
    * @default 10
    */
   readonly minCommunitySize?: number | undefined;
   readonly signal?: AbortSignal | undefined;
-  /** Called while the neighbours of all rows are counted, which is at least half of the work. */
+  /**
+   * Called with the number of rows of the corpus that were compared, while neighbours are counted. This is at least
+   * half of the work.
+   */
   readonly onProgress?: ((progress: { readonly rows: number }) => void) | undefined;
 }
 
-/** Neighbours that are held at once, unless one row alone has more. */
-const mostNeighbours = 2 ** 20;
+/** How many neighbours are kept in memory at a time, unless a single row has more. */
+const maxNeighbours = 2 ** 20;
 
 const optionNames: OptionNames<CommunityDetectionOptions> = {
   threshold: true,
@@ -36,12 +39,13 @@ const optionNames: OptionNames<CommunityDetectionOptions> = {
 };
 
 /**
- * Groups of rows that are near to a common central row. The rows with a cosine of at least `threshold` to a row are its
- * neighbourhood, nearest first; the largest neighbourhoods are taken first (of equal ones that of the lowest row),
- * without the rows taken already. As `community_detection` in `sentence_transformers/util/retrieval.py`.
+ * Groups rows that are similar to a common central row. The neighbourhood of a row consists of all rows with a cosine
+ * similarity of at least `threshold` to it, nearest first. Neighbourhoods become communities in order of their size
+ * (ties: the lower row first), without the rows that already belong to a community. Same results as
+ * `community_detection` in `sentence_transformers/util/retrieval.py`.
  *
- * Neighbourhoods are counted first, and found again in the order in which they are taken: twice the work at most, but
- * memory does not grow with the square of the rows.
+ * The first pass only counts neighbours; the second pass finds them again in order of size. This is at most twice the
+ * work, but memory does not grow with the square of the rows.
  * @returns row numbers of each community, largest community first, the central row first
  * @throws SentvecError `invalid-argument`, `aborted`
  */
@@ -56,9 +60,9 @@ export async function communityDetection(
   checkCount(minCommunitySize, 'minCommunitySize');
   if (!Number.isFinite(threshold))
     throw new SentvecError('invalid-argument', `threshold must be a number, not ${threshold}.`);
-  const least = Math.min(minCommunitySize, embeddings.rows);
+  const minSize = Math.min(minCommunitySize, embeddings.rows);
   const sizes = await countNeighbours(embeddings, threshold, { signal, onProgress });
-  const centers = largestFirst(sizes, least);
+  const centers = largestFirst(sizes, minSize);
   const remaining = new RemainingRows(embeddings);
   const communities: number[][] = [];
   for (let from = 0; from < centers.length;) {
@@ -66,7 +70,7 @@ export async function communityDetection(
     const batch = gatherRows(embeddings, centers.slice(from, to));
     for (const neighbours of await findNeighbours(batch, remaining, threshold, signal)) {
       const community = neighbours.map(({ row }) => row).filter((row) => !remaining.isTaken(row));
-      if (community.length < least) continue;
+      if (community.length < minSize) continue;
       remaining.take(community);
       communities.push(community);
     }
@@ -77,12 +81,12 @@ export async function communityDetection(
 }
 
 /**
- * The rows with at least `least` neighbours; of equal numbers the lowest row first. Sorted as numbers, which is ten
- * times as fast as by comparing rows.
+ * The rows with at least `minSize` neighbours, most neighbours first; ties in the order of rows. Size and row are
+ * combined into one number, because sorting numbers is ten times as fast as sorting with a comparator.
  */
-function largestFirst(sizes: Uint32Array, least: number): number[] {
+function largestFirst(sizes: Uint32Array, minSize: number): number[] {
   const keys: number[] = [];
-  sizes.forEach((size, row) => size >= least && keys.push((sizes.length - size) * sizes.length + row));
+  sizes.forEach((size, row) => size >= minSize && keys.push((sizes.length - size) * sizes.length + row));
   return Array.from(Float64Array.from(keys).sort(), (key) => key % sizes.length);
 }
 
@@ -92,7 +96,7 @@ async function countNeighbours(embeddings: Matrix, threshold: number, options: S
   return sizes;
 }
 
-/** For each center the rows, of those that remain, with at least the threshold, nearest first. */
+/** For each center, the remaining rows whose similarity is at least the threshold, nearest first. */
 async function findNeighbours(
   centers: Matrix,
   remaining: RemainingRows,
@@ -139,15 +143,15 @@ function endOfBatch(centers: readonly number[], from: number, sizes: Uint32Array
   let neighbours = 0;
   let to = from;
   do neighbours += Math.min(sizes[centers[to++]!]!, remaining);
-  while (to < centers.length && neighbours + Math.min(sizes[centers[to]!]!, remaining) <= mostNeighbours);
+  while (to < centers.length && neighbours + Math.min(sizes[centers[to]!]!, remaining) <= maxNeighbours);
   return to;
 }
 
-/** The rows that no community has taken, and some that one has. */
+/** The rows that do not belong to a community yet. Rows that do are only marked, and removed later by `compact`. */
 class RemainingRows {
   vectors: Matrix;
   rows: Uint32Array;
-  /** Rows that are not taken. */
+  /** Number of rows that are not taken. */
   count: number;
   readonly #taken: Uint8Array;
 
@@ -167,7 +171,7 @@ class RemainingRows {
     this.count -= rows.length;
   }
 
-  /** Drops the taken rows when they are the larger part: comparing them is wasted work. */
+  /** Removes the taken rows when they are at least half of all, so that they are not compared any more. */
   compact(): void {
     if (this.count * 2 > this.rows.length || this.count === 0) return;
     const kept: number[] = [];

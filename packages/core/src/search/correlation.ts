@@ -1,8 +1,8 @@
-// Correlation coefficients, by which the similarities of a model are compared with human scores.
+// Correlation coefficients, which measure how well a model's similarities agree with human scores.
 import { SentvecError } from '../errors.ts';
 
 /**
- * Pearson's correlation of two lists of numbers, -1 to 1; not a number when one of them is constant.
+ * Pearson's correlation of two lists of numbers, from -1 to 1; NaN when one of them is constant.
  * @throws SentvecError `invalid-argument` when they differ in length, or have less than two numbers
  */
 export function pearsonCorrelation(x: ArrayLike<number>, y: ArrayLike<number>): number {
@@ -50,7 +50,7 @@ export function ranks(numbers: ArrayLike<number>): Float64Array {
   return found;
 }
 
-/** Rounding gives a constant list a variance: it has to be looked for. */
+/** Rounding can give a constant list a variance above 0, so this is checked separately. */
 function isConstant(numbers: ArrayLike<number>): boolean {
   for (let i = 1; i < numbers.length; i++) if (numbers[i] !== numbers[0]) return false;
   return true;

@@ -4,17 +4,17 @@ import { pairwiseSimilarity, similarityFunctions } from './similarity.ts';
 import type { Matrix, SimilarityFunction } from '../types.ts';
 
 /**
- * Correlations with people's judgement, by the names of sentence-transformers; `max` is the best of the four
- * similarities.
+ * Correlations with human scores, with the names of sentence-transformers; `max` is the maximum over the four
+ * similarity functions.
  */
 export type EmbeddingSimilarityMetrics = Readonly<
   Record<`${'pearson' | 'spearman'}_${SimilarityFunction | 'max'}`, number>
 >;
 
 /**
- * How well the similarity of pairs agrees with a gold score, as in semantic textual similarity: row i of the one matrix
- * and of the other make a pair of score i. As `EmbeddingSimilarityEvaluator` of sentence-transformers. A correlation is
- * not a number when all scores are equal.
+ * Measures how well the similarities of pairs agree with gold scores, as in semantic textual similarity (STS). Row i of
+ * both matrices is a pair with the gold score `scores[i]`. Same metrics as `EmbeddingSimilarityEvaluator` of
+ * sentence-transformers. Correlations are NaN when all scores are equal.
  * @throws SentvecError `invalid-argument` when the numbers of rows and scores differ, or there are less than 2
  */
 export function embeddingSimilarity(

@@ -1,4 +1,4 @@
-// One ranking out of several, such as those by meaning and by words.
+// Fuses several rankings into one, for example those of a vector search and of BM25.
 import { checkOptionNames } from '@sentvec/platform';
 import { SentvecError } from '../errors.ts';
 import type { SearchHit } from './top-rows.ts';
@@ -7,24 +7,33 @@ import { checkChoice, checkTopK } from './vector-checks.ts';
 /** Options of {@link fuseRankings}. */
 export interface FuseOptions {
   /**
-   * `ranks`: a row gets the sum of 1 / (k + rank) over the rankings that have it (reciprocal rank fusion: Cormack et al.,
-   * 2009), whatever the scores are. `scores`: the sum of the scores, each ranking's brought to 0 to 1; what a ranking does
-   * not have gets 0.
+   * `ranks`: the fused score of a row is the sum of 1 / (k + rank) over the rankings that contain it (reciprocal rank
+   * fusion: Cormack et al., 2009). `scores`: the sum of its scores, after each ranking's scores were scaled to 0 to 1;
+   * a ranking that does not contain the row adds 0.
    * @default 'ranks'
    */
   readonly by?: 'ranks' | 'scores' | undefined;
-  /** How little the first ranks stand out. @default 60 */
+  /**
+   * Constant of reciprocal rank fusion: the larger, the smaller the advantage of the first ranks.
+   * @default 60
+   */
   readonly k?: number | undefined;
-  /** What each ranking counts. @default 1 each */
+  /**
+   * Weight of each ranking.
+   * @default 1 for each
+   */
   readonly weights?: readonly number[] | undefined;
-  /** @default all */
+  /**
+   * Number of rows in the result.
+   * @default all
+   */
   readonly topK?: number | undefined;
 }
 
 /**
  * Fuses rankings of the rows of one corpus.
- * @param rankings best first
- * @returns best first; equal scores in the order of rows
+ * @param rankings each with the best row first
+ * @returns the fused ranking, best first; equal scores in the order of rows
  * @throws SentvecError `invalid-argument`
  */
 export function fuseRankings(rankings: readonly (readonly SearchHit[])[], options: FuseOptions = {}): SearchHit[] {
@@ -36,11 +45,11 @@ export function fuseRankings(rankings: readonly (readonly SearchHit[])[], option
   if (weights.length !== rankings.length)
     throw argumentError(`There are ${weights.length} weights for ${rankings.length} rankings.`);
   if (!weights.every((weight) => weight >= 0 && Number.isFinite(weight)))
-    throw argumentError(`Weights are numbers of at least 0, not ${weights.join(', ')}.`);
+    throw argumentError(`Weights must be numbers of at least 0, not ${weights.join(', ')}.`);
   const fused = new Map<number, number>();
   for (const [index, ranking] of rankings.entries()) {
     checkRanking(ranking, index);
-    const share = by === 'ranks' ? (_: SearchHit, rank: number) => 1 / (k + rank) : shareOfRange(ranking);
+    const share = by === 'ranks' ? (_: SearchHit, rank: number) => 1 / (k + rank) : minMaxScaling(ranking);
     for (const [position, hit] of ranking.entries())
       fused.set(hit.row, (fused.get(hit.row) ?? 0) + weights[index]! * share(hit, position + 1));
   }
@@ -59,8 +68,8 @@ function checkRanking(ranking: readonly SearchHit[], index: number): void {
   }
 }
 
-/** Where a score stands between the worst, 0, and the best of a ranking, 1. */
-function shareOfRange(ranking: readonly SearchHit[]): (hit: SearchHit) => number {
+/** Scales the scores of a ranking so that the worst is 0 and the best is 1. */
+function minMaxScaling(ranking: readonly SearchHit[]): (hit: SearchHit) => number {
   const [best, worst] = [ranking[0]?.score ?? 0, ranking.at(-1)?.score ?? 0];
   return ({ score }) => (best === worst ? 1 : (score - worst) / (best - worst));
 }

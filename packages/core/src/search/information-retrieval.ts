@@ -1,4 +1,4 @@
-// Evaluates a search against known relevant documents: each retrieval metric, of any rankings and of a search by vectors.
+// Evaluates retrieval against known relevant documents: the metrics of given rankings, or of a vector search.
 import { checkCount, checkOptionNames, type OptionNames } from '@sentvec/platform';
 import { SentvecError } from '../errors.ts';
 import { gatherRows } from './matrix-rows.ts';
@@ -6,22 +6,25 @@ import { semanticSearch } from './semantic-search.ts';
 import type { Matrix, SimilarityFunction } from '../types.ts';
 import { checkMatrix, checkNumbers, checkSameCount } from './vector-checks.ts';
 
-/** A retrieval task: which documents of a corpus answer which queries. */
+/** A retrieval task: queries, a corpus, and which of its documents are relevant to which query. */
 export interface InformationRetrievalTask {
   readonly queries: Matrix;
   /** An id for each row of `queries`. */
   readonly queryIds: readonly string[];
   readonly corpus: Matrix;
-  /** An id for each row of `corpus`, no two the same. */
+  /** A unique id for each row of `corpus`. */
   readonly corpusIds: readonly string[];
   /**
-   * The ids of the documents that answer a query, by its id. Queries without any are left out of all metrics; documents
-   * that are not in the corpus count as not found.
+   * For each query id, the ids of its relevant documents. Queries without relevant documents are ignored by all
+   * metrics; documents that are not in the corpus count as not found.
    */
   readonly relevant: Readonly<Record<string, readonly string[]>>;
 }
 
-/** Options of {@link retrievalMetrics}: how many of the best documents each metric looks at. */
+/**
+ * Options of {@link retrievalMetrics}: the values of k for each metric, that is, how many of the first documents it
+ * considers.
+ */
 export interface RetrievalMetricOptions {
   /** @default 1, 3, 5, 10 */
   readonly accuracyAtK?: readonly number[] | undefined;
@@ -42,18 +45,18 @@ export interface InformationRetrievalOptions extends RetrievalMetricOptions {
   readonly signal?: AbortSignal | undefined;
 }
 
-/** What a search answered to one query, and what it should have. */
+/** The ranking for one query, with its relevant documents. */
 export interface JudgedRanking {
-  /** Documents by their ids or rows, best first, each once. */
+  /** The retrieved documents, by id or row, best first, without duplicates. */
   readonly found: readonly (string | number)[];
-  /** All documents that answer the query, named alike: at least one. */
+  /** All relevant documents, by the same ids or rows; at least one. */
   readonly relevant: ReadonlySet<string | number>;
 }
 
-/** A metric of one query: from whether each of its hits is relevant, best first, and how many documents are. */
+/** A metric of one query, computed from the relevance of each hit (best first) and the number of relevant documents. */
 type Metric = (hits: readonly boolean[], relevantCount: number, k: number) => number;
 
-/** The names of sentence-transformers. Each metric is the mean over the queries. */
+/** The metrics, with the names of sentence-transformers. Each is averaged over the queries. */
 const metrics: Readonly<Record<string, Metric>> = {
   accuracy: (hits, _, k) => (countRelevant(hits, k) > 0 ? 1 : 0),
   precision: (hits, _, k) => countRelevant(hits, k) / k,
@@ -68,7 +71,7 @@ const metrics: Readonly<Record<string, Metric>> = {
   map: (hits, relevantCount, k) => precisionSum(hits, k) / Math.min(k, relevantCount),
 };
 
-/** Names of the options of {@link retrievalMetrics}, for callers that have to tell them from options of their own. */
+/** Names of the options of {@link retrievalMetrics}, for callers that separate them from their own options. */
 export const retrievalMetricNames: OptionNames<RetrievalMetricOptions> = {
   accuracyAtK: true,
   precisionRecallAtK: true,
@@ -78,13 +81,13 @@ export const retrievalMetricNames: OptionNames<RetrievalMetricOptions> = {
 };
 
 /**
- * How well rankings put what is relevant first: accuracy (whether any is among the first k), precision, recall, normalized
- * discounted cumulative gain, mean reciprocal rank, mean average precision (over min(k, relevant documents)). A document is
- * relevant or not; grades do not count. As `InformationRetrievalEvaluator` of sentence-transformers.
- * @param rankings of each query as many documents as {@link deepestRank} says, or all that were found
- * @returns means over the queries, named `<metric>@<k>`, as `ndcg@10`
- * @throws SentvecError `invalid-argument`, also for a query without a relevant document, and for a document that a ranking
- * has twice
+ * Retrieval metrics of rankings: accuracy (whether one of the first k documents is relevant), precision, recall,
+ * normalized discounted cumulative gain, mean reciprocal rank, and mean average precision (divided by min(k, relevant
+ * documents)). Relevance is binary. Same metrics as `InformationRetrievalEvaluator` of sentence-transformers.
+ * @param rankings for each query at least {@link deepestRank} documents, or all that were found
+ * @returns means over the queries, named `<metric>@<k>`, for example `ndcg@10`
+ * @throws SentvecError `invalid-argument`, also for a query without relevant documents, and for a ranking that contains
+ * a document twice
  */
 export function retrievalMetrics(
   rankings: readonly JudgedRanking[],
@@ -93,8 +96,8 @@ export function retrievalMetrics(
   checkOptionNames('retrievalMetrics()', options, retrievalMetricNames);
   const atK = countsOfMetrics(options);
   if (rankings.length === 0 || rankings.some(({ relevant }) => relevant.size === 0)) throw nothingRelevantError();
-  const double = rankings.findIndex(({ found }) => new Set(found).size < found.length);
-  if (double !== -1) throw new SentvecError('invalid-argument', `Ranking ${double} has a document twice.`);
+  const duplicate = rankings.findIndex(({ found }) => new Set(found).size < found.length);
+  if (duplicate !== -1) throw new SentvecError('invalid-argument', `Ranking ${duplicate} contains a document twice.`);
   const hits = rankings.map(({ found, relevant }) => found.map((id) => relevant.has(id)));
   const results: Record<string, number> = {};
   for (const [name, counts] of Object.entries(atK)) {
@@ -109,15 +112,17 @@ export function retrievalMetrics(
   return results;
 }
 
-/** The most documents of a ranking that any metric looks at. @throws SentvecError `invalid-argument` */
+/**
+ * The largest k of all metrics, that is, how many documents a ranking needs.
+ * @throws SentvecError `invalid-argument`
+ */
 export function deepestRank(options: RetrievalMetricOptions = {}): number {
   return Math.max(...Object.values(countsOfMetrics(options)).flat());
 }
 
 /**
- * How well a search for the queries by their vectors finds their relevant documents: the {@link retrievalMetrics} of the
- * search. Equal scores are ranked by corpus id, ascending as strings.
- * @returns metrics named `<similarity>_<metric>@<k>`, as `cosine_ndcg@10`
+ * The {@link retrievalMetrics} of a vector search. Equal scores are ranked by corpus id, in ascending string order.
+ * @returns metrics named `<similarity>_<metric>@<k>`, for example `cosine_ndcg@10`
  * @throws SentvecError `invalid-argument`, `aborted`
  */
 export async function informationRetrieval(
@@ -180,17 +185,20 @@ function judgedQueries(task: InformationRetrievalTask): {
   return { queries: data, relevant: judged.map(({ relevant }) => relevant) };
 }
 
-/** The corpus in the order of its ids, in which a search keeps equal scores. It is copied a block at a time. */
+/**
+ * The corpus sorted by id, since a search returns equal scores in the order of rows. It is copied one block at a time.
+ */
 function sortedById(task: InformationRetrievalTask): { readonly ids: readonly string[]; blocks(): Iterable<Matrix> } {
   const { corpus, corpusIds } = task;
   checkMatrix(corpus, 'The corpus');
-  // A search passes over such rows; an evaluation would only find the model worse.
+  // A search skips rows with NaN or infinity, which an evaluation would silently count as misses.
   checkNumbers(corpus, 'The corpus');
   checkSameCount(corpus.rows, 'corpus', corpusIds.length, 'corpusIds');
   const order = corpusIds.map((_, row) => row).sort((a, b) => (corpusIds[a]! < corpusIds[b]! ? -1 : 1));
   const ids = order.map((row) => corpusIds[row]!);
-  const double = ids.find((id, i) => i > 0 && id === ids[i - 1]);
-  if (double !== undefined) throw new SentvecError('invalid-argument', `Two rows of the corpus have the id ${double}.`);
+  const duplicate = ids.find((id, i) => i > 0 && id === ids[i - 1]);
+  if (duplicate !== undefined)
+    throw new SentvecError('invalid-argument', `Two rows of the corpus have the id ${duplicate}.`);
   return {
     ids,
     *blocks() {

@@ -5,7 +5,7 @@ export function rowOf({ data, cols }: Matrix, row: number): Float32Array {
   return data.subarray(row * cols, (row + 1) * cols);
 }
 
-/** Some rows of a matrix, in the order given, as a matrix of their own. */
+/** Copies some rows of a matrix, in the given order. */
 export function gatherRows(matrix: Matrix, rows: readonly number[]): Matrix {
   const { cols } = matrix;
   const gathered = new Float32Array(rows.length * cols);

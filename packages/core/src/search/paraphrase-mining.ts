@@ -1,4 +1,4 @@
-// Finds the most alike pairs in a corpus: searches the corpus for each of its rows, and keeps the best pairs.
+// Finds the most similar pairs of a corpus: searches the corpus with each of its rows, and keeps the best pairs.
 import { checkCount, checkOptionNames, shouldYield, yieldToEventLoop, type OptionNames } from '@sentvec/platform';
 import { throwIfAborted } from '../errors.ts';
 import { ScoreHeap } from './score-heap.ts';
@@ -10,7 +10,7 @@ import { checkChoice, checkMatrix, checkNumbers, checkTopK } from './vector-chec
 /** Options of {@link paraphraseMining}. */
 export interface ParaphraseMiningOptions {
   /**
-   * The nearest other rows of a row that may be its partners.
+   * For each row, how many of its nearest rows are considered as its partners.
    * @default 100
    */
   readonly topK?: number | undefined;
@@ -26,14 +26,14 @@ export interface ParaphraseMiningOptions {
   readonly onProgress?: ((progress: { readonly rows: number }) => void) | undefined;
 }
 
-/** Two rows that are near to each other, `first < second`. */
+/** Two similar rows, `first < second`. */
 export interface ParaphrasePair {
   readonly score: number;
   readonly first: number;
   readonly second: number;
 }
 
-/** Rows whose partners are searched together: their hits are what memory holds beside the pairs. */
+/** How many rows are searched at a time: only their hits, and the best pairs, are kept in memory. */
 const rowsPerSearch = 1024;
 
 const optionNames: OptionNames<ParaphraseMiningOptions> = {
@@ -45,9 +45,9 @@ const optionNames: OptionNames<ParaphraseMiningOptions> = {
 };
 
 /**
- * The pairs of rows that are nearest to each other, each once, best first; equal scores in the order of rows. Compares
- * all rows with all rows. As `paraphrase_mining_embeddings` in `sentence_transformers/util/retrieval.py`, with one chunk
- * of corpus: pairs of a cosine of -1 are left out there too.
+ * Finds the most similar pairs of rows, each once, best first; equal scores in the order of rows. Compares all rows
+ * with all rows. Same results as `paraphrase_mining_embeddings` in `sentence_transformers/util/retrieval.py` with a
+ * single corpus chunk, including that pairs with a cosine of -1 are left out.
  * @throws SentvecError `invalid-argument`, `aborted`
  */
 export async function paraphraseMining(
@@ -77,35 +77,35 @@ export async function paraphraseMining(
   return bestFirst(best, rows, signal);
 }
 
-/** The best pairs of those that were offered, each once: of equal scores those of the earlier rows. */
+/** Keeps the best of the offered pairs, each once; equal scores are won by the earlier rows. */
 class BestPairs {
-  /** Keys are negative pairs: of equal scores the pair of the latest rows is the first to go. */
+  /** Keys are negated pair numbers, so that of equal scores the pair with the latest rows is removed first. */
   readonly heap: ScoreHeap = new ScoreHeap();
   readonly #present = new Set<number>();
   readonly #capacity: number;
   readonly #lowerBound: number;
 
-  /** @param lowerBound only larger scores count */
+  /** @param lowerBound pairs must have a larger score than this */
   constructor(capacity: number, lowerBound: number) {
     this.#capacity = capacity;
     this.#lowerBound = lowerBound;
   }
 
-  /** @param pair a whole number that names the pair and grows with its rows; the score of a pair is always the same */
+  /** @param pair number of the pair, which increases with its rows; offering a pair again must give the same score */
   offer(score: number, pair: number): void {
     if (!(score > this.#lowerBound) || this.#present.has(pair)) return;
     if (this.heap.size < this.#capacity) this.heap.push(score, -pair);
     else {
-      const [leastScore, leastPair] = [this.heap.scores[0]!, -this.heap.keys[0]!];
-      if (score < leastScore || (score === leastScore && pair > leastPair)) return;
+      const [minScore, minPair] = [this.heap.scores[0]!, -this.heap.keys[0]!];
+      if (score < minScore || (score === minScore && pair > minPair)) return;
       this.heap.replaceRoot(score, -pair);
-      this.#present.delete(leastPair);
+      this.#present.delete(minPair);
     }
     this.#present.add(pair);
   }
 }
 
-/** Sorting half a million pairs takes long, so it yields to the event loop. */
+/** Sorts the pairs. Half a million pairs take long, so this yields to the event loop. */
 async function bestFirst(
   { heap }: BestPairs,
   rows: number,

@@ -1,12 +1,12 @@
-// Quantizes vectors to 8 bits or to one bit an entry, and finds the ranges for the 8 bits.
+// Quantizes vectors to 8 bits or 1 bit per entry, and determines the ranges for 8 bits.
 import { checkOptionNames, type OptionNames } from '@sentvec/platform';
 import { SentvecError } from '../errors.ts';
 import type { Matrix } from '../types.ts';
 import { checkChoice, checkMatrix, checkNumbers, checkSameLength } from './vector-checks.ts';
 
 /**
- * How an entry of a quantized vector is stored: in 8 bits, as a step of its dimension's range, or in one bit, whether
- * it is positive.
+ * How an entry of a quantized vector is stored: in 8 bits (`int8`, `uint8`), as one of 256 steps of its dimension's
+ * range, or in one bit (`binary`, `ubinary`) that says whether it is positive.
  */
 export type QuantizedPrecision = 'int8' | 'uint8' | 'binary' | 'ubinary';
 
@@ -19,24 +19,26 @@ export interface QuantizedMatrix {
   /** Int8Array for `int8` and `binary`, Uint8Array for `uint8` and `ubinary`. */
   readonly data: Int8Array | Uint8Array;
   readonly rows: number;
-  /** Bytes of a row: the dimension, or an eighth of it rounded up. */
+  /** Bytes of a row: `dimension`, or `ceil(dimension / 8)` for `binary` and `ubinary`. */
   readonly cols: number;
   /** Entries of a vector. */
   readonly dimension: number;
-  /** What `int8` and `uint8` were scaled by: row 0 the lower, row 1 the upper end of each dimension. */
+  /**
+   * The ranges that `int8` and `uint8` were scaled with: row 0 has the lower and row 1 the upper end of each dimension.
+   */
   readonly ranges?: Matrix | undefined;
 }
 
 /** Options of {@link quantize}. */
 export interface QuantizeOptions {
   /**
-   * The ends of each dimension for `int8` and `uint8`: row 0 lower, row 1 upper.
-   * @default from `calibration`
+   * The range of each dimension for `int8` and `uint8`: row 0 has the lower and row 1 the upper ends.
+   * @default {@link quantizationRanges} of `calibration`
    */
   readonly ranges?: Matrix | undefined;
   /**
-   * Vectors whose least and largest entries are the ranges.
-   * @default the embeddings themselves, which should be at least a hundred
+   * Vectors whose smallest and largest entries are used as ranges.
+   * @default the embeddings themselves, which should then be at least 100 vectors
    */
   readonly calibration?: Matrix | undefined;
 }
@@ -47,12 +49,13 @@ const optionNames: OptionNames<QuantizeOptions> = {
 };
 
 /**
- * Vectors in a quarter of the space (`int8`, `uint8`) or a 32nd (`binary`, `ubinary`).
+ * Quantizes vectors to a quarter of the space (`int8`, `uint8`) or 1/32 (`binary`, `ubinary`).
  *
- * `uint8` is the step, of 256 between the ends of the dimension's range, that an entry falls in; entries outside take
- * the nearest step. `int8` is that minus 128. `ubinary` has a bit for each entry, 1 when it is positive, the first in
- * the highest bit, zeros at the end to fill the byte; `binary` is that byte minus 128. Single precision, as
- * `quantize_embeddings` in `sentence_transformers/util/quantization.py`.
+ * `uint8`: the range of each dimension is divided into 256 steps, and an entry is stored as the number of its step;
+ * entries outside of the range get the nearest step. `int8` is `uint8` minus 128. `ubinary` has one bit per entry, 1 if
+ * it is positive; the first entry is the most significant bit, and the last byte is padded with zeros. `binary` is
+ * `ubinary` minus 128. Computed in single precision, like `quantize_embeddings` in
+ * `sentence_transformers/util/quantization.py`.
  * @throws SentvecError `invalid-argument` (ranges that do not fit, an entry that is not a number)
  */
 export function quantize(
@@ -80,19 +83,19 @@ function checkRanges(ranges: Matrix, embeddings: Matrix): void {
     if (lower <= upper) continue;
     throw new SentvecError(
       'invalid-argument',
-      `The range of dimension ${i} has the lower end ${lower} and the upper end ${upper}.`,
+      `The range of dimension ${i} has the lower end ${lower} and the upper end ${upper}; the lower end must not be larger.`,
     );
   }
 }
 
 /**
- * The least and the largest entry of each dimension, for {@link QuantizeOptions.ranges}: two rows.
+ * The smallest (row 0) and the largest (row 1) entry of each dimension, for {@link QuantizeOptions.ranges}.
  * @param embeddings a sample of the vectors that will be quantized
  * @throws SentvecError `invalid-argument` when there are none, or an entry is infinite or not a number
  */
 export function quantizationRanges(embeddings: Matrix): Matrix {
-  checkMatrix(embeddings, 'The vectors that ranges are taken from');
-  checkNumbers(embeddings, 'The vectors that ranges are taken from');
+  checkMatrix(embeddings, 'The calibration vectors');
+  checkNumbers(embeddings, 'The calibration vectors');
   const { data, rows, cols } = embeddings;
   const ranges = new Float32Array(2 * cols);
   ranges.set(data.subarray(0, cols), 0);

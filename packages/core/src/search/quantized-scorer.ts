@@ -1,4 +1,4 @@
-// Connects quantized vectors to the search: quantizes the queries as the corpus is, and scores its blocks.
+// Scores quantized vectors for the search: quantizes the queries like the corpus, and scores blocks of the corpus.
 import { SentvecError } from '../errors.ts';
 import { quantize, type QuantizedMatrix, type QuantizedPrecision } from './quantization.ts';
 import { ScoreKernel, type PackedVectors } from './score-kernel.ts';
@@ -15,8 +15,8 @@ const scorings: Readonly<Record<QuantizedPrecision, Scoring>> = {
 };
 
 /**
- * Scores quantized vectors: larger is nearer, so that the number of bits that differ is negative. The first chunk says
- * how queries are quantized.
+ * Scores quantized vectors. Larger is nearer, so the Hamming distance is negated. The first chunk determines how
+ * queries are quantized.
  */
 export class QuantizedScorer implements BlockScorer<QuantizedMatrix> {
   readonly queryCount: number;
@@ -38,7 +38,10 @@ export class QuantizedScorer implements BlockScorer<QuantizedMatrix> {
     this.#runtime = runtime;
   }
 
-  /** Checks that a chunk can be scored, and gets ready for it. @throws SentvecError `invalid-argument` */
+  /**
+   * Checks that a chunk can be scored; with the first chunk, quantizes the queries and creates the kernel.
+   * @throws SentvecError `invalid-argument`
+   */
   prepare(chunk: QuantizedMatrix): void {
     const { precision, cols, dimension, rows, data } = chunk;
     checkSameLength(this.#queries.cols, 'queries', dimension, 'corpus');
@@ -48,7 +51,7 @@ export class QuantizedScorer implements BlockScorer<QuantizedMatrix> {
     ) {
       throw new SentvecError(
         'invalid-argument',
-        `The corpus: ${rows} ${precision} vectors of ${dimension} entries do not fill ${data.length} bytes.`,
+        `The corpus: ${data.length} bytes do not fit ${rows} ${precision} vectors of ${dimension} entries.`,
       );
     }
     const ready = this.#prepared?.queries;
@@ -56,7 +59,7 @@ export class QuantizedScorer implements BlockScorer<QuantizedMatrix> {
     else if (ready.precision !== precision || differ(ready.ranges, this.#ranges ?? chunk.ranges)) {
       throw new SentvecError(
         'invalid-argument',
-        'The pieces of the corpus are quantized differently. Quantize all with the same precision and ranges.',
+        'The chunks of the corpus are quantized differently. Quantize all of them with the same precision and ranges.',
       );
     }
   }
@@ -67,7 +70,7 @@ export class QuantizedScorer implements BlockScorer<QuantizedMatrix> {
     if (scorings[precision] !== 'hamming' && !ranges) {
       throw new SentvecError(
         'invalid-argument',
-        `Queries need the ranges that the ${precision} corpus was quantized with. Give them as \`ranges\`.`,
+        `To quantize the queries, the ranges of the ${precision} corpus are needed. Pass them as \`ranges\`.`,
       );
     }
     this.rowCapacity = rowsPerBlock(cols, cols, this.#queryCapacity);

@@ -1,4 +1,4 @@
-// Search in a quantized corpus: collects candidates by cheap scores, then rescores them with the full queries.
+// Search in a quantized corpus: finds candidates with quantized queries, then rescores them with the float32 queries.
 import { checkCount, checkOptionNames, shouldYield, yieldToEventLoop, type OptionNames } from '@sentvec/platform';
 import { SentvecError } from '../errors.ts';
 import { rowOf } from './matrix-rows.ts';
@@ -13,32 +13,33 @@ import { checkMatrix, checkNumbers, checkSameLength, checkTopK } from './vector-
 /** Options of {@link searchQuantized}. */
 export interface QuantizedSearchOptions extends ScanOptions {
   /**
-   * Hits for each query; all rows when the corpus has fewer.
+   * Number of hits for each query; all rows when the corpus has fewer.
    * @default 10
    */
   readonly topK?: number | undefined;
   /**
-   * Whether the best candidates are reordered by the queries as they are.
+   * Whether the best candidates are reordered by their scores with the float32 queries.
    * @default true
    */
   readonly rescore?: boolean | undefined;
   /**
-   * Candidates for each hit, when rescoring.
+   * With `rescore`, how many candidates are found per hit: `topK` × `rescoreMultiplier` in total.
    * @default 2
    */
   readonly rescoreMultiplier?: number | undefined;
   /**
-   * The corpus before it was quantized, to rescore with.
+   * The float32 vectors of the corpus, for rescoring.
    * @default the quantized corpus
    */
   readonly rescoreWith?: Matrix | undefined;
   /**
-   * What the queries are scaled by, for `int8` and `uint8`.
+   * The ranges with which the queries are quantized, for `int8` and `uint8`.
    * @default the ranges of the corpus
    */
   readonly ranges?: Matrix | undefined;
   /**
-   * The document of each row, as for {@link semanticSearch}. When rescoring, candidates are the best rows of documents.
+   * The document of each row, as for {@link semanticSearch}. With `rescore`, the candidates are the best rows of
+   * different documents.
    * @default each row is a hit of its own
    */
   readonly documents?: ArrayLike<number> | undefined;
@@ -58,14 +59,14 @@ const optionNames: OptionNames<QuantizedSearchOptions> = {
 };
 
 /**
- * The rows of a quantized corpus that are nearest to each query: all rows are compared, in whole numbers. The queries
- * are quantized like the corpus, then compared by dot product (`int8`, `uint8`) or by the number of bits that differ,
- * as a negative number (`binary`, `ubinary`). With `rescore`, `topK` times `rescoreMultiplier` candidates are found so,
- * and reordered by the dot product of the query in full precision with the candidate: with its row of `rescoreWith`,
- * else with its whole numbers, or its bits as 0 and 1. As `semantic_search_faiss` and `semantic_search_usearch` in
- * `sentence_transformers/util/quantization.py`. Otherwise as {@link semanticSearch}.
- * @param queries in full precision
- * @param corpus of {@link quantize}; or in pieces, all of the same precision and ranges
+ * Finds the rows of a quantized corpus that are nearest to each query, by comparing all rows in integer arithmetic. The
+ * queries are quantized like the corpus; scores are dot products (`int8`, `uint8`) or negated Hamming distances
+ * (`binary`, `ubinary`). With `rescore`, this gives `topK` × `rescoreMultiplier` candidates, which are then reordered
+ * by the dot product of the float32 query with the candidate's row of `rescoreWith` or, by default, with its quantized
+ * entries (bits count as 0 and 1). Same results as `semantic_search_faiss` and `semantic_search_usearch` in
+ * `sentence_transformers/util/quantization.py`. In all other respects like {@link semanticSearch}.
+ * @param queries float32 vectors
+ * @param corpus result of {@link quantize}, or chunks with the same precision and ranges
  * @returns for each query its hits, best first
  * @throws SentvecError `invalid-argument`, `aborted`
  */
@@ -126,8 +127,7 @@ async function rescoreEach(
 }
 
 /**
- * The quantized vectors of the candidates: when the corpus comes in pieces, they are copied after each piece is
- * scanned.
+ * The quantized vectors of the candidates. If the corpus comes in chunks, they are copied after each chunk was scanned.
  */
 class CandidateRows {
   readonly #corpus: QuantizedMatrix | undefined;
@@ -137,7 +137,7 @@ class CandidateRows {
     this.#corpus = corpus;
   }
 
-  /** Copies the rows of a piece that are candidates, and drops the copies of rows that no longer are. */
+  /** Copies the candidates among the rows of a chunk, and drops the copies of rows that are no candidates any more. */
   hold(tops: readonly TopRows[], chunk: QuantizedMatrix, firstRow: number): void {
     if (this.#corpus) return;
     const held = new Map<number, Vector>();
@@ -152,7 +152,7 @@ class CandidateRows {
   }
 }
 
-/** A quantized vector as numbers, bits as 0 and 1. */
+/** The entries of a quantized vector; bits as 0 and 1. */
 function unpack({ precision, data, cols, dimension }: QuantizedMatrix, row: number): Vector {
   const bytes = data.slice(row * cols, (row + 1) * cols);
   if (precision === 'int8' || precision === 'uint8') return bytes;

@@ -1,4 +1,4 @@
-/** A heap of (score, key) pairs with the least pair at its root: the least score, of equal scores the least key. */
+/** A min-heap of (score, key) pairs, ordered by score, then by key. */
 export class ScoreHeap {
   readonly scores: number[] = [];
   readonly keys: number[] = [];
@@ -23,7 +23,7 @@ export class ScoreHeap {
     keys[at] = key;
   }
 
-  /** Takes the root out and puts another pair in. */
+  /** Replaces the root by another pair. */
   replaceRoot(score: number, key: number): void {
     const { scores, keys } = this;
     let at = 0;
@@ -41,7 +41,7 @@ export class ScoreHeap {
     keys[at] = key;
   }
 
-  /** Takes the root out. The heap must not be empty. */
+  /** Removes and returns the root. The heap must not be empty. */
   pop(): { readonly score: number; readonly key: number } {
     const least = { score: this.scores[0]!, key: this.keys[0]! };
     const [score, key] = [this.scores.pop()!, this.keys.pop()!];

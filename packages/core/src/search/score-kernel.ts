@@ -1,15 +1,15 @@
-// The memory around the SIMD functions of the search: lays it out, copies vectors in, and computes tiles of scores.
+// Manages the memory of the SIMD functions of the vector search: copies vectors in, and computes tiles of scores.
 import { bestScores, type ScoreMemory, type ScoreRuntime, type Scoring } from '@sentvec/kernels';
 
-/** Vectors as the kernel sees them: `bytesPerVector` bytes each, one after the other. */
+/** Vectors of `bytesPerVector` bytes each, one after the other. */
 export interface PackedVectors {
   readonly bytes: Uint8Array;
   readonly bytesPerVector: number;
 }
 
 /**
- * Scores of the loaded queries and rows: those of query q and row r at `values[q * stride + r]`. Overwritten by the
- * next call.
+ * Scores of the loaded queries and rows: the score of query q and row r is `values[q * stride + r]`. The next call
+ * overwrites them.
  */
 export interface ScoreTile {
   readonly values: Float32Array | Int32Array;
@@ -17,29 +17,33 @@ export interface ScoreTile {
 }
 
 /**
- * The step of the SIMD functions, in bytes: vectors are padded with zeros to a multiple of it, which adds nothing to
- * any score.
+ * Width of a SIMD register in bytes. Vectors are padded with zeros to a multiple of it, which does not change any
+ * score.
  */
 const alignment = 16;
 const queriesPerTile = 4;
 const rowsPerTile = 2;
 
 /**
- * Scores blocks of rows against blocks of queries, in a memory of its own that vectors are copied into. The score of a
- * pair does not depend on which other rows and queries are in the blocks, and (x, y) scores the same as (y, x), to the
- * bit.
+ * Scores blocks of rows against blocks of queries, in its own memory, into which vectors are copied. The score of a
+ * pair is identical, bit for bit, whatever the other rows and queries are, and symmetric: score(x, y) = score(y, x).
  */
 export class ScoreKernel {
   readonly #memory: ScoreMemory;
   readonly #stride: number;
-  /** Addresses in bytes. At 0 are four vectors of zeros, the queries of {@link ScoreKernel.squaredLengths}. */
+  /**
+   * Addresses in bytes. Address 0 has four zero vectors, which are the queries of {@link ScoreKernel.squaredLengths}.
+   */
   readonly #queries: number;
   readonly #rows: number;
   readonly #scores: number;
   #queryCount = 0;
   #rowCount = 0;
 
-  /** @param queryCapacity the most queries, and `rowCapacity` the most rows, that will be loaded at once */
+  /**
+   * @param queryCapacity the most queries that will be loaded at once
+   * @param rowCapacity the most rows that will be loaded at once
+   */
   constructor(
     bytesPerVector: number,
     queryCapacity: number,
@@ -55,12 +59,12 @@ export class ScoreKernel {
     this.#memory = runtime(this.#scores + queries * rows * 4);
   }
 
-  /** Takes the vectors from row `from` up to, not including, `to` as queries. */
+  /** Loads the vectors from row `from` up to, but not including, `to` as queries. */
   loadQueries(vectors: PackedVectors, from: number, to: number): void {
     this.#queryCount = this.#load(vectors, from, to, this.#queries, queriesPerTile);
   }
 
-  /** Takes the vectors from row `from` up to, not including, `to` as rows. */
+  /** Loads the vectors from row `from` up to, but not including, `to` as rows. */
   loadRows(vectors: PackedVectors, from: number, to: number): void {
     this.#rowCount = this.#load(vectors, from, to, this.#rows, rowsPerTile);
   }
@@ -70,7 +74,8 @@ export class ScoreKernel {
   }
 
   /**
-   * The squared length of each loaded row (float32 only): its squared distance from zero. Overwritten by the next call.
+   * The squared length of each loaded row (float32 only), computed as its squared distance from the zero vector. The
+   * next call overwrites them.
    */
   squaredLengths(): Float32Array | Int32Array {
     return this.#compute('squared-distance', 0, queriesPerTile).values;
@@ -86,8 +91,8 @@ export class ScoreKernel {
   }
 
   /**
-   * Returns the number of vectors, rounded up to whole tiles. What fills the last tile is left over from before: no one
-   * reads its scores.
+   * Copies vectors into memory. Returns their number, rounded up to whole tiles. The rest of the last tile contains old
+   * data, whose scores are not read.
    */
   #load({ bytes, bytesPerVector }: PackedVectors, from: number, to: number, address: number, perTile: number): number {
     const memory = new Uint8Array(this.#memory.buffer);

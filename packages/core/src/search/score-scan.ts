@@ -1,33 +1,36 @@
-// The loop under everything that compares all queries with all rows: blocks, progress, abort, and turns of the event
-// loop.
+// The loop that compares all queries with all rows of a corpus, block by block, with progress, abort signal and
+// yielding to the event loop.
 import { checkCount, shouldYield, yieldToEventLoop } from '@sentvec/platform';
 import { throwIfAborted } from '../errors.ts';
 
-/** Options of everything that compares queries with a corpus in blocks. */
+/** Options shared by all functions that compare queries with a corpus. */
 export interface ScanOptions {
   /**
-   * Queries that are compared with a block of the corpus together. Changes speed, never results.
+   * How many queries are compared with a chunk of the corpus before the next ones. Affects speed, not results.
    * @default 100
    */
   readonly queryChunkSize?: number | undefined;
   /**
-   * Rows of the corpus after which the next queries have their turn, and progress is reported. Changes speed, never
-   * results.
+   * How many rows of the corpus are compared with all queries before the next rows. Progress is reported after each
+   * chunk. Affects speed, not results.
    * @default 8192
    */
   readonly corpusChunkSize?: number | undefined;
   readonly signal?: AbortSignal | undefined;
-  /** Called with the number of rows of the corpus that are done, after each chunk of it. */
+  /** Called after each chunk of the corpus with the number of rows that are finished. */
   readonly onProgress?: ((progress: { readonly rows: number }) => void) | undefined;
 }
 
-/** Scores of consecutive queries and consecutive rows: those of the i-th and the j-th at `values[i * stride + j]`. */
+/**
+ * Scores of consecutive queries and consecutive rows: the score of the i-th query and the j-th row is `values[i *
+ * stride + j]`.
+ */
 export interface ScoredBlock {
   readonly values: Float64Array;
   readonly stride: number;
   readonly firstQuery: number;
   readonly queryCount: number;
-  /** Counted from the beginning of the corpus. */
+  /** Index of the first row in the whole corpus. */
   readonly firstRow: number;
   readonly rowCount: number;
 }
@@ -35,25 +38,22 @@ export interface ScoredBlock {
 /** Compares some queries with blocks of a corpus. */
 export interface BlockScorer<Chunk> {
   readonly queryCount: number;
-  /** The most rows that `score` may be given at once. */
+  /** Maximum number of rows in a call of `score`. */
   readonly rowCapacity: number;
-  /** Takes the queries from `from` up to, not including, `to` for the calls of `score` that follow. */
+  /** Selects the queries from `from` up to, but not including, `to` for the following calls of `score`. */
   selectQueries(from: number, to: number): void;
-  /** Scores rows of a chunk; the result is overwritten by the next call. */
+  /** Scores rows of a chunk. The next call overwrites the result. */
   score(chunk: Chunk, from: number, to: number): { readonly values: Float64Array; readonly stride: number };
 }
 
-/**
- * A corpus in one piece, or piece by piece in the order of its rows. A piece is read until the next one is asked for.
- */
+/** A whole corpus, or its chunks in the order of rows. A chunk may be reused only after the next one was requested. */
 export type Chunks<Chunk> = Chunk | Iterable<Chunk> | AsyncIterable<Chunk>;
 
 /**
- * Shows the scores of all queries with all rows to `visit`, block by block; the rows in ascending order for each query.
- * It yields to the event loop every few milliseconds, and memory does not grow with the corpus.
- * @param checkChunk called with each piece of the corpus before it is read
- * @param afterChunk called with each piece after all of its scores were shown, and the row of the corpus that it begins
- * with
+ * Calls `visit` with the scores of all queries and all rows, block by block; for each query, rows come in ascending
+ * order. Yields to the event loop every few milliseconds and uses constant memory.
+ * @param checkChunk called with each chunk of the corpus before it is read
+ * @param afterChunk called with each chunk after its last `visit`, and with the index of its first row in the corpus
  * @returns the number of rows of the corpus
  * @throws SentvecError `aborted`, `invalid-argument`
  */
@@ -97,7 +97,7 @@ export async function scanScores<Chunk extends { readonly rows: number }>(
   return rowsBefore;
 }
 
-/** The chunk sizes that hold when the caller names none. */
+/** The chunk sizes, with their defaults. */
 export function chunkSizes(options: ScanOptions): {
   readonly queryChunkSize: number;
   readonly corpusChunkSize: number;
@@ -115,8 +115,7 @@ function eachChunk<Chunk extends { readonly rows: number }>(
 }
 
 /**
- * The rows of a block, so that a block with its queries takes about a quarter of a millisecond and the block stays in
- * the cache of a core.
+ * Number of rows of a block. A block takes about 0.25 ms with its queries and fits into the CPU cache.
  * @param length entries of a vector
  */
 export function rowsPerBlock(length: number, bytesPerVector: number, queryChunkSize: number): number {

@@ -1,4 +1,4 @@
-// Exact search over float32 vectors, and the collection of hits that the quantized search shares.
+// Exact search over float32 vectors, and functions for collecting hits that the quantized search also uses.
 import { checkOptionNames, shouldYield, yieldToEventLoop, type OptionNames } from '@sentvec/platform';
 import { SentvecError } from '../errors.ts';
 import { chunkSizes, scanScores, type Chunks, type ScanOptions, type ScoredBlock } from './score-scan.ts';
@@ -11,18 +11,18 @@ import { VectorScorer } from './vector-scorer.ts';
 /** Options of {@link semanticSearch}. */
 export interface SemanticSearchOptions extends ScanOptions {
   /**
-   * Hits for each query; all rows when the corpus has fewer.
+   * Number of hits for each query; all rows when the corpus has fewer.
    * @default 10
    */
   readonly topK?: number | undefined;
   /**
-   * For vectors of length 1 `dot` gives the same order a little faster.
+   * The similarity function. For vectors of length 1, `dot` gives the same order as `cosine` and is a little faster.
    * @default 'cosine'
    */
   readonly similarity?: SimilarityFunction | undefined;
   /**
-   * Where rows are pieces of documents: the document of each row of the corpus, in ascending order, as `row` of the pieces
-   * that `embedPieces` gives. Each document is one hit then, by its best row.
+   * For a corpus whose rows are pieces of documents: the document of each row, in ascending order, like `row` in the
+   * pieces of `embedPieces`. Each document then gives one hit, its best row.
    * @default each row is a hit of its own
    */
   readonly documents?: ArrayLike<number> | undefined;
@@ -39,18 +39,18 @@ const optionNames: OptionNames<SemanticSearchOptions> = {
 };
 
 /**
- * The rows of a corpus that are nearest to each query: all rows are compared, in single precision. Equal scores are in
- * the order of rows; a row whose score is not a number is never a hit. A corpus that does not fit in memory comes in
- * pieces, as matrices of any number of rows. Runs on the caller's thread, yields to the event loop every few
- * milliseconds, and holds beside the hits only a block of the corpus.
+ * Finds the rows of a corpus that are nearest to each query, by comparing all rows in single precision (exact search).
+ * Equal scores are in the order of rows; a row whose score is NaN is never a hit. A corpus that does not fit into
+ * memory can be passed in chunks: matrices with any number of rows. Runs on the calling thread, yields to the event
+ * loop every few milliseconds, and keeps only the hits and one block of the corpus in memory.
  *
  * Measured on one core (AVX2, Node 20), a million rows of 384 entries: 100 queries in 2.7 s (29 GFLOP/s), one query in
- * 0.3 s. The results of `semantic_search` in `sentence_transformers/util/retrieval.py`.
+ * 0.3 s. Same results as `semantic_search` in `sentence_transformers/util/retrieval.py`.
  * @param queries a row for each query
  * @param corpus rows of the same length as the queries
  * @returns for each query its hits, best first
- * @throws SentvecError `invalid-argument` (vectors of different lengths, no rows, topK below 1, a query with entries that
- * are no numbers), `aborted`
+ * @throws SentvecError `invalid-argument` (vectors of different lengths, no rows, topK below 1, a query with entries
+ * that are no numbers), `aborted`
  */
 export async function semanticSearch(
   queries: Matrix,
@@ -77,7 +77,7 @@ export async function semanticSearch(
   return sortEach(tops);
 }
 
-/** Offers the scores of a block to the best rows so far, one {@link TopRows} for each query. */
+/** Adds the scores of a block to the best rows of each query. */
 export function keepBest(tops: readonly TopRows[], block: ScoredBlock): void {
   const { values, stride, firstQuery, queryCount, firstRow, rowCount } = block;
   for (let query = 0; query < queryCount; query++) {
@@ -102,21 +102,21 @@ export async function sortEach(tops: readonly TopRows[]): Promise<SearchHit[][]>
   return hits;
 }
 
-/** @throws SentvecError `invalid-argument` when a whole corpus had no rows */
+/** @throws SentvecError `invalid-argument` when the corpus has no rows */
 export function checkNotEmpty(rows: number): void {
   if (rows === 0) throw new SentvecError('invalid-argument', 'The corpus has no rows, so there is nothing to search.');
 }
 
-/** @throws SentvecError `invalid-argument` when a corpus has rows without a document, or documents do not ascend */
+/** @throws SentvecError `invalid-argument` when `documents` has not one entry for each row, or is not ascending */
 export function checkDocuments(documents: ArrayLike<number> | undefined, rows: number): void {
   if (documents === undefined) return;
   if (documents.length !== rows) {
-    const message = `The corpus has ${rows} rows, but documents has ${documents.length} entries: it names the document of each row.`;
+    const message = `The corpus has ${rows} rows, but documents has ${documents.length} entries: it must have the document of each row.`;
     throw new SentvecError('invalid-argument', message);
   }
   for (let row = 1; row < rows; row += 1) {
     if (documents[row - 1]! <= documents[row]!) continue;
-    const message = `documents[${row}] is ${documents[row]}, after ${documents[row - 1]}. Documents must ascend: the rows of a document stand together.`;
+    const message = `documents[${row}] is ${documents[row]}, after ${documents[row - 1]}. Documents must be in ascending order, so that all rows of a document are consecutive.`;
     throw new SentvecError('invalid-argument', message, { row });
   }
 }

@@ -1,19 +1,19 @@
-// Similarities in double precision: all rows with all rows, or row by row.
+// Similarities in double precision: of all pairs of rows, or of corresponding rows.
 import type { Matrix, SimilarityFunction } from '../types.ts';
 import { checkChoice, checkMatrix, checkSameCount, checkSameLength } from './vector-checks.ts';
 
-/** The functions by which vectors are compared. */
+/** The names of all similarity functions. */
 export const similarityFunctions: readonly SimilarityFunction[] = ['cosine', 'dot', 'euclidean', 'manhattan'];
 
 /**
- * The least length that a vector is divided by, as in `torch.nn.functional.normalize`: the cosine with a vector of
- * zeros is 0.
+ * Lower bound for the length that a vector is divided by, as in `torch.nn.functional.normalize`, so that the cosine
+ * with a zero vector is 0.
  */
-export const leastLength = 1e-12;
+export const minLength = 1e-12;
 
 /**
- * How near each row of `a` is to each row of `b`; larger is nearer, distances are negative. Computed in double
- * precision. Blocks until it is done; for large matrices see {@link semanticSearch}. Follows
+ * The similarity of each row of `a` to each row of `b`; larger is nearer, so distances are negated. Computed in double
+ * precision. Runs synchronously and blocks the thread; for large matrices use {@link semanticSearch}. Follows
  * `sentence_transformers/util/similarity.py`.
  * @returns `a.rows` × `b.rows`
  * @throws SentvecError `invalid-argument` when the vectors differ in length, or there are none
@@ -22,7 +22,7 @@ export function similarity(a: Matrix, b: Matrix, measure: SimilarityFunction = '
   checkVectors(a, b, measure);
   const result = new Float32Array(a.rows * b.rows);
   if (measure === 'cosine' || measure === 'dot') {
-    // Divided before they are stored: the product of two long vectors has no float32.
+    // Products are divided by the lengths before they are stored, since they may exceed the range of float32.
     const [x, y] = measure === 'cosine' ? [lengths(a), lengths(b)] : [ones(a.rows), ones(b.rows)];
     dotProducts(a, b, x, y, result);
   } else {
@@ -35,7 +35,7 @@ export function similarity(a: Matrix, b: Matrix, measure: SimilarityFunction = '
 }
 
 /**
- * How near each row of `a` is to the same row of `b`, as {@link similarity}.
+ * The similarity of each row of `a` to the same row of `b`; see {@link similarity}.
  * @returns a number for each row
  * @throws SentvecError `invalid-argument` when the vectors differ in length or number, or there are none
  */
@@ -59,8 +59,7 @@ const comparisons: Readonly<Record<SimilarityFunction, Compare>> = {
   dot,
   cosine: (a, x, b, y, length) =>
     dot(a, x, b, y, length) /
-    (Math.max(Math.sqrt(dot(a, x, a, x, length)), leastLength) *
-      Math.max(Math.sqrt(dot(b, y, b, y, length)), leastLength)),
+    (Math.max(Math.sqrt(dot(a, x, a, x, length)), minLength) * Math.max(Math.sqrt(dot(b, y, b, y, length)), minLength)),
   euclidean: (a, x, b, y, length) => {
     let sum = 0;
     for (let i = 0; i < length; i++) sum += (a[x + i]! - b[y + i]!) ** 2;
@@ -82,7 +81,7 @@ function dot(a: Float32Array, x: number, b: Float32Array, y: number, length: num
 function lengths(vectors: Matrix): Float64Array {
   const { data, rows, cols } = vectors;
   return Float64Array.from({ length: rows }, (_, row) =>
-    Math.max(Math.sqrt(dot(data, row * cols, data, row * cols, cols)), leastLength),
+    Math.max(Math.sqrt(dot(data, row * cols, data, row * cols, cols)), minLength),
   );
 }
 
@@ -91,8 +90,8 @@ function ones(count: number): Float64Array {
 }
 
 /**
- * The products of all rows, divided by the divisors of both rows. Four rows of `a` at a time, so that each number read
- * serves more than one product: 2.5 GFLOP/s instead of 0.9.
+ * The dot products of all pairs of rows, divided by the divisors of both rows. Processes four rows of `a` at a time, so
+ * that each number that is read is used in four products: 2.5 GFLOP/s instead of 0.9.
  */
 function dotProducts(
   a: Matrix,

@@ -1,7 +1,7 @@
 // The best rows of a corpus for one query, collected while all rows are scored.
 import { ScoreHeap } from './score-heap.ts';
 
-/** A row of the corpus that answers a query. */
+/** A row of the corpus that a search found. */
 export interface SearchHit {
   /** The row in the corpus, counted from 0. */
   readonly row: number;
@@ -14,18 +14,21 @@ export interface RankedDocument extends SearchHit {
   readonly document: string;
 }
 
-/** The best rows for one query, of all that were offered in the order of the corpus; of each document only the best. */
+/**
+ * Collects the best rows for one query. Rows are offered in ascending order; of each document only the best row is
+ * kept.
+ */
 export class TopRows {
   readonly #capacity: number;
   readonly #documents: ArrayLike<number> | undefined;
-  /** The best row of the document that is offered now. */
+  /** The best row so far of the current document. */
   #best: SearchHit | undefined;
-  /** Keys are negative rows: of equal scores the largest row is the first to go. */
+  /** Keys are negated rows, so that of equal scores the largest row is removed first. */
   readonly #heap = new ScoreHeap();
   /** A score must be larger than this to be kept. NaN is never larger. */
   #threshold = -Infinity;
 
-  /** @param documents the document of each row, in ascending order, when rows are pieces of documents */
+  /** @param documents see {@link SemanticSearchOptions.documents} */
   constructor(capacity: number, documents?: ArrayLike<number>) {
     this.#capacity = capacity;
     this.#documents = documents;
@@ -35,13 +38,13 @@ export class TopRows {
     return this.#threshold;
   }
 
-  /** The rows kept so far, in no order. */
+  /** The rows that were kept so far, in no particular order. */
   rows(): number[] {
     const rows = this.#heap.keys.map((key) => -key);
     return this.#best ? [...rows, this.#best.row] : rows;
   }
 
-  /** Keeps a row whose score is larger than the {@link threshold}. Rows come in ascending order. */
+  /** Keeps a row whose score is larger than {@link threshold}. Must be called in ascending order of rows. */
   keep(row: number, score: number): void {
     const documents = this.#documents;
     if (!documents) return this.#push(row, score);
@@ -57,7 +60,7 @@ export class TopRows {
   }
 
   #push(row: number, score: number): void {
-    // The score of a document that waited may have become too small.
+    // The threshold may have risen since the best row of this document was found.
     if (!(score > this.#threshold)) return;
     if (this.#heap.size < this.#capacity) this.#heap.push(score, -row);
     else this.#heap.replaceRoot(score, -row);

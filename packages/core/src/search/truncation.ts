@@ -1,13 +1,13 @@
 import { checkCount, checkOptionNames, type OptionNames } from '@sentvec/platform';
 import { SentvecError } from '../errors.ts';
-import { leastLength } from './similarity.ts';
+import { minLength } from './similarity.ts';
 import type { Matrix } from '../types.ts';
 import { checkMatrix } from './vector-checks.ts';
 
 /** Options of {@link truncateEmbeddings}. */
 export interface TruncateOptions {
   /**
-   * Whether the shorter vectors are divided by their length.
+   * Whether the truncated vectors are normalized to length 1.
    * @default false
    */
   readonly normalize?: boolean | undefined;
@@ -18,8 +18,8 @@ const optionNames: OptionNames<TruncateOptions> = {
 };
 
 /**
- * The first `dimension` entries of each row, as they are or divided by their length: for embeddings of a model that was
- * trained so that they carry the most (Matryoshka Representation Learning, Kusupati et al. 2022).
+ * Truncates each row to its first `dimension` entries, and optionally normalizes it. For models that were trained with
+ * Matryoshka Representation Learning (Kusupati et al. 2022), whose first entries carry most of the information.
  * @throws SentvecError `invalid-argument` when the rows have fewer entries
  */
 export function truncateEmbeddings(embeddings: Matrix, dimension: number, options: TruncateOptions = {}): Matrix {
@@ -29,14 +29,14 @@ export function truncateEmbeddings(embeddings: Matrix, dimension: number, option
   checkCount(dimension, 'dimension');
   const { data, rows, cols } = embeddings;
   if (dimension > cols) {
-    throw new SentvecError('invalid-argument', `Vectors of ${cols} entries cannot be cut to ${dimension}.`);
+    throw new SentvecError('invalid-argument', `Vectors of ${cols} entries cannot be truncated to ${dimension}.`);
   }
   const truncated = new Float32Array(rows * dimension);
   for (let row = 0; row < rows; row++) {
     const vector = data.subarray(row * cols, row * cols + dimension);
     let squares = 0;
     for (let i = 0; i < dimension; i++) squares += vector[i]! ** 2;
-    const length = normalize ? Math.max(Math.sqrt(squares), leastLength) : 1;
+    const length = normalize ? Math.max(Math.sqrt(squares), minLength) : 1;
     for (let i = 0; i < dimension; i++) truncated[row * dimension + i] = vector[i]! / length;
   }
   return { data: truncated, rows, cols: dimension };

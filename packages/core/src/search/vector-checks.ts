@@ -1,20 +1,20 @@
-// What every search checks of the vectors, counts and choices that it is given.
+// Checks of arguments that all search functions use: vectors, counts and choices.
 import { checkCount } from '@sentvec/platform';
 import { SentvecError } from '../errors.ts';
 import type { Matrix } from '../types.ts';
 
 /**
- * Checks a matrix that a caller gave.
- * @param name what the caller calls it, for the message
- * @param leastRows default 1
- * @throws SentvecError `invalid-argument` when it is too small, or its data do not fill it
+ * Checks the shape of a matrix.
+ * @param name name of the argument, for the message
+ * @param minRows minimum number of rows; default: 1
+ * @throws SentvecError `invalid-argument` when it is too small, or its data do not fit its shape
  */
-export function checkMatrix(matrix: Matrix, name: string, leastRows = 1): void {
+export function checkMatrix(matrix: Matrix, name: string, minRows = 1): void {
   const { rows, cols, data } = matrix;
-  if (!Number.isSafeInteger(rows) || rows < leastRows || !Number.isSafeInteger(cols) || cols < 1) {
+  if (!Number.isSafeInteger(rows) || rows < minRows || !Number.isSafeInteger(cols) || cols < 1) {
     throw new SentvecError(
       'invalid-argument',
-      `${name}: a matrix of ${rows} × ${cols} is too small: at least ${leastRows} × 1 is needed.`,
+      `${name}: a matrix of ${rows} × ${cols} is too small: at least ${minRows} × 1 is needed.`,
     );
   }
   if (data.length !== rows * cols) {
@@ -32,7 +32,7 @@ export function checkNumbers({ data, cols }: Matrix, name: string): void {
   const row = Math.floor(at / cols);
   throw new SentvecError(
     'invalid-argument',
-    `${name}: entry ${at % cols} of row ${row} is ${data[at]}, with which nothing can be compared. Embed the text again.`,
+    `${name}: entry ${at % cols} of row ${row} is ${data[at]}, not a finite number. Embed the text again.`,
     { row },
   );
 }
@@ -42,21 +42,21 @@ export function checkSameLength(length: number, name: string, otherLength: numbe
   if (length === otherLength) return;
   throw new SentvecError(
     'invalid-argument',
-    `Vectors of ${length} and ${otherLength} entries cannot be compared (${name}, ${otherName}). Do both come from the same model?`,
+    `Vectors of ${length} and ${otherLength} entries cannot be compared (${name}, ${otherName}). Embed both with the same model and options.`,
   );
 }
 
-/** @throws SentvecError `invalid-argument` when lists that belong together row by row have different numbers of rows */
+/** @throws SentvecError `invalid-argument` when two lists that belong together have different numbers of rows */
 export function checkSameCount(count: number, name: string, otherCount: number, otherName: string): void {
   if (count === otherCount) return;
   throw new SentvecError(
     'invalid-argument',
-    `Rows are compared in pairs, but ${name} has ${count} and ${otherName} has ${otherCount}.`,
+    `The numbers of rows must be equal, but ${name} has ${count} and ${otherName} has ${otherCount}.`,
   );
 }
 
 /**
- * Checks how many of the best a caller wants. Infinity is all.
+ * Checks the number of requested results. `Infinity` requests all.
  * @throws SentvecError `invalid-argument`
  */
 export function checkTopK(topK: number): void {

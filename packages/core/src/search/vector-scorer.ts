@@ -1,8 +1,8 @@
-// Connects float32 vectors to the search: turns the sums of the SIMD functions into cosines, products and distances.
+// Scores float32 vectors for the search: turns the raw sums of the SIMD kernel into similarities.
 import { ScoreKernel, type PackedVectors } from './score-kernel.ts';
 import { rowsPerBlock, type BlockScorer } from './score-scan.ts';
 import type { ScoreRuntime, Scoring } from '@sentvec/kernels';
-import { leastLength } from './similarity.ts';
+import { minLength } from './similarity.ts';
 import type { Matrix, SimilarityFunction } from '../types.ts';
 
 const scorings: Readonly<Record<SimilarityFunction, Scoring>> = {
@@ -12,10 +12,10 @@ const scorings: Readonly<Record<SimilarityFunction, Scoring>> = {
   manhattan: 'absolute-distance',
 };
 
-/** The product of two vectors of at most this length, and each part of it, has a float32. */
-const largestLength = 1e18;
+/** Up to this length, the dot product of two vectors and all of its partial sums are in the range of float32. */
+const maxSafeLength = 1e18;
 
-/** Scores float32 vectors by one of the similarity functions, in single precision. */
+/** Scores float32 vectors with one of the similarity functions, in single precision. */
 export class VectorScorer implements BlockScorer<Matrix> {
   readonly queryCount: number;
   readonly rowCapacity: number;
@@ -23,7 +23,7 @@ export class VectorScorer implements BlockScorer<Matrix> {
   readonly #similarity: SimilarityFunction;
   readonly #kernel: ScoreKernel;
   readonly #values: Float64Array;
-  /** One over the length of each selected query, and of each row of the block. */
+  /** The reciprocal lengths of the selected queries and of the rows of the block. */
   readonly #queryScales: Float64Array;
   readonly #rowScales: Float64Array;
   #selected = 0;
@@ -31,8 +31,8 @@ export class VectorScorer implements BlockScorer<Matrix> {
   constructor(queries: Matrix, similarity: SimilarityFunction, queryChunkSize: number, runtime?: ScoreRuntime) {
     const queryCapacity = Math.min(queryChunkSize, queries.rows);
     this.queryCount = queries.rows;
-    const bounded = similarity === 'cosine' ? shortened(queries, 0, queries.rows) : queries;
-    this.#queries = packed(bounded);
+    const isInRange = similarity === 'cosine' ? shortened(queries, 0, queries.rows) : queries;
+    this.#queries = packed(isInRange);
     this.#similarity = similarity;
     this.rowCapacity = rowsPerBlock(queries.cols, this.#queries.bytesPerVector, queryCapacity);
     this.#kernel = new ScoreKernel(this.#queries.bytesPerVector, queryCapacity, this.rowCapacity, runtime);
@@ -65,19 +65,19 @@ export class VectorScorer implements BlockScorer<Matrix> {
   }
 
   /**
-   * Both lengths come from the same function, and their product does not depend on the order: the cosine of (x, y) is
-   * that of (y, x).
-   * @returns false when a vector is so long that single precision may not hold its products
+   * Writes the reciprocal length of each loaded row. Lengths of queries and rows are computed by the same function, so
+   * that cosine(x, y) = cosine(y, x) bit for bit.
+   * @returns false when a vector is so long that its products may exceed the range of float32
    */
   #writeScales(scales: Float64Array): boolean {
     const squares = this.#kernel.squaredLengths();
-    let bounded = true;
+    let isInRange = true;
     for (let row = 0; row < scales.length; row++) {
       const square = squares[row]!;
-      if (!(square <= largestLength ** 2)) bounded = false;
-      scales[row] = 1 / Math.max(Math.sqrt(square), leastLength);
+      if (!(square <= maxSafeLength ** 2)) isInRange = false;
+      scales[row] = 1 / Math.max(Math.sqrt(square), minLength);
     }
-    return bounded;
+    return isInRange;
   }
 
   #finish(raw: Float32Array | Int32Array, at: number, query: number, count: number): void {
@@ -103,14 +103,17 @@ export class VectorScorer implements BlockScorer<Matrix> {
   }
 }
 
-/** Rows of a matrix in a copy, in which those that are too long have the length 1: their cosines are the same. */
+/**
+ * Copies rows of a matrix, and normalizes those that are longer than `maxSafeLength`, which does not change their
+ * cosines.
+ */
 function shortened({ data, cols }: Matrix, from: number, to: number): Matrix {
   const copy = data.slice(from * cols, to * cols);
   for (let start = 0; start < copy.length; start += cols) {
     let squares = 0;
     for (let i = start; i < start + cols; i++) squares += copy[i]! ** 2;
     const length = Math.sqrt(squares);
-    if (length > largestLength) for (let i = start; i < start + cols; i++) copy[i] = copy[i]! / length;
+    if (length > maxSafeLength) for (let i = start; i < start + cols; i++) copy[i] = copy[i]! / length;
   }
   return { data: copy, rows: to - from, cols };
 }

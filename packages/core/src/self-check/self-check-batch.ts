@@ -1,22 +1,22 @@
-/** The texts of the self-check: one whose values are known, and longer ones around it. */
+/** The texts of the self-check: a known text, for which there are expected values, and longer texts. */
 import { SentvecError } from '../errors.ts';
 import type { Tokenizer, TokenBatch } from '../types.ts';
 
-/** What the self-check says when the model has no values of its own. Cut to 4 tokens, it is still a text to any model. */
+/** The known text, for a model without a stored self-check. It is truncated to a few tokens. */
 const text = 'A canary sings in the mine, and whoever hears it goes on working.';
 
 /**
- * Ids of the known text: 4 cost little to compute by a slow reference, 2 where the weights are large; 10 show more where
- * the values are stored.
+ * Lengths of the known text in token ids. The slow reference computes 10 for small weights, 4 for medium and 2 for
+ * large ones; see `referenceLength`. Stored self-checks have 10.
  */
 export const shortestText = 2;
 export const shortText = 4;
 export const longText = 10;
 
 /**
- * Ids of the known text of a model's self-check, special tokens included.
- * @param options.length the most ids. Default 10
- * @returns none for a tokenizer that knows none of the text
+ * Token ids of the known text, special tokens included.
+ * @param options.length maximum number of ids; default: 10
+ * @returns an empty list if the tokenizer gives no token for the text
  */
 export async function selfCheckIds(
   tokenizer: Tokenizer,
@@ -31,8 +31,10 @@ export async function selfCheckIds(
   },
 ): Promise<readonly number[]> {
   const maxLength = Math.min(length, maxPositions);
-  const around = addSpecialTokens ? tokenizer.specialTokens.prefix.length + tokenizer.specialTokens.suffix.length : 0;
-  if (maxLength <= around) return [];
+  const specialTokenCount = addSpecialTokens
+    ? tokenizer.specialTokens.prefix.length + tokenizer.specialTokens.suffix.length
+    : 0;
+  if (maxLength <= specialTokenCount) return [];
   try {
     const [tokenized] = await tokenizer.encode([text], { maxLength, addSpecialTokens });
     return [...tokenized!.ids];
@@ -43,15 +45,15 @@ export async function selfCheckIds(
 }
 
 /**
- * The known text alone.
- * @param typed whether its tokens have types: 0 in its first half, 1 in its second
+ * A batch with only the known text.
+ * @param usesTypeIds whether tokens have type ids: 0 in the first half of the text, 1 in the second
  */
-export function selfCheckText(ids: readonly number[], typed = false): TokenBatch {
+export function selfCheckText(ids: readonly number[], usesTypeIds = false): TokenBatch {
   const { length } = ids;
   return {
     ids: Int32Array.from(ids),
     mask: new Int32Array(length).fill(1),
-    ...(typed && { typeIds: Int32Array.from(ids, (_, column) => typeAt(column, length)) }),
+    ...(usesTypeIds && { typeIds: Int32Array.from(ids, (_, column) => typeAt(column, length)) }),
     rows: 1,
     cols: length,
   };
@@ -61,27 +63,28 @@ function typeAt(column: number, length: number): number {
   return column < length && column >= length / 2 ? 1 : 0;
 }
 
-/** Columns of the batch: more than the 8 numbers that a CPU works on at once, and than the long text has. */
+/** Columns of the batch: more than the 8 numbers of a SIMD register, and more than the long text has tokens. */
 const width = 12;
 
-/** A batch of known and longer texts, and what each row is. */
+/** A batch with known and longer texts, and the text of each row. */
 export interface SelfCheckBatch {
   readonly batch: TokenBatch;
   /** Rows of the known text. */
   readonly known: readonly number[];
-  /** The other rows, each with its text alone. */
+  /** The other rows, each with a batch that contains only its text. */
   readonly others: readonly { readonly row: number; readonly alone: TokenBatch }[];
 }
 
 /**
- * The known text in the first row and in the last, with much padding; between them a text without padding and one with
- * one padded position. A row that is mixed up, padding that is read, a wrong number in any row shows.
+ * A batch with the known text in its first and last rows, with much padding; between them one text without padding and
+ * one with a single padding token. It detects rows that are mixed up, padding that affects results, and wrong numbers
+ * in any row.
  */
 export function selfCheckBatch(
   ids: readonly number[],
   paddingId: number,
   maxPositions: number,
-  typed = false,
+  usesTypeIds = false,
 ): SelfCheckBatch {
   const cols = Math.max(ids.length, Math.min(width, maxPositions));
   const longer = (length: number): number[] => Array.from({ length }, (_, index) => ids[index % ids.length]!);
@@ -93,11 +96,11 @@ export function selfCheckBatch(
     batch: {
       ids: Int32Array.from(padded.flat()),
       mask: Int32Array.from(mask.flat()),
-      ...(typed && { typeIds: Int32Array.from(types.flat()) }),
+      ...(usesTypeIds && { typeIds: Int32Array.from(types.flat()) }),
       rows: texts.length,
       cols,
     },
     known: [0, 3],
-    others: [1, 2].map((row) => ({ row, alone: selfCheckText(texts[row]!, typed) })),
+    others: [1, 2].map((row) => ({ row, alone: selfCheckText(texts[row]!, usesTypeIds) })),
   };
 }

@@ -1,4 +1,4 @@
-/** The check of a backend, when it has loaded a model: does it compute what the model says? */
+/** The self-check: checks that a backend computes the right vectors for a model that it has just loaded. */
 import { applyHead, pooledRows } from '../projection/head.ts';
 import { SentvecError } from '../errors.ts';
 import type { Backend, Encoder } from '../backend.ts';
@@ -6,63 +6,69 @@ import type { SelfCheckResult, Head, Matrix, ModelFiles, TokenBatch, TokenEmbedd
 import { longText, selfCheckBatch, selfCheckIds, selfCheckText, shortestText, shortText } from './self-check-batch.ts';
 import { readStoredSelfCheck, selfCheckFile, selfCheckFileOf, type SelfCheckValues } from './stored-self-check.ts';
 
-/** What is checked, and with what. */
+/** The encoder to check, and everything that the check needs. */
 export interface SelfCheckSubject {
   readonly backend: Backend;
   readonly encoder: Encoder;
-  /** Those of the encoder. */
+  /** The files of the encoder. */
   readonly files: ModelFiles;
-  /** The result of `readStoredSelfCheck`, which reads them while the encoder is loaded. */
+  /** The result of `readStoredSelfCheck`, which is read while the encoder is loading. */
   readonly stored: Promise<SelfCheckValues | undefined>;
   readonly head: Head;
   readonly tokenizer: Tokenizer;
   readonly addSpecialTokens: boolean;
   /**
-   * Whether tokens have types, as those of pairs: then the batches of the check have some, too.
+   * Whether the model's inputs have type ids, as pairs of texts do; the batches of the check then have type ids, too.
    * @default false
    */
-  readonly typed?: boolean | undefined;
-  /** Number of token ids that the model has weights for, where that is known. */
+  readonly usesTypeIds?: boolean | undefined;
+  /** Number of token ids that the model has embeddings for, if known. */
   readonly vocabularySize: number | undefined;
   readonly signal?: AbortSignal | undefined;
   readonly onWarning?: ((message: string) => void) | undefined;
 }
 
 /**
- * Float32 on a CPU stays below 2e-6 on models of 2 to 6 layers; deep ones lose more. See docs/adr on the self-check.
+ * Default tolerance. In float32 on a CPU, errors stay below 2e-6 for models with 2 to 6 layers; deeper models have
+ * larger ones. See docs/adr on the self-check.
  */
 const defaultError = 5e-5;
 
-/** A variant that the user chose may be quantized to 4 bits: only what has little to do with the model is refused. */
+/**
+ * Tolerance for a variant that the user chose, which may be quantized to 4 bits: only vectors that have little to do
+ * with the model are refused.
+ */
 const variantError = 0.5;
 
 /**
- * A variant that has values of its own gives them but for activations that rounding puts on the next byte: up to 0.016
- * of a token's vector was measured between two kinds of CPU. Sums that a CPU cuts off at 16 bits change more.
+ * Tolerance for a variant with its own stored values. Rounding can move a quantized activation to the next step:
+ * between two CPU models, differences of up to 0.016 of a vector's length were measured. CPUs whose int8 sums saturate
+ * at 16 bits differ more, and are refused.
  */
 const ownVariantError = 0.03;
 
 /**
- * A mean and a dense layer cancel what their inputs have in common, but not their errors: of vectors of whole texts
- * more is allowed.
+ * Factor of the tolerance for vectors of whole texts: pooling and dense layers cancel what their inputs have in common,
+ * but not their errors, so relative errors grow.
  */
 const headFactor = 4;
 
 /**
- * Lets a new encoder embed a few texts. One of them is compared with the values that the model folder holds, or else
- * with those that the backend's slow reference computes, the others with what they are alone: by the way that the
- * pipeline will take, so of whole texts where the backend pools itself, else of each token.
- * @returns what was found; `skipped` when there is nothing to compare with
- * @throws SentvecError `backend-wrong` when they differ by more than rounding explains; `invalid-model` for a broken
- * self-check
+ * Encodes a few texts in a batch. The known text is compared with the values stored in the model folder or, without
+ * them, with those of the backend's slow reference; each other text is compared with its own result in a batch of its
+ * own. The check uses the same method as the pipeline will: pooled vectors if the backend pools, otherwise token
+ * embeddings.
+ * @returns the result; its state is `skipped` when there is nothing to compare with
+ * @throws SentvecError `backend-wrong` when vectors differ by more than the tolerance; `invalid-model` for a damaged
+ * stored self-check
  */
 export async function checkEncoder(subject: SelfCheckSubject): Promise<SelfCheckResult> {
   const started = performance.now();
   const { encoder, files, tokenizer } = subject;
   const own = await valuesOfVariant(subject);
   const stored = own ?? (await subject.stored);
-  // Stored values are those of a text.
-  if (stored !== undefined && subject.typed) return checkEncoder({ ...subject, typed: false });
+  // Stored values belong to a single text, not to a pair.
+  if (stored !== undefined && subject.typed) return checkEncoder({ ...subject, usesTypeIds: false });
   if (stored !== undefined) checkStored(subject, stored, own === undefined ? undefined : encoder.weightsFile);
   if (encoder.hiddenSize === 0) return checkScores(subject);
   const { maxPositions } = encoder;
@@ -76,25 +82,25 @@ export async function checkEncoder(subject: SelfCheckSubject): Promise<SelfCheck
   const passed = async (values: SelfCheckValues, source: 'stored' | 'computed'): Promise<SelfCheckResult> => {
     const { difference, pooled } = await measure(subject, values);
     const tolerance = own === undefined ? toleranceOf(encoder, pooled) : ownVariantError;
-    if (!(difference <= tolerance)) throw wrong(subject, difference, tolerance);
+    if (!(difference <= tolerance)) throw wrongVectorsError(subject, difference, tolerance);
     return { state: 'passed', reference: source, difference, tolerance, milliseconds: performance.now() - started };
   };
   try {
     return await passed({ ids, embeddings: reference }, stored === undefined ? 'computed' : 'stored');
   } catch (error) {
     if (stored === undefined || own !== undefined || !SentvecError.is(error, 'backend-wrong')) throw error;
-    // The folder may hold the self-check of other weights, such as those before a training.
+    // The stored self-check may belong to other weights, such as those before fine-tuning.
     const computed = await computeReference(subject, ids);
     if ('reason' in computed) throw error;
     const result = await passed({ ids, embeddings: computed }, 'computed');
     subject.onWarning?.(
-      `${selfCheckFile} of ${files.name} holds the values of other weights. Delete it, or export the model again.`,
+      `${selfCheckFile} of ${files.name} contains the values of other weights. Delete it, or export the model again.`,
     );
     return result;
   }
 }
 
-/** What the folder says that a file of weights which is not the standard one gives. */
+/** The stored values for a weights file that is not the standard one. */
 async function valuesOfVariant({ encoder, files }: SelfCheckSubject): Promise<SelfCheckValues | undefined> {
   const { weightsFile } = encoder;
   if (weightsFile === undefined) return undefined;
@@ -102,35 +108,40 @@ async function valuesOfVariant({ encoder, files }: SelfCheckSubject): Promise<Se
   return (await files.list()).includes(file) ? readStoredSelfCheck(files, file) : undefined;
 }
 
-/** Without anything to compare with, the vectors are at least numbers. @throws SentvecError `backend-wrong` */
+/**
+ * Without expected values, checks only that the vectors are finite numbers.
+ * @throws SentvecError `backend-wrong`
+ */
 async function checkNumbers(subject: SelfCheckSubject, ids: readonly number[]): Promise<void> {
   if (ids.length === 0) return;
   const { data } = await subject.encoder.encode(selfCheckText(ids, subject.typed), { signal: subject.signal });
-  if (data.some((value) => !Number.isFinite(value))) throw wrong(subject, Infinity, Infinity);
+  if (data.some((value) => !Number.isFinite(value))) throw wrongVectorsError(subject, Infinity, Infinity);
 }
 
 /**
- * A file that gives nothing but scores cannot be compared: they are at least numbers. @throws SentvecError
- * `backend-wrong`
+ * For an ONNX file that outputs only scores, checks only that they are finite numbers.
+ * @throws SentvecError `backend-wrong`
  */
 async function checkScores(subject: SelfCheckSubject): Promise<SelfCheckResult> {
   const { encoder, head, files, tokenizer, signal } = subject;
   const ids = await selfCheckIds(tokenizer, { maxPositions: encoder.maxPositions });
   const scores = ids.length === 0 ? undefined : await encoder.encodePooled?.(selfCheckText(ids), head, { signal });
-  if (scores?.data.some((value) => !Number.isFinite(value))) throw wrong(subject, Infinity, Infinity);
+  if (scores?.data.some((value) => !Number.isFinite(value))) throw wrongVectorsError(subject, Infinity, Infinity);
   return {
     state: 'skipped',
-    reason: `The ONNX file of ${files.name} gives scores alone, which nothing here can compute in another way.`,
+    reason: `The ONNX file of ${files.name} outputs only scores, for which there is no independent reference.`,
   };
 }
 
-/** Bytes of weights by which a reference takes some tenths of a second longer for the long text. */
+/** Size in bytes up to which the reference takes only some tenths of a second for the long text. */
 const smallWeights = 2 ** 25;
 
-/** Bytes of weights with which a reference takes seconds for each token. */
+/** Size in bytes from which the reference takes seconds for each token. */
 const largeWeights = 2 ** 29;
 
-/** How many tokens of the text a reference computes: fewer for large weights, which take longer. */
+/**
+ * Number of tokens of the known text that the reference computes: fewer for larger weights, since these take longer.
+ */
 async function referenceLength(files: ModelFiles): Promise<number> {
   if (files.size === undefined || !(await files.list()).includes('model.safetensors')) return shortText;
   const size = await files.size('model.safetensors');
@@ -138,7 +149,7 @@ async function referenceLength(files: ModelFiles): Promise<number> {
   return size <= largeWeights ? shortText : shortestText;
 }
 
-/** @throws SentvecError `invalid-model` when the values cannot be those of the model */
+/** @throws SentvecError `invalid-model` when the values cannot belong to the model */
 function checkStored(
   { files, encoder, vocabularySize = Infinity }: SelfCheckSubject,
   { ids, embeddings }: SelfCheckValues,
@@ -149,21 +160,22 @@ function checkStored(
     throw new SentvecError('invalid-model', `${file} ${what}. Delete it, or export the model again.`, { file });
   };
   if (ids.length > encoder.maxPositions)
-    refuse(`has ${ids.length} token ids, where the model has positions for ${encoder.maxPositions}`);
+    refuse(`has ${ids.length} token ids, but the model has positions for ${encoder.maxPositions}`);
   const unknown = ids.find((id) => id >= vocabularySize);
-  if (unknown !== undefined) refuse(`has the token id ${unknown}, where the model has weights for ${vocabularySize}`);
+  if (unknown !== undefined)
+    refuse(`has the token id ${unknown}, but the model has embeddings for ${vocabularySize} ids`);
   if (embeddings.cols !== encoder.hiddenSize)
-    refuse(`has vectors of ${embeddings.cols} entries, where the encoder gives ${encoder.hiddenSize}`);
+    refuse(`has vectors of ${embeddings.cols} entries, but those of the encoder have ${encoder.hiddenSize}`);
 }
 
 async function computeReference(
-  { backend, files, typed }: SelfCheckSubject,
+  { backend, files, usesTypeIds }: SelfCheckSubject,
   ids: readonly number[],
 ): Promise<TokenEmbeddings | { readonly reason: string }> {
-  if (ids.length === 0) return { reason: 'The tokenizer knows none of the self-check text.' };
-  if (backend.reference !== undefined) return backend.reference(files, selfCheckText(ids, typed));
+  if (ids.length === 0) return { reason: 'The tokenizer gives no token for the text of the self-check.' };
+  if (backend.reference !== undefined) return backend.reference(files, selfCheckText(ids, usesTypeIds));
   return {
-    reason: `${files.name} has no ${selfCheckFile}, and the backend ${backend.name} has no reference to compute one with.`,
+    reason: `${files.name} has no ${selfCheckFile}, and the backend ${backend.name} has no reference implementation.`,
   };
 }
 
@@ -173,23 +185,23 @@ function toleranceOf({ weightsFile, roundingError = defaultError }: Encoder, poo
 }
 
 /**
- * The largest difference of a vector, in lengths of that vector: of the known text from its values, wherever it stands
- * in a batch, and of the other texts from what they are alone. `Infinity` for anything but numbers.
+ * The largest error of a vector relative to its length: for each row of the known text compared with its expected
+ * values, and for each other row compared with its text in a batch of its own. `Infinity` for NaN or infinity.
  */
 async function measure(
-  { encoder, head, tokenizer, typed, signal }: SelfCheckSubject,
+  { encoder, head, tokenizer, usesTypeIds, signal }: SelfCheckSubject,
   { ids, embeddings }: SelfCheckValues,
 ): Promise<{ readonly difference: number; readonly pooled: boolean }> {
-  const { batch, known, others } = selfCheckBatch(ids, tokenizer.paddingId, encoder.maxPositions, typed);
+  const { batch, known, others } = selfCheckBatch(ids, tokenizer.paddingId, encoder.maxPositions, usesTypeIds);
   const batches = [batch, ...others.map(({ alone }) => alone)];
-  // There is no reference for vectors that the model's own file pools: there the token embeddings are compared.
+  // There is no reference for vectors that the model's own graph pools, so the token embeddings are compared instead.
   const pools = encoder.encodePooled !== undefined && head.pooling.graphOutput === undefined;
-  const pooling = pools ? inTurn(batches, (each) => encoder.encodePooled!(each, head, { signal })) : undefined;
-  // While the backend computes.
-  const expecting = pooling && applyHead(head, embeddings, selfCheckText(ids, typed));
+  const pooling = pools ? inSequence(batches, (each) => encoder.encodePooled!(each, head, { signal })) : undefined;
+  // Runs on this thread while the backend computes.
+  const expecting = pooling && applyHead(head, embeddings, selfCheckText(ids, usesTypeIds));
   const [vectors = [], expected = embeddings] = await Promise.all([pooling, expecting]);
   const pooled = isComplete(vectors);
-  const [together, ...alone] = pooled ? vectors : await inTurn(batches, (each) => encoder.encode(each, { signal }));
+  const [together, ...alone] = pooled ? vectors : await inSequence(batches, (each) => encoder.encode(each, { signal }));
   const firstRow = (row: number): number =>
     pooled ? pooledRows(head, batch.mask.subarray(0, row * batch.cols), row) : row * batch.cols;
   const errors = [
@@ -199,14 +211,14 @@ async function measure(
   return { difference: Math.max(...errors), pooled };
 }
 
-/** One after the other: at once, they would make a backend open further sessions. */
-async function inTurn<T>(batches: readonly TokenBatch[], encode: (batch: TokenBatch) => Promise<T>): Promise<T[]> {
+/** Encodes batches one after the other: concurrent calls would make a backend open more sessions. */
+async function inSequence<T>(batches: readonly TokenBatch[], encode: (batch: TokenBatch) => Promise<T>): Promise<T[]> {
   const results: T[] = [];
   for (const batch of batches) results.push(await encode(batch));
   return results;
 }
 
-/** Whether the backend has pooled everything. */
+/** Whether the backend pooled all of the batches. */
 function isComplete(vectors: readonly (Matrix | undefined)[]): vectors is readonly Matrix[] {
   return vectors.length > 0 && vectors.every((each) => each !== undefined);
 }
@@ -232,20 +244,24 @@ function largestError(found: Matrix, expected: Matrix): number {
   return largest;
 }
 
-function wrong({ backend, encoder, files }: SelfCheckSubject, difference: number, tolerance: number): SentvecError {
+function wrongVectorsError(
+  { backend, encoder, files }: SelfCheckSubject,
+  difference: number,
+  tolerance: number,
+): SentvecError {
   const { weightsFile } = encoder;
   const what = weightsFile === undefined ? files.name : `${files.name}/${weightsFile}`;
   const size = Number.isFinite(difference)
-    ? `by ${difference.toExponential(1)} of a vector's length, where ${tolerance} is allowed`
-    : 'beyond measure';
+    ? `by ${difference.toExponential(1)} of a vector's length; the tolerance is ${tolerance}`
+    : 'because they are not finite numbers';
   const advice =
     weightsFile === undefined
       ? 'Choose another backend or device, or update its library and driver.'
       : 'Choose another variant of the model, or another backend or device.';
   return new SentvecError(
     'backend-wrong',
-    `The backend ${backend.name} does not compute what ${what} says: the vectors of a known text differ ${size}. ${advice} ` +
-      'With `selfCheck: false` it is used anyway.',
+    `The backend ${backend.name} computes wrong vectors for ${what}: those of a known text differ ${size}. ${advice} ` +
+      'With `selfCheck: false` the backend is used without this check.',
     {
       backend: backend.name,
       model: files.name,

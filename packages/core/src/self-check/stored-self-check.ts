@@ -1,31 +1,30 @@
-// The file self-check.json: how the values are encoded, and how they are read from a folder that may be damaged.
+// Reads and writes the file self-check.json, which contains a model's expected token embeddings of a short text.
 import { SentvecError } from '../errors.ts';
 import { readJsonObject } from '../model-folder/json.ts';
 import type { ModelFiles, TokenEmbeddings } from '../types.ts';
 
-/** Ids of a short text, and the embeddings of its tokens by the model itself: a row for each id. */
+/** Token ids of a short text, and the token embeddings that the model computes for it: a row for each id. */
 export interface SelfCheckValues {
   readonly ids: readonly number[];
   readonly embeddings: TokenEmbeddings;
 }
 
-/** Where a model folder keeps its self-check: beside the weights of the encoder. */
+/** Name of the self-check file in a model folder; it is in the same folder as the weights of the encoder. */
 export const selfCheckFile = 'self-check.json';
 
 /**
- * Where a model folder keeps the self-check of a file of weights that is not the standard one, `onnx/model_int8.onnx`
- * say: beside it, as `onnx/model_int8.self-check.json`. It holds what that file gives, not what the model gives in
- * float32.
+ * Path of the self-check for a weights file. For a variant such as `onnx/model_int8.onnx` it is
+ * `onnx/model_int8.self-check.json`, which contains the values of that variant, not those of the float32 model.
  * @param weightsFile see `Encoder.weightsFile`
  */
 export function selfCheckFileOf(weightsFile: string | undefined): string {
   return weightsFile === undefined ? selfCheckFile : weightsFile.replace(/(?:\.onnx)?$/u, `.${selfCheckFile}`);
 }
 
-/** The most ids that are read from a file. */
-const mostIds = 64;
+/** Maximum number of ids in a file. */
+const maxIds = 64;
 
-/** The content of `self-check.json`: the ids, and the embeddings as little-endian float32 in base64. */
+/** The content of `self-check.json`: JSON with the ids, and with the embeddings as little-endian float32 in base64. */
 export function encodeSelfCheck({ ids, embeddings }: SelfCheckValues): string {
   const bytes = new DataView(new ArrayBuffer(embeddings.data.length * 4));
   for (const [index, value] of embeddings.data.entries()) bytes.setFloat32(index * 4, value, true);
@@ -34,9 +33,9 @@ export function encodeSelfCheck({ ids, embeddings }: SelfCheckValues): string {
 }
 
 /**
- * The self-check that a model folder holds, `undefined` when it holds none.
+ * Reads the self-check of a model folder; `undefined` when it has none.
  * @param file see {@link selfCheckFileOf}
- * @throws SentvecError `invalid-model` for a broken one
+ * @throws SentvecError `invalid-model` when the file is damaged
  */
 export async function readStoredSelfCheck(
   files: ModelFiles,
@@ -66,7 +65,7 @@ function isIds(value: unknown): value is number[] {
   return (
     Array.isArray(value) &&
     value.length > 0 &&
-    value.length <= mostIds &&
+    value.length <= maxIds &&
     value.every((id) => Number.isInteger(id) && id >= 0)
   );
 }
@@ -74,7 +73,7 @@ function isIds(value: unknown): value is number[] {
 function refuse(file: string): never {
   throw new SentvecError(
     'invalid-model',
-    `${file} is not a self-check of sentvec. Delete it, or download the model again.`,
+    `${file} is not a valid self-check. Delete it, or download the model again.`,
     {
       file,
     },

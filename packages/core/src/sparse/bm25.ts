@@ -1,6 +1,6 @@
 /**
- * BM25 (Robertson and Zaragoza, 2009): search by words, for corpora without a model, in an inverted index as sparse
- * vectors have it.
+ * BM25 (Robertson and Zaragoza, 2009): keyword search without a model. It uses the same inverted index as sparse
+ * vectors.
  */
 import { checkOptionNames, shouldYield, yieldToEventLoop, type OptionNames } from '@sentvec/platform';
 import { SentvecError } from '../errors.ts';
@@ -17,20 +17,20 @@ import {
 } from './sparse-index.ts';
 import type { SparseVector } from './sparse-vector.ts';
 
-/** How BM25 scores, and what its words are. */
+/** Parameters of BM25, and the function that splits texts into words. */
 export interface Bm25Settings {
   /**
-   * How soon a word counts no more for being repeated: 0 at once, larger values later.
+   * Term frequency saturation: with 0, repetitions of a word do not count; the larger the value, the more they count.
    * @default 1.2
    */
   readonly k1?: number | undefined;
   /**
-   * How far long documents are marked down: from 0, not at all, to 1, in proportion to their length.
+   * Length normalization: from 0 (none) to 1 (term frequencies are divided by the relative length of the document).
    * @default 0.75
    */
   readonly b?: number | undefined;
   /**
-   * Cuts a text into words. Documents and queries must be cut alike.
+   * Splits a text into words. Must be the same function for documents and queries.
    * @default {@link unicodeWords}
    */
   readonly words?: ((text: string) => Iterable<string>) | undefined;
@@ -43,42 +43,47 @@ export const bm25SettingNames: OptionNames<Bm25Settings> = { k1: true, b: true, 
 export const bm25OptionNames: OptionNames<Bm25Options> = { ...bm25SettingNames, signal: true, onProgress: true };
 const searchOptionNames: OptionNames<SparseSearchOptions> = { topK: true, signal: true };
 
-/** A map of JavaScript holds no more. */
-const mostWords = 2 ** 24 - 1;
+/** Maximum number of entries of a JavaScript `Map`. */
+const maxWords = 2 ** 24 - 1;
 
-/** Texts, as they come. */
+/** An iterable or async iterable of texts. */
 export type Texts = Iterable<string> | AsyncIterable<string>;
 
-/** Texts by their words. */
+/** A BM25 index of texts. */
 export interface Bm25Index {
   /** Number of documents. */
   readonly documents: number;
   /** Number of different words. */
   readonly words: number;
   /**
-   * The documents with the largest scores, best first, of equal ones the lowest rows first. Exact. Documents that share
-   * no word with the query are not in the answer.
-   * @throws SentvecError `invalid-argument`, `invalid-text`, `aborted`; `io-failed` when its files cannot be read
+   * Finds the documents with the largest scores, best first; equal scores in the order of rows. The search is exact.
+   * Documents that share no word with the query are not in the result.
+   * @throws SentvecError `invalid-argument`, `invalid-text`, `aborted`; `io-failed` when the index is in files that
+   * cannot be read
    */
   search(query: string, options?: SparseSearchOptions): Promise<SearchHit[]>;
-  /** The words of a query that documents have, with what they weigh: rare words most. Why did this match? */
+  /**
+   * The words of a query that occur in the index, with their weights (inverse document frequency), largest first.
+   * Explains why documents match.
+   */
   explain(query: string): { readonly term: string; readonly weight: number }[];
 }
 
-/** Runs of letters, digits and their marks; in scripts that put no spaces between words, each character. */
+/** Runs of letters, digits and combining marks; in scripts that are written without spaces, single characters. */
 const word =
   /[\p{sc=Han}\p{sc=Hiragana}\p{sc=Katakana}\p{sc=Thai}\p{sc=Lao}\p{sc=Khmer}\p{sc=Myanmar}]\p{M}*|(?:(?![\p{sc=Han}\p{sc=Hiragana}\p{sc=Katakana}\p{sc=Thai}\p{sc=Lao}\p{sc=Khmer}\p{sc=Myanmar}])[\p{L}\p{N}]\p{M}*)+/gu;
 
 /**
- * The words of a text in order, in lower case and in the compatible form of Unicode (NFKC): runs of letters and digits; of
- * Han, Hiragana, Katakana, Thai, Lao, Khmer and Myanmar, where no spaces separate words, each character.
+ * The words of a text in order, lowercased and in Unicode normalization form NFKC. Words are runs of letters and
+ * digits; in Han, Hiragana, Katakana, Thai, Lao, Khmer and Myanmar, which are written without spaces, each character is
+ * a word.
  */
 export function unicodeWords(text: string): string[] {
   return text.normalize('NFKC').toLowerCase().match(word) ?? [];
 }
 
 /**
- * Builds an index of texts in memory. For more than fit, `writeBm25Index` of `@sentvec/core/node` builds it in a folder.
+ * Builds a BM25 index in memory. For larger corpora, `writeBm25Index` of `@sentvec/core/node` builds it in a folder.
  * @throws SentvecError `invalid-argument`, `invalid-text` (details.row), `aborted`, and what `texts` throws
  */
 export async function createBm25Index(texts: Texts, options: Bm25Options = {}): Promise<Bm25Index> {
@@ -99,9 +104,9 @@ export function checkSettings({ k1 = 1.2, b = 0.75 }: Bm25Settings): void {
 }
 
 /**
- * The segments of an index of texts, one after the other: for each word of a document how often it has it, and the number
- * of its words.
- * @param vocabulary gets a number for each word
+ * Writes the segments of a BM25 index, one after the other. They contain the frequency of each word in each document,
+ * and the length of each document in words.
+ * @param vocabulary receives an index for each new word
  */
 export function writeTextSegments(
   texts: Texts,
@@ -115,10 +120,10 @@ export function writeTextSegments(
       let length = 0;
       for (const each of wordsOf(text, words, row)) {
         const term = vocabulary.get(each) ?? vocabulary.size;
-        if (term >= mostWords)
+        if (term >= maxWords)
           throw new SentvecError(
             'invalid-argument',
-            `Row ${row} brings the number of different words above ${mostWords}, the most that an index has. Cut texts into fewer words (\`words\`).`,
+            `With row ${row}, the index has more than ${maxWords} different words, which is the maximum. Use a \`words\` function that gives fewer words.`,
             { row },
           );
         vocabulary.set(each, term);
@@ -142,14 +147,14 @@ function vectorOf(weights: ReadonlyMap<number, number>): SparseVector {
   return { indices, values: Float32Array.from(indices, (index) => weights.get(index)!) };
 }
 
-/** An index of texts over segments, wherever they are. */
+/** A BM25 index over segments in memory or in files. */
 export class WordIndex implements Bm25Index {
   readonly documents: number;
   readonly words: number;
   readonly #segments: readonly Segment[];
   readonly #vocabulary: ReadonlyMap<string, number>;
-  readonly #cut: (text: string) => Iterable<string>;
-  /** How many documents have each word. */
+  readonly #splitIntoWords: (text: string) => Iterable<string>;
+  /** Document frequency of each word. */
   readonly #frequencies: Uint32Array;
   readonly #scoring: TermScoring;
 
@@ -162,7 +167,7 @@ export class WordIndex implements Bm25Index {
     this.words = vocabulary.size;
     this.#segments = segments;
     this.#vocabulary = vocabulary;
-    this.#cut = words;
+    this.#splitIntoWords = words;
     this.#frequencies = new Uint32Array(vocabulary.size);
     let length = 0;
     for (const { terms, counts, lengths } of segments) {
@@ -180,16 +185,19 @@ export class WordIndex implements Bm25Index {
 
   explain(query: string): { readonly term: string; readonly weight: number }[] {
     const weights = this.#weights(query);
-    const known = new Set([...wordsOf(query, this.#cut, 0)].filter((each) => this.#vocabulary.has(each)));
+    const known = new Set([...wordsOf(query, this.#splitIntoWords, 0)].filter((each) => this.#vocabulary.has(each)));
     return [...known]
       .map((term) => ({ term, weight: weights.get(this.#vocabulary.get(term)!)! }))
       .sort((x, y) => y.weight - x.weight);
   }
 
-  /** What each word of a query weighs: log(1 + (N - n + 0.5) / (n + 0.5)), which is never negative, as in Lucene. */
+  /**
+   * The weight of each word of a query: its inverse document frequency log(1 + (N - n + 0.5) / (n + 0.5)), as in
+   * Lucene, which is never negative. A repeated word counts several times.
+   */
   #weights(query: string): Map<number, number> {
     const weights = new Map<number, number>();
-    for (const each of wordsOf(query, this.#cut, 0)) {
+    for (const each of wordsOf(query, this.#splitIntoWords, 0)) {
       const term = this.#vocabulary.get(each);
       if (term === undefined) continue;
       const n = this.#frequencies[term]!;
@@ -200,20 +208,23 @@ export class WordIndex implements Bm25Index {
   }
 }
 
-/** f · (k1 + 1) / (f + k1 · (1 - b + b · length / average length)), of a word that a document has f times. */
+/**
+ * The score of a word that occurs f times in a document: f · (k1 + 1) / (f + k1 · (1 - b + b · length / average
+ * length)).
+ */
 function saturation(segments: readonly Segment[], k1: number, b: number, averageLength: number): TermScoring {
   const norms = segments.map(({ lengths }) =>
     Float32Array.from(lengths!, (length) => k1 * (1 - b + (b * length) / Math.max(averageLength, Number.MIN_VALUE))),
   );
   return {
-    // A little more than there can be, for the rounding of the terms.
+    // Slightly above the true bound, because of rounding errors in the terms.
     bound: () => (k1 + 1) * (1 + 1e-12),
     add: (scores, { documents, values }: Postings, weight, number) => {
-      const ofSegment = norms[number]!;
+      const segmentNorms = norms[number]!;
       for (let i = 0; i < documents.length; i += 1) {
         const document = documents[i]!;
         const frequency = values[i]!;
-        scores[document]! += (weight * (k1 + 1) * frequency) / (frequency + ofSegment[document]!);
+        scores[document]! += (weight * (k1 + 1) * frequency) / (frequency + segmentNorms[document]!);
       }
     },
   };

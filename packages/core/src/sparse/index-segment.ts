@@ -1,28 +1,31 @@
 /**
- * A segment of an inverted index: the postings of up to 65,536 consecutive documents, as bytes that are the same in
- * memory and in a file. A file is read in parts: the lists of the terms that a query has.
+ * A segment of an inverted index: the postings of up to 65,536 consecutive documents. The bytes are the same in memory
+ * and in a file. Of a file, only the postings of a query's terms are read.
  */
 import { SentvecError } from '../errors.ts';
 import type { FileParts } from '../types.ts';
 import type { SparseVector } from './sparse-vector.ts';
 
-/** Documents of a segment: their numbers in it take 16 bits. */
+/** Maximum number of documents of a segment: their numbers within the segment have 16 bits. */
 export const segmentDocuments: number = 2 ** 16;
 
-/** Postings at which a segment is closed before it has all its documents: building one takes some 200 MB then. */
-const mostPostings = 2 ** 24;
+/**
+ * Number of postings at which a segment is complete even if it has fewer documents. Building such a segment needs about
+ * 200 MB.
+ */
+const maxPostings = 2 ** 24;
 
 const magic = 0x53_56_53_31;
 const headerWords = 4;
 
-/** The documents that have a term, and what it weighs in each. */
+/** The documents that contain a term, with its weight in each. */
 export interface Postings {
-  /** Numbers of documents within the segment, ascending. */
+  /** Numbers of the documents within the segment, ascending. */
   readonly documents: Uint16Array;
   readonly values: Float32Array;
 }
 
-/** Gathers documents, and writes them as a segment. */
+/** Collects documents, and writes them as a segment. */
 export class SegmentBuilder {
   #terms = new Int32Array(2 ** 16);
   #values = new Float32Array(2 ** 16);
@@ -32,7 +35,7 @@ export class SegmentBuilder {
   #postings = 0;
   #largestTerm = -1;
 
-  /** @param hasLengths whether each document has a length besides its postings */
+  /** @param hasLengths whether a length is stored for each document */
   constructor(hasLengths: boolean) {
     this.#hasLengths = hasLengths;
   }
@@ -42,7 +45,7 @@ export class SegmentBuilder {
   }
 
   get isFull(): boolean {
-    return this.documents === segmentDocuments || this.#postings >= mostPostings;
+    return this.documents === segmentDocuments || this.#postings >= maxPostings;
   }
 
   add({ indices, values }: SparseVector, length = 0): void {
@@ -79,7 +82,7 @@ export class SegmentBuilder {
     const maxima = new Float32Array(buffer, layout.maxima, terms.length);
     const floats = new Float32Array(buffer, 0, buffer.byteLength >> 2);
     const shorts = new Uint16Array(buffer);
-    /** Where the next value, and the next document, of each term goes. */
+    // For each term, the positions of its next value and of its next document number.
     const nextValue = new Float64Array(this.#largestTerm + 1);
     const nextDocument = new Float64Array(this.#largestTerm + 1);
     const positionOf = new Uint32Array(this.#largestTerm + 1);
@@ -113,20 +116,23 @@ function grown<Numbers extends Int32Array | Float32Array | Uint16Array>(from: Nu
   return to;
 }
 
-/** Where everything stands, in bytes. */
+/** Byte offsets of the parts of a segment. */
 interface Layout {
   readonly terms: number;
   readonly counts: number;
   readonly maxima: number;
   readonly lengths: number;
-  /** Postings of each term. */
+  /** Number of postings of each term. */
   readonly countOf: Uint32Array;
-  /** Where the postings of each term begin, and, last, where they all end. */
+  /** Offset of the postings of each term; the last entry is the end of all postings. */
   readonly starts: Float64Array;
   readonly size: number;
 }
 
-/** Values take 4 bytes and documents 2, rounded up to whole words, so that all values lie on words. */
+/**
+ * Size of the postings of a term: 4 bytes for each value and 2 for each document number, rounded up to 4 bytes, so that
+ * all values are aligned.
+ */
 function postingsBytes(count: number): number {
   return 4 * count + 4 * Math.ceil(count / 2);
 }
@@ -142,23 +148,26 @@ function layoutOf(countOf: Uint32Array, documents: number, hasLengths: boolean):
   return { terms, counts, maxima, lengths, countOf, starts, size: starts[count]! };
 }
 
-/** A segment that can be searched. What is kept of a file in memory is its list of terms, with their largest values. */
+/**
+ * A segment for searching. Of a file, only the list of terms, with their document counts and largest values, is kept in
+ * memory.
+ */
 export class Segment {
   readonly documents: number;
-  /** Ascending. */
+  /** The terms that occur in the segment, ascending. */
   readonly terms: Int32Array;
-  /** How many documents have each term. */
+  /** Document frequency of each term. */
   readonly counts: Uint32Array;
   /** The largest value of each term. */
   readonly maxima: Float32Array;
-  /** The length of each document, in an index that has them. */
+  /** The length of each document, if the index stores lengths. */
   readonly lengths: Float32Array | undefined;
   readonly #name: string;
   readonly #read: FileParts['read'];
   readonly #starts: Float64Array;
 
   /**
-   * @param name of the file, for messages
+   * @param name name of the file, for messages
    * @throws SentvecError `invalid-output` for bytes that are not a segment
    */
   constructor({ size, read }: FileParts, name: string) {
@@ -183,12 +192,12 @@ export class Segment {
   #fail(): never {
     throw new SentvecError(
       'invalid-output',
-      `${this.#name} is damaged, or no part of an index. Build the index again.`,
+      `${this.#name} is damaged, or is not part of an index. Build the index again.`,
       { file: this.#name },
     );
   }
 
-  /** The position of a term among `terms`; -1 when no document has it. */
+  /** The position of a term in `terms`; -1 when no document contains it. */
   positionOf(term: number): number {
     const { terms } = this;
     let [low, high] = [0, terms.length];
@@ -200,7 +209,10 @@ export class Segment {
     return terms[low] === term ? low : -1;
   }
 
-  /** The postings of the term at a position. Blocks the thread while a disk reads. @throws SentvecError `io-failed` */
+  /**
+   * The postings of the term at a position in `terms`. Reads synchronously from disk.
+   * @throws SentvecError `io-failed`
+   */
   postings(position: number): Postings {
     const count = this.counts[position]!;
     const bytes = this.#read(this.#starts[position]!, this.#starts[position + 1]!);
@@ -211,7 +223,7 @@ export class Segment {
   }
 }
 
-/** A copy that begins with the first byte. */
+/** Copies bytes into a buffer of their own, so that typed arrays over it are aligned. */
 function aligned(bytes: Uint8Array): ArrayBuffer {
   return bytes.slice().buffer;
 }

@@ -1,4 +1,4 @@
-// From the folder of a sparse model to its embedder.
+// Loads a sparse embedder from a model folder.
 import { checkCount, checkOptionNames, sha256, warn, type OptionNames } from '@sentvec/platform';
 import type { Embedder, Receipt } from '../embedder/embedder-types.ts';
 import { loadEmbedder, type LoadEmbedderOptions } from '../embedder/load-embedder.ts';
@@ -19,7 +19,7 @@ export interface LoadSparseEmbedderOptions extends Pick<
   'backend' | 'tokenizer' | 'maxLength' | 'selfCheck' | 'signal' | 'onWarning'
 > {
   /**
-   * Keeps the largest entries of each vector, at most so many.
+   * Maximum number of entries of a vector that are not zero: only the largest are kept.
    * @default all
    */
   readonly maxActiveDims?: number | undefined;
@@ -27,7 +27,7 @@ export interface LoadSparseEmbedderOptions extends Pick<
   readonly onReceipt?: ((receipt: Receipt) => void) | undefined;
 }
 
-/** Names of the options of {@link loadSparseEmbedder}, for callers that have to tell them from their own. */
+/** Names of the options of {@link loadSparseEmbedder}, for callers that separate them from their own options. */
 export const loadSparseOptionNames: OptionNames<LoadSparseEmbedderOptions> = {
   backend: true,
   tokenizer: true,
@@ -41,9 +41,9 @@ export const loadSparseOptionNames: OptionNames<LoadSparseEmbedderOptions> = {
 
 /**
  * Loads a sparse model: SPLADE with an encoder of BERT, DistilBERT, RoBERTa, MPNet or ModernBERT for queries and
- * documents, or a model whose queries need no encoder, since a table weighs their tokens (Formal et al. 2021, SPLADE v2;
- * Geng et al. 2024, inference-free retrievers).
- * @throws SentvecError `invalid-model`, `unsupported-model` (also for models of other kinds, by name),
+ * documents, or an inference-free model, in which a table gives the weights of a query's tokens (Formal et al. 2021,
+ * SPLADE v2; Geng et al. 2024, inference-free retrievers).
+ * @throws SentvecError `invalid-model`, `unsupported-model` (also for models of other kinds, which the message names),
  * `invalid-argument`, `backend-unavailable`, `backend-failed`, `backend-wrong`, `missing-dependency`, `aborted`
  */
 export async function loadSparseEmbedder(
@@ -65,22 +65,22 @@ export async function loadSparseEmbedder(
 
 type Routes = Awaited<ReturnType<typeof readSparseFolder>>['routes'];
 
-/** What both roles need, loaded at the same time; routes that are one are loaded once. */
+/** Loads the runners of both roles concurrently. If both roles have the same route, it is loaded once. */
 async function loadRunners(
   { query, document }: Routes,
   options: LoadSparseEmbedderOptions,
 ): Promise<{ readonly query: SparseRunner; readonly document: SparseRunner }> {
-  const isOne = query.kind === 'encoder' && document.kind === 'encoder' && query.path === document.path;
-  const loading = [document, ...(isOne ? [] : [query])].map((route) => loadRunner(route, options));
+  const isShared = query.kind === 'encoder' && document.kind === 'encoder' && query.path === document.path;
+  const loading = [document, ...(isShared ? [] : [query])].map((route) => loadRunner(route, options));
   const settled = await Promise.allSettled(loading);
   const loaded = settled.flatMap((each) => (each.status === 'fulfilled' ? [each.value] : []));
   try {
     for (const each of settled) if (each.status === 'rejected') throw each.reason;
-    const [ofDocuments, ofQueries = ofDocuments] = loaded as [SparseRunner, SparseRunner?];
-    if (ofQueries.dimension === ofDocuments.dimension) return { query: ofQueries, document: ofDocuments };
+    const [documentRunner, queryRunner = documentRunner] = loaded as [SparseRunner, SparseRunner?];
+    if (queryRunner.dimension === documentRunner.dimension) return { query: queryRunner, document: documentRunner };
     throw new SentvecError(
       'invalid-model',
-      `Queries have ${ofQueries.dimension} terms and documents ${ofDocuments.dimension}: they cannot be compared.`,
+      `Queries have ${queryRunner.dimension} terms and documents ${documentRunner.dimension}, so they cannot be compared. Download the model again.`,
     );
   } catch (error) {
     await Promise.all(loaded.map((each) => (each instanceof StaticQueries ? each.tokenizer : each).dispose()));
@@ -105,6 +105,6 @@ async function loadRunner(route: SparseRoute, options: LoadSparseEmbedderOptions
   await embedder.dispose();
   throw new SentvecError(
     'unsupported-model',
-    `The backend ${embedder.backend} gives no weights of terms, which ${route.files.name} needs. Use onnx(), tfjs() or webgpu().`,
+    `The backend ${embedder.backend} does not compute term weights, which ${route.files.name} needs. Use onnx(), tfjs() or webgpu().`,
   );
 }

@@ -1,6 +1,6 @@
 /**
- * Reads the folder of a sparse model: of sentence-transformers (`SparseEncoder`, versions 5 and 6), or a plain folder of
- * transformers with a head that predicts masked tokens.
+ * Reads the folder of a sparse model: that of sentence-transformers (`SparseEncoder`, versions 5 and 6), or a plain
+ * transformers folder with a masked language modeling head.
  */
 import { SentvecError } from '../errors.ts';
 import { readConfigFile, requireConfigFile } from '../model-folder/config-file.ts';
@@ -13,9 +13,9 @@ import { readTransformerModule } from '../model-folder/transformer-module.ts';
 import type { ModelFiles, SimilarityFunction } from '../types.ts';
 import type { SparseRole } from './sparse-types.ts';
 
-/** How the texts of one role become vectors. */
+/** How the texts of one role are turned into vectors. */
 export type SparseRoute =
-  /** By an encoder, whose `config.json` asks for term weights. Routes with equal `path` are one. */
+  /** By an encoder, whose `config.json` requests term weights. Routes with equal `path` are the same. */
   | { readonly kind: 'encoder'; readonly path: string; readonly files: ModelFiles; readonly dimension: number }
   /** By a table with a weight for each token, in the folder of a SparseStaticEmbedding. */
   | {
@@ -25,20 +25,21 @@ export type SparseRoute =
       readonly lowerCase: boolean;
     };
 
-/** What the folder of a sparse model says. */
+/** The configuration of a sparse model. */
 export interface SparseFolder {
   readonly routes: Readonly<Record<SparseRole, SparseRoute>>;
   readonly prompts: Readonly<Record<string, string>>;
   readonly defaultPrompt: string | undefined;
   readonly similarityFunction: SimilarityFunction;
-  /** What was decided on the user's behalf, in sentences. */
+  /** Assumptions that were made, one sentence each. */
   readonly notes: readonly string[];
 }
 
 /**
- * Reads what a sparse model's folder says. The folder is untrusted: nothing in it is executed, and no path leaves it.
- * @throws SentvecError `invalid-model`; `unsupported-model` for models of other kinds, by name, and for what sentvec does
- * not have
+ * Reads the configuration of a sparse model. The folder is untrusted: nothing in it is executed, and paths cannot lead
+ * out of it.
+ * @throws SentvecError `invalid-model`; `unsupported-model` for models of other kinds, and for unsupported modules and
+ * settings
  */
 export async function readSparseFolder(model: ModelFiles): Promise<SparseFolder> {
   const files = listedOnce(model);
@@ -47,17 +48,17 @@ export async function readSparseFolder(model: ModelFiles): Promise<SparseFolder>
   const config = modules === undefined ? await readConfigFile(files, 'config.json') : undefined;
   const predictsTokens = config !== undefined && architectureOf(config)?.endsWith('ForMaskedLM') === true;
   if (found.kind !== 'sparse' && !(found.kind === 'embedder' && predictsTokens))
-    throw otherKindError(found, 'it gives no weights of terms');
+    throw otherKindError(found, 'it does not compute term weights');
   const { prompts, defaultPrompt, similarityFunction: stored } = await readModelSettings(files);
   const stated = await readConfigFile(files, 'config_sentence_transformers.json');
   const similarityFunction = stated?.string('similarity_fn_name') === undefined ? 'dot' : stored;
   const settings = { prompts, defaultPrompt, similarityFunction } as const;
   if (modules === undefined) {
     if ((await files.list()).includes('idf.json'))
-      throw weightsElsewhereError(files.name, 'weighs queries by its idf.json, and has no modules.json that says so');
+      throw weightsElsewhereError(files.name, 'has an idf.json with the weights of queries, but no modules.json');
     const route = await encoderRoute(files, '', { pooling_strategy: 'max', activation_function: 'relu' });
     const notes = [
-      `${files.name} has no modules.json, so the largest score of each term was taken, with one logarithm, as sentence-transformers does.`,
+      `${files.name} has no modules.json, so SPLADE max pooling with log(1 + ReLU) was assumed, as sentence-transformers does.`,
     ];
     return { ...settings, routes: { query: route, document: route }, notes };
   }
@@ -67,7 +68,10 @@ export async function readSparseFolder(model: ModelFiles): Promise<SparseFolder>
   return { ...settings, routes: { query: await routeOf('query'), document: await routeOf('document') }, notes: [] };
 }
 
-/** Modules of sentence-transformers 5 that became a Transformer with another task in version 6. */
+/**
+ * Names of the encoder module: sentence-transformers 5 has an `MLMTransformer`, version 6 a `Transformer` with the task
+ * `fill-mask`.
+ */
 const transformers: ReadonlySet<string> = new Set(['Transformer', 'MLMTransformer']);
 
 async function readRoute(files: ModelFiles, modules: readonly ModelModule[]): Promise<SparseRoute> {
@@ -75,7 +79,7 @@ async function readRoute(files: ModelFiles, modules: readonly ModelModule[]): Pr
   if (first?.kind === 'SparseStaticEmbedding' && second === undefined) {
     const config = await readConfigFile(files, filePath(first.path, 'config.json'));
     const path = config?.string('path');
-    // sentence-transformers looks for such a file where it is started, or in another repository of the hub.
+    // sentence-transformers looks for such a file in the working directory or in another repository of the hub.
     if (path?.endsWith('.json'))
       throw weightsElsewhereError(config!.file, `says that the weights are in ${JSON.stringify(path)}`);
     const { encoderFiles, maxLength = Infinity, lowerCase } = await readTransformerModule(files, first.path);
@@ -94,28 +98,28 @@ async function readRoute(files: ModelFiles, modules: readonly ModelModule[]): Pr
   const file = `${files.name}/modules.json`;
   throw new SentvecError(
     'unsupported-model',
-    `${file} lists ${modules.map(({ kind }) => kind).join(', ')}. A sparse model that sentvec can run is a Transformer and a SpladePooling, or a SparseStaticEmbedding.`,
+    `${file} lists ${modules.map(({ kind }) => kind).join(', ')}. sentvec supports sparse models with a Transformer and a SpladePooling, or with a SparseStaticEmbedding.`,
     { file },
   );
 }
 
-/** @param how a sentence whose subject is `file`, without its full stop */
+/** @param how predicate of a sentence whose subject is `file` */
 function weightsElsewhereError(file: string, how: string): SentvecError {
-  const message = `${file} ${how}. sentvec reads the weights of queries from the safetensors of a SparseStaticEmbedding. Make them once: in Python with SparseStaticEmbedding.from_json(…) in a Router, and save_pretrained(…).`;
+  const message = `${file} ${how}. sentvec reads the weights of queries from the safetensors of a SparseStaticEmbedding. Convert the model once in Python, with SparseStaticEmbedding.from_json(…) in a Router and save_pretrained(…).`;
   return new SentvecError('unsupported-model', message, { file });
 }
 
 function checkKnown(file: string, key: string, value: string, known: readonly string[]): void {
   if (known.includes(value)) return;
-  const message = `${file} sets "${key}" to "${value}", which sentvec does not have. It has ${known.join(', ')}.`;
+  const message = `${file} sets "${key}" to "${value}", which sentvec does not support. Supported are ${known.join(', ')}.`;
   throw new SentvecError('unsupported-model', message, { file });
 }
 
-/** Files that say something else than what the encoder of term weights computes. */
+/** Files that do not apply to the encoder of term weights, such as the self-check of the original outputs. */
 const otherFiles =
   /\.onnx(?:[._]data)?$|(?:^|\/)self-check\.json$|^(?:modules|config_sentence_transformers)\.json$|^README\.md$/u;
 
-/** The files of an encoder whose `config.json` asks for term weights, and that is an encoder and nothing else. */
+/** A view of an encoder's files in which `config.json` requests term weights, without the files of other modules. */
 async function encoderRoute(
   files: ModelFiles,
   path: string,

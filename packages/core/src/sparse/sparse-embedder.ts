@@ -1,6 +1,7 @@
 /**
- * The sparse embedder. Its encoder gives a weight for each term of the vocabulary, as an embedder with vectors of that
- * length; of a few texts at a time, since nearly all of those weights are zero, and only the others are kept.
+ * The sparse embedder. Its encoder is an embedder whose vectors have a weight for each term of the vocabulary. It
+ * embeds only a few texts at a time, because these dense vectors are large; only the weights that are not zero are
+ * kept.
  */
 import {
   checkCount,
@@ -34,7 +35,7 @@ import type {
 } from './sparse-types.ts';
 import type { StaticQueries } from './static-queries.ts';
 
-/** What makes vectors of the texts of a role: an embedder of term weights, or a table. */
+/** Computes the vectors for a role: an embedder whose vectors are term weights, or a table. */
 export type SparseRunner = Embedder | StaticQueries;
 
 /** The parts of a sparse embedder. */
@@ -45,13 +46,13 @@ export interface SparseParts {
   readonly defaultPrompt: string | undefined;
   readonly similarityFunction: SimilarityFunction;
   readonly maxActiveDims: number | undefined;
-  /** How the tokenizer spells each term. */
+  /** The tokenizer's string for each term. */
   readonly terms: () => Promise<readonly (string | undefined)[]>;
   readonly notes: readonly string[];
   readonly onReceipt: ((receipt: Receipt) => void) | undefined;
 }
 
-/** Term weights that are held before they are made sparse: 8 MB. */
+/** Maximum number of dense term weights in memory at a time: 8 MB. */
 const weightsOfBatch = 2 ** 21;
 
 const optionNames: OptionNames<EmbedSparseOptions> = {
@@ -63,7 +64,7 @@ const optionNames: OptionNames<EmbedSparseOptions> = {
 };
 const streamOptionNames: OptionNames<EmbedSparseStreamOptions> = { ...optionNames, as: true, maxWait: true };
 
-/** A window of texts with their vectors, and what they cost. */
+/** A window of texts with their vectors, and the numbers for the receipt. */
 interface SparseWindow extends TextWindow, WindowCost {
   readonly vectors: readonly SparseVector[];
 }
@@ -72,12 +73,12 @@ interface WindowCost {
   readonly tokens: number;
   /** Positions that were computed, padding included. */
   readonly positions: number;
-  /** Rows count from the first text of the call. */
+  /** Row numbers count from the first text of the call. */
   readonly truncated: Receipt['truncated'];
   readonly notes: readonly string[];
 }
 
-/** Puts the parts of a sparse model together. It owns them: its `dispose` disposes them. */
+/** A sparse embedder. It owns its parts: its `dispose` disposes them. */
 export class TermEmbedder implements SparseEmbedder {
   readonly kind = 'sparse';
   readonly model: ModelFiles;
@@ -138,8 +139,9 @@ export class TermEmbedder implements SparseEmbedder {
     checkChoice(role, ['query', 'document'], 'as');
     const source = new StreamWindows(texts, maxWait);
     try {
-      for await (const { firstRow, texts: ofWindow, vectors } of this.#windows(role, source, options))
-        for (const [index, text] of ofWindow.entries()) yield { row: firstRow + index, text, vector: vectors[index]! };
+      for await (const { firstRow, texts: windowTexts, vectors } of this.#windows(role, source, options))
+        for (const [index, text] of windowTexts.entries())
+          yield { row: firstRow + index, text, vector: vectors[index]! };
     } finally {
       await source.close();
     }
@@ -268,7 +270,7 @@ export class TermEmbedder implements SparseEmbedder {
   }
 }
 
-/** What all windows of a call share. */
+/** State shared by all windows of a call. */
 interface WindowWork {
   readonly scope: AbortScope;
   readonly cut: (vector: SparseVector) => SparseVector;
@@ -276,7 +278,10 @@ interface WindowWork {
   readonly options: EmbedSparseOptions;
 }
 
-/** Embeds the texts of a window in groups of similar length: as many at a time as the encoder computes, and one more. */
+/**
+ * Embeds the texts of a window in groups of similar length, with one more group in flight than the encoder computes at
+ * once.
+ */
 async function embedByEncoder(
   embedder: Embedder,
   promptText: string | undefined,
@@ -310,7 +315,7 @@ async function embedByEncoder(
   };
   const workers = Array.from({ length: embedder.encoder.concurrency + 1 }, work);
   await Promise.all(workers).catch((error: unknown) => {
-    scope.abort(error); // The other texts need not be finished.
+    scope.abort(error); // Cancels the other groups.
     throw error;
   });
   throwIfAborted(scope.signal);

@@ -65,7 +65,7 @@ export async function createSparseIndex(
  * The limit of term ids. Building a segment allocates a few numbers for every id up to the largest one, so an id of 2^31
  * would exhaust the memory. Vocabularies of models are far below this limit.
  */
-const mostTerms = 2 ** 24;
+const maxTerms = 2 ** 24;
 
 /** Bytes in memory, to read parts of. */
 export function partsInMemory(bytes: Uint8Array): FileParts {
@@ -84,10 +84,10 @@ export async function* writeSegments(
   const checked = async function* (): AsyncGenerator<IndexedDocument, void, undefined> {
     for await (const vector of vectors) {
       checkSparseVector(vector, `Document ${row}`, row);
-      if ((vector.indices.at(-1) ?? 0) >= mostTerms)
+      if ((vector.indices.at(-1) ?? 0) >= maxTerms)
         throw new SentvecError(
           'invalid-argument',
-          `Document ${row} has the term ${vector.indices.at(-1)}. An index takes terms below ${mostTerms}; number or hash them into that range.`,
+          `Document ${row} has the term ${vector.indices.at(-1)}. An index takes terms below ${maxTerms}; number or hash them into that range.`,
           { row },
         );
       const negative = vector.values.find((value) => value < 0);

@@ -9,7 +9,7 @@ import type { Pattern } from './pattern/pattern.ts';
 /** The most levels of sequences within sequences. */
 const deepestNesting = 16;
 /** The most parts of a tokenizer: each goes over the whole text. Published tokenizers have up to ten. */
-const mostParts = 256;
+const maxParts = 256;
 
 /** A part of a tokenizer: an object with a type. */
 export class Component {
@@ -24,10 +24,10 @@ export class Component {
     const { type } = isObject(value) ? value : {};
     if (typeof type !== 'string') throw invalid(place, 'must be an object with a "type"');
     count.parts += 1;
-    if (count.parts > mostParts || place.split('.').length > deepestNesting)
+    if (count.parts > maxParts || place.split('.').length > deepestNesting)
       throw new SentvecError(
         'unsupported-model',
-        `tokenizer.json has more than ${mostParts} parts, or parts more than ${deepestNesting} deep in one another.`,
+        `tokenizer.json has more than ${maxParts} parts, or parts more than ${deepestNesting} deep in one another.`,
         { file: 'tokenizer.json' },
       );
     this.type = type;

@@ -2,11 +2,11 @@
 import type { AddedToken, TokenizerJson } from './tokenizer-json.ts';
 
 /** Ten times the largest vocabulary known: an id from a file must not make us allocate without bound. */
-const largestVocabulary = 2 ** 22;
+const maxVocabularySize = 2 ** 22;
 
 /** Whether a value of parsed JSON can be the id of a token. */
 export function isTokenId(value: unknown): value is number {
-  return Number.isInteger(value) && (value as number) >= 0 && (value as number) < largestVocabulary;
+  return Number.isInteger(value) && (value as number) >= 0 && (value as number) < maxVocabularySize;
 }
 
 /** The pieces of a vocabulary by their ids. */

@@ -41,7 +41,7 @@ export interface TensorEntry {
 }
 
 /** The reference reader's bound on the header, in bytes. */
-const largestHeader = 100_000_000;
+const maxHeaderBytes = 100_000_000;
 
 /**
  * Reads and checks the header of a safetensors file of `size` bytes: every tensor lies inside the file, has the size
@@ -68,8 +68,8 @@ function readHeaderSize(bytes: Uint8Array, fileSize: number, file: string): numb
       `says that its header has ${size} bytes, but the file has ${fileSize}. It was cut short, or is not a safetensors file`,
     );
   }
-  if (size > largestHeader)
-    throw headerError(file, `says that its header has ${size} bytes; at most ${largestHeader} are allowed`);
+  if (size > maxHeaderBytes)
+    throw headerError(file, `says that its header has ${size} bytes; at most ${maxHeaderBytes} are allowed`);
   return Number(size);
 }
 

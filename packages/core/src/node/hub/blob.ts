@@ -1,4 +1,4 @@
-// The download of one file into the hub's cache, which resumes earlier attempts and checks the content.
+// Downloads one file into the hub's cache: resumes earlier attempts and checks the content.
 import { createHash, randomBytes, type Hash } from 'node:crypto';
 import { constants, createReadStream } from 'node:fs';
 // oxlint-disable-next-line no-restricted-imports -- renames what is unfinished, to make it this call's own
@@ -17,9 +17,9 @@ import type { HubFile } from '../../hub/repository.ts';
 import { guardCache } from './cache.ts';
 
 /**
- * Downloads a file to a path that names its content, unless it is there. What arrives lies beside it in an
- * `.incomplete` file, which a later attempt, also of another process, takes over; only checked content gets the name.
- * Several processes may do this at once.
+ * Downloads a file to the path `blob`, whose name is the hash of the content, unless it exists. Received bytes are
+ * first written to an `.incomplete` file in the same folder, which a later attempt of any process resumes; only
+ * verified content is moved to `blob`. Safe to run in several processes at once.
  * @throws SentvecError `download-failed`, `model-not-found`, `model-access-denied`, `aborted`
  */
 export async function downloadBlob(
@@ -34,12 +34,12 @@ export async function downloadBlob(
     `${blob}.lock`,
     async () => {
       if (await exists(blob)) return;
-      const partial = await takeOver(blob);
-      const begunEarlier = (await sizeOf(partial)) > 0;
+      const partial = await claimPartialFile(blob);
+      const isResumed = (await sizeOf(partial)) > 0;
       const damage = await downloadPartial(client, commit, file, blob, partial, onProgress);
       if (damage === undefined) return;
-      // What an earlier attempt left may have been the damaged part.
-      const again = begunEarlier ? await downloadPartial(client, commit, file, blob, partial, onProgress) : damage;
+      // The damage may be in what an earlier attempt downloaded, so try once from the beginning.
+      const again = isResumed ? await downloadPartial(client, commit, file, blob, partial, onProgress) : damage;
       if (again !== undefined) throw wrongHash(client.model, file.path, again.expected, again.actual);
     },
     signal,
@@ -51,7 +51,9 @@ interface Damage {
   readonly actual: string;
 }
 
-/** Returns what is wrong with the content, which is then gone. */
+/**
+ * Downloads to the partial file and moves it into place. If a hash is wrong, deletes the file and returns the damage.
+ */
 async function downloadPartial(
   client: HubClient,
   commit: string,
@@ -74,16 +76,17 @@ async function downloadPartial(
   return damage;
 }
 
-/** Another process took the file over, as if this one had died: that process finishes the download. */
+/** Ignores an error when the blob exists: another process claimed the partial file and finished the download. */
 async function unlessExists(blob: string, error: unknown): Promise<void> {
   if (!(await exists(blob))) throw error;
 }
 
 /**
- * The path of an `.incomplete` file that belongs to this call, with what earlier ones left. Should the process that
- * left it be alive after all, it goes on writing the same bytes at the same places, and harms nothing.
+ * Renames the largest `.incomplete` file of earlier attempts to a name of this call's own, and returns that path. If
+ * the process that wrote it is still alive, it writes the same bytes at the same positions, so the content stays
+ * correct.
  */
-async function takeOver(blob: string): Promise<string> {
+async function claimPartialFile(blob: string): Promise<string> {
   const own = `${blob}.${randomBytes(4).toString('hex')}.incomplete`;
   const prefix = `${basename(blob)}.`;
   const left = (await readdir(dirname(blob))).filter(
@@ -98,7 +101,7 @@ async function takeOver(blob: string): Promise<string> {
   return own;
 }
 
-/** A file that is hashed while it grows. */
+/** A file that is hashed while bytes are appended. */
 class FileTarget implements DownloadTarget {
   readonly #path: string;
   readonly #size: number;
@@ -115,12 +118,12 @@ class FileTarget implements DownloadTarget {
   }
 
   static async open(path: string, size: number): Promise<FileTarget> {
-    const target = new FileTarget(path, size, await openAnyhow(path));
+    const target = new FileTarget(path, size, await openOrCreate(path));
     for await (const chunk of createReadStream(path, { highWaterMark: 2 ** 18 })) target.#count(chunk as Uint8Array);
     return target;
   }
 
-  async take(bytes: Uint8Array): Promise<void> {
+  async append(bytes: Uint8Array): Promise<void> {
     await guardCache(dirname(this.#path), async () => {
       for (let from = 0; from < bytes.length;) {
         const { bytesWritten } = await this.#file.write(bytes, from, bytes.length - from, this.received + from);
@@ -130,17 +133,17 @@ class FileTarget implements DownloadTarget {
     this.#count(bytes);
   }
 
-  /** In a new file, since another process may be reading or writing the old one. */
+  /** Starts a new file instead of truncating the old one, which another process may be using. */
   async clear(): Promise<void> {
     await guardCache(dirname(this.#path), async () => {
       await this.#file.close();
       await rm(this.#path, { force: true });
-      this.#file = await openAnyhow(this.#path);
+      this.#file = await openOrCreate(this.#path);
     });
     this.#start();
   }
 
-  /** What is wrong with the bytes, if anything is. */
+  /** The first hash that differs from the expected one, if any. */
   check(expected: ExpectedHashes): Damage | undefined {
     const hashes = [
       ...expected.sha256.map((hash) => ({ expected: hash, actual: this.#sha256.copy().digest('hex') })),
@@ -170,8 +173,8 @@ class FileTarget implements DownloadTarget {
   }
 }
 
-/** For reading and writing at any place, made when it is not there, never cut. */
-function openAnyhow(path: string): Promise<FileHandle> {
+/** Opens a file for reading and writing at any position; creates it if it does not exist, and never truncates it. */
+function openOrCreate(path: string): Promise<FileHandle> {
   return open(path, constants.O_RDWR | constants.O_CREAT, 0o666);
 }
 

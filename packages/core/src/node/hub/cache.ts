@@ -1,4 +1,4 @@
-// The hub's cache on disk: where each file lies, what a revision was when the hub was last asked, what is present.
+// The hub's cache on disk: paths of files, last known commits of revisions, and which files are present.
 import { randomBytes } from 'node:crypto';
 import { copyFile, readdir, readFile, rm, stat, symlink } from 'node:fs/promises';
 import { dirname, join, relative, sep } from 'node:path';
@@ -7,10 +7,10 @@ import { checkFilePath } from '../../model-folder/model-files.ts';
 import { rolesOf, type HubFile } from '../../hub/repository.ts';
 
 /**
- * A model in the cache of the hub, in the layout that `huggingface_hub` and `@huggingface/hub` share: `refs/<revision>`
- * holds a commit, `snapshots/<commit>/` the files as links to `blobs/`, where they are named by their hash. Beside them
- * this class keeps the list of a commit's files, in `.sentvec/`: a commit that was listed once no longer needs
- * the hub.
+ * A model in the hub's cache, in the layout of `huggingface_hub` and `@huggingface/hub`: `refs/<revision>` contains a
+ * commit id, and `snapshots/<commit>/` contains the files as links to `blobs/`, where they are named by their hash. In
+ * addition, this class stores the list of a commit's files in `.sentvec/`, so that a commit that was listed once does
+ * not need the hub any more.
  */
 export class HubCache {
   /** The folder of the model. */
@@ -24,14 +24,14 @@ export class HubCache {
     return join(this.directory, 'snapshots', commit);
   }
 
-  /** By its hash, which is checked; without one, by a name that no other file has. */
+  /** Path of a file's content: named by its hash, or by commit and path if the hub gives no hash. */
   blob({ sha256, gitId, path }: HubFile, commit: string): string {
     return join(this.directory, 'blobs', sha256 ?? gitId ?? `${commit}-${encodeURIComponent(path)}`);
   }
 
   /**
-   * The commits that a revision may be, best first: the one that the hub last gave to any program, and the one that was
-   * last loaded here, whose files are all present.
+   * The commits that a revision may refer to, the best candidate first: the one that the hub last returned to any
+   * program, and the one that sentvec last loaded, whose files are all present.
    */
   async commitsOf(revision: string): Promise<string[]> {
     const contents = await Promise.all(
@@ -40,12 +40,12 @@ export class HubCache {
     return contents.flatMap((content) => /^[0-9a-zA-Z]{1,64}$/u.exec(content.trim()) ?? []);
   }
 
-  /** Stores the commit that the hub gave for a revision. */
+  /** Stores the commit that the hub returned for a revision. */
   async rememberCommit(revision: string, commit: string): Promise<void> {
     await writeFile(this.#ref(revision), commit);
   }
 
-  /** Remembers the commit of a revision whose parts are here. */
+  /** Stores the commit of a revision whose parts have been downloaded. */
   async rememberLoaded(revision: string, commit: string): Promise<void> {
     await writeFile(this.#loadedRef(revision), commit);
   }
@@ -58,7 +58,7 @@ export class HubCache {
     return join(this.directory, '.sentvec', 'refs', ...revision.split('/'));
   }
 
-  /** The files of a commit, when they were listed before. */
+  /** The stored list of a commit's files, if there is one. */
   async listing(commit: string): Promise<HubFile[] | undefined> {
     const content = await readFile(this.#listing(commit), 'utf8').catch(() => undefined);
     return content === undefined ? undefined : parseListing(content);
@@ -72,7 +72,7 @@ export class HubCache {
     return join(this.directory, '.sentvec', `${commit}.json`);
   }
 
-  /** The files of a commit that are here, whoever downloaded them. */
+  /** The files of a commit that are in the cache, including those that other programs downloaded. */
   async present(commit: string): Promise<HubFile[]> {
     const snapshot = this.snapshot(commit);
     const entries = await readdir(snapshot, { recursive: true, withFileTypes: true }).catch(() => []);
@@ -91,15 +91,15 @@ export class HubCache {
     return (await stat(join(this.snapshot(commit), ...path.split('/'))).catch(() => undefined))?.isFile() === true;
   }
 
-  /** Makes the folders that a file of a snapshot and its content need. */
+  /** Creates the folders for a file of a snapshot and for its content. */
   async makeFolders(commit: string, path: string): Promise<void> {
     await makeFolder(join(this.directory, 'blobs'));
     await makeFolder(dirname(join(this.snapshot(commit), ...path.split('/'))));
   }
 
   /**
-   * Puts a file into a snapshot: a link to its content, or a copy where there are no links (Windows without developer
-   * mode).
+   * Puts a file into a snapshot: a symbolic link to its content, or a copy where links are not allowed (Windows without
+   * developer mode).
    */
   async link(commit: string, path: string, blob: string): Promise<void> {
     const file = join(this.snapshot(commit), ...path.split('/'));
@@ -114,7 +114,7 @@ export class HubCache {
 }
 
 /**
- * Runs work that writes to the cache, and says what to do when the system does not let it.
+ * Runs work that writes to the cache, and adds the remedy to system errors.
  * @throws SentvecError `io-failed`; what the work throws
  */
 export function guardCache<T>(directory: string, work: () => Promise<T>): Promise<T> {
@@ -126,16 +126,16 @@ async function writeFile(path: string, content: string): Promise<void> {
   await writeFileAtomically(path, content);
 }
 
-/** `undefined` for what this version did not write. */
+/** `undefined` for content that this version did not write. */
 function parseListing(content: string): HubFile[] | undefined {
   try {
     const { files } = JSON.parse(content) as { files: HubFile[] };
     const isHash = (id: unknown): boolean => id === undefined || (typeof id === 'string' && /^[0-9a-f]+$/u.test(id));
-    const sound = files.every(
+    const isValid = files.every(
       ({ path, size, sha256, gitId }) =>
         checkFilePath(path) === path && Number.isSafeInteger(size) && isHash(sha256) && isHash(gitId),
     );
-    return sound && files.length > 0 ? files : undefined;
+    return isValid && files.length > 0 ? files : undefined;
   } catch {
     return undefined;
   }

@@ -1,4 +1,4 @@
-// `hubModel` and its options. What it does is loaded at its first call: most programs open a folder.
+// `hubModel` and its options. The implementation is imported at its first call, since most programs open local folders.
 import { checkOptionNames, type OptionNames } from '@sentvec/platform';
 import type { DownloadProgress } from '../../hub/download.ts';
 import type { ModelFiles } from '../../types.ts';
@@ -16,32 +16,32 @@ export interface HubModelOptions {
    */
   readonly cacheDir?: string | undefined;
   /**
-   * Address of the hub.
+   * URL of the hub.
    * @default `HF_ENDPOINT`, else `https://huggingface.co`
    */
   readonly endpoint?: string | undefined;
   /**
-   * An access token, for models that are private or gated. It is sent to the hub alone.
-   * @default `HF_TOKEN`, else what `hf auth login` saved
+   * An access token, for private or gated models. It is sent only to the hub, not to servers that it redirects to.
+   * @default `HF_TOKEN`, otherwise the token saved by `hf auth login`
    */
   readonly token?: string | undefined;
   /**
-   * Whether to use the cache only.
+   * Whether to use only the cache, without any request.
    * @default `HF_HUB_OFFLINE`
    */
   readonly offline?: boolean | undefined;
   /**
-   * How often a request that failed is made again, with longer and longer waits.
+   * How often a failed request is retried, with exponential backoff.
    * @default 4
    */
   readonly retries?: number | undefined;
-  /** Called while a file is on its way, also during later reads. */
+  /** Called while a file is being downloaded, also during later reads. */
   readonly onProgress?: ((progress: DownloadProgress) => void) | undefined;
-  /** Ends all requests, also those of later reads. */
+  /** Cancels all requests, including those of later reads. */
   readonly signal?: AbortSignal | undefined;
 }
 
-/** Names of the options of {@link hubModel}. Loaders that take these options with others separate them by it. */
+/** Names of the options of {@link hubModel}, for loaders that separate them from their own options. */
 export const hubOptionNames: OptionNames<HubModelOptions> = {
   revision: true,
   cacheDir: true,
@@ -54,10 +54,10 @@ export const hubOptionNames: OptionNames<HubModelOptions> = {
 };
 
 /**
- * A model of the Hugging Face hub, kept in the hub's own cache, which Python shares. The revision is pinned to a commit
- * now; the small files are downloaded now, weights when they are first read, so that only the ones in use are. Broken
- * downloads go on where they broke, also in another process; content that differs from the hub's hash never enters the
- * cache. When the hub cannot be reached, or with `offline`, the cache is used as it is.
+ * A model from the Hugging Face hub, stored in the hub's own cache, which is shared with Python. The revision is
+ * resolved to a commit at once. Small files are downloaded at once, weights only when they are first read. Interrupted
+ * downloads are resumed, also by other processes; content whose hash is wrong never enters the cache. When the hub
+ * cannot be reached, or with `offline`, the cached files are used.
  * @param name `organization/name`
  * @throws SentvecError `invalid-argument`, `model-not-found`, `model-access-denied`, `download-failed`, `io-failed`,
  * `aborted`

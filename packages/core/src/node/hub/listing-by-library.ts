@@ -1,11 +1,11 @@
 import { listFiles, modelInfo } from '@huggingface/hub';
 import { SentvecError } from '../../errors.ts';
 import type { HubClient } from '../../hub/client.ts';
-import { checkCommit, mostPages, toHubFiles, type HubListing, type ListedEntry } from '../../hub/listing.ts';
+import { checkCommit, maxPages, toHubFiles, type HubListing, type ListedEntry } from '../../hub/listing.ts';
 
 /**
- * Asks the hub through its own library, which makes its requests through the client: that repeats them, and explains
- * what fails.
+ * Uses the library `@huggingface/hub`, whose requests go through {@link HubClient}: it retries them and explains
+ * failures.
  */
 export const listingByLibrary: HubListing = {
   commitOf: (client, revision) =>
@@ -34,17 +34,17 @@ function parameters(client: HubClient, revision: string): { hubUrl: string; fetc
     hubUrl: client.options.endpoint,
     fetch: async (input) => {
       requests += 1;
-      if (requests > mostPages) throw client.notFromAHub(`lists files on more than ${mostPages} pages`);
-      return client.ask(input instanceof Request ? input.url : String(input), revision);
+      if (requests > maxPages) throw client.invalidResponseError(`lists files on more than ${maxPages} pages`);
+      return client.get(input instanceof Request ? input.url : String(input), revision);
     },
   };
 }
 
-/** An answer that the library cannot parse did not come from a hub. */
-async function explain<T>(client: HubClient, ask: () => Promise<T>): Promise<T> {
+/** Turns errors of the library into SentvecErrors: a response that it cannot parse did not come from a hub. */
+async function explain<T>(client: HubClient, call: () => Promise<T>): Promise<T> {
   try {
-    return await ask();
+    return await call();
   } catch (error) {
-    throw SentvecError.is(error) ? error : client.notFromAHub('cannot be read', error);
+    throw SentvecError.is(error) ? error : client.invalidResponseError('cannot be read', error);
   }
 }

@@ -1,5 +1,4 @@
-// Models from the Hugging Face hub in Node: decides on a version, with the hub or from the cache, and downloads its
-// files.
+// Models from the Hugging Face hub in Node: chooses a commit, online or from the cache, and downloads its files.
 import { checkCount, checkHubEndpoint } from '@sentvec/platform';
 import { makeFolder, readHubEnvironment } from '@sentvec/platform/node';
 import { SentvecError, throwIfAborted } from '../../errors.ts';
@@ -19,7 +18,7 @@ import type { HubModelOptions } from './hub-model.ts';
 import { VersionDownload } from './version-download.ts';
 import { fetchThroughRedirects } from './redirects.ts';
 
-/** See `hubModel`; its options have been checked. */
+/** Implements `hubModel`, which has checked the names of the options. */
 export async function openHubModel(
   name: string,
   options: HubModelOptions,
@@ -58,17 +57,20 @@ interface Version {
   readonly files: readonly HubFile[];
 }
 
-/** What a revision is on the hub now; from the cache when it cannot have changed, or the hub cannot be reached. */
+/**
+ * The current commit of a revision on the hub. The cache is used for a full commit id, which cannot change, and when
+ * the hub cannot be reached.
+ */
 async function currentVersion(client: HubClient, cache: HubCache, revision: string): Promise<Version> {
   const cached = await findCached(cache, revision);
   if (cached?.listed && isCommit(revision)) return cached;
   try {
-    // When the cache has a version to fall back to, a hub that cannot be reached is not asked again and again.
-    const asking = cached === undefined ? client : new HubClient(client.model, { ...client.options, retries: 0 });
+    // No retries when the cache has a version to fall back to.
+    const lister = cached === undefined ? client : new HubClient(client.model, { ...client.options, retries: 0 });
     // Imported here, because a version in the cache does not need the library.
     const { listingByLibrary } = await import('./listing-by-library.ts');
-    const commit = isCommit(revision) ? revision : await listingByLibrary.commitOf(asking, revision);
-    const files = (await cache.listing(commit)) ?? (await listingByLibrary.files(asking, commit));
+    const commit = isCommit(revision) ? revision : await listingByLibrary.commitOf(lister, revision);
+    const files = (await cache.listing(commit)) ?? (await listingByLibrary.files(lister, commit));
     await cache.rememberListing(commit, files);
     if (commit !== revision) await cache.rememberCommit(revision, commit);
     return { commit, files };
@@ -82,24 +84,24 @@ async function currentVersion(client: HubClient, cache: HubCache, revision: stri
 async function cachedVersion(cache: HubCache, name: string, revision: string): Promise<Version> {
   const cached = await findCached(cache, revision);
   if (cached) return cached;
-  const message = `The model ${name} (revision ${revision}) is not in the cache ${cache.directory}, and HF_HUB_OFFLINE forbids to download it. Load it once with a network.`;
+  const message = `The model ${name} (revision ${revision}) is not in the cache ${cache.directory}, and downloads are turned off (by the option offline or HF_HUB_OFFLINE). Load it once with a network.`;
   throw new SentvecError('model-not-found', message, { model: name, revision });
 }
 
 /** A version that is in the cache. */
 interface CachedVersion extends Version {
   /**
-   * Whether the hub listed its files: else another program downloaded it, which may have left out what it does not use.
+   * Whether the list of its files came from the hub. Otherwise another program downloaded the model, and may have left
+   * out files that it does not use.
    */
   readonly listed: boolean;
-  /** Whether all its parts are here. */
+  /** Whether all its parts are in the cache. */
   readonly complete: boolean;
 }
 
 /**
- * The cached version of a revision that is best to use without the hub: complete ones before others, and of those the
- * ones that the hub listed. A snapshot that another program downloaded may lack files that change what the model
- * computes, such as `1_Pooling/config.json`.
+ * The best cached version of a revision, in this order: complete and listed by the hub, complete, any. A snapshot that
+ * another program downloaded may lack files that change the vectors, such as `1_Pooling/config.json`.
  */
 async function findCached(cache: HubCache, revision: string): Promise<CachedVersion | undefined> {
   const commits = isCommit(revision) ? [revision] : await cache.commitsOf(revision);

@@ -1,11 +1,11 @@
 import type { ProxyAgent } from 'undici';
 
-/** Agents by the address of their proxy, so that connections are used again. */
+/** Agents keyed by the URL of their proxy, so that connections are reused. */
 const agents = new Map<string, ProxyAgent>();
 
 /**
- * `fetch` through the proxy that the environment names for an address (`HTTPS_PROXY`, `HTTP_PROXY`, `NO_PROXY`), which
- * that of Node 20 does not look at.
+ * `fetch` through the proxy that the environment sets for a URL (`HTTPS_PROXY`, `HTTP_PROXY`, `NO_PROXY`). The built-in
+ * `fetch` of Node 20 ignores these variables.
  */
 export async function fetchThroughProxy(url: string, init: RequestInit): Promise<Response> {
   const { getProxyForUrl } = await import('proxy-from-env');

@@ -1,4 +1,4 @@
-// Downloads files of one version into the hub's cache, several at once and none twice.
+// Downloads the files of one commit into the hub's cache, several at once and each only once.
 import { SentvecError } from '../../errors.ts';
 import type { HubClient } from '../../hub/client.ts';
 import type { DownloadProgress } from '../../hub/download.ts';
@@ -8,10 +8,10 @@ import type { ModelDownload } from '../downloaded-model.ts';
 import { downloadBlob } from './blob.ts';
 import { guardCache, type HubCache } from './cache.ts';
 
-/** Files that are downloaded at once. */
+/** Number of files that are downloaded at once. */
 const concurrency = 4;
 
-/** Brings files of one version into the cache. */
+/** Downloads the files of one commit. */
 export class VersionDownload implements ModelDownload {
   readonly cache: HubCache;
   readonly commit: string;
@@ -37,7 +37,7 @@ export class VersionDownload implements ModelDownload {
     this.#onProgress = onProgress;
   }
 
-  /** Downloads all of some files; after a failure no further download starts. */
+  /** Downloads all of the given files; after a failure no further download starts. */
   async all(files: readonly HubFile[]): Promise<void> {
     const waiting = [...files];
     let failed = false;
@@ -55,7 +55,7 @@ export class VersionDownload implements ModelDownload {
     for (const result of results) if (result.status === 'rejected') throw result.reason;
   }
 
-  /** One file, unless it is there. */
+  /** Downloads one file, unless it is in the cache. */
   async file(path: string): Promise<void> {
     const file = this.find(path);
     if (await this.cache.has(this.commit, path)) return;
@@ -77,7 +77,7 @@ export class VersionDownload implements ModelDownload {
     const { path } = file;
     const { model } = this.#client;
     if (this.#offline) {
-      const message = `${path} of the model ${model} is not in the cache ${this.cache.directory}, and HF_HUB_OFFLINE forbids to download it. Load the model once with a network.`;
+      const message = `${path} of the model ${model} is not in the cache ${this.cache.directory}, and downloads are turned off (by the option offline or HF_HUB_OFFLINE). Load the model once with a network.`;
       throw new SentvecError('download-failed', message, { file: path });
     }
     await guardCache(this.cache.directory, async () => {

@@ -23,7 +23,7 @@ interface Merges {
 }
 
 /** More than the positions in a word. */
-const mostPositions = 2 ** 31;
+const maxPositions = 2 ** 31;
 
 class BytePairEncoding {
   readonly #ids: ReadonlyMap<string, number>;
@@ -112,12 +112,12 @@ class BytePairEncoding {
     for (let position = 0; position < length - 1; position += 1) this.#offer(symbols, position, position + 1);
     while (queue.size > 0) {
       const key = queue.pop();
-      const position = key % mostPositions;
+      const position = key % maxPositions;
       const right = next[position]!;
       if (symbols[position] === -1 || right === length) continue;
       // Either of the two may have been merged since this pair was queued.
       const rank = this.#merges.ranks.get(symbols[position]!, symbols[right]!);
-      if (rank === -1 || merged[rank] !== merged[Math.trunc(key / mostPositions)]) continue;
+      if (rank === -1 || merged[rank] !== merged[Math.trunc(key / maxPositions)]) continue;
       symbols[position] = merged[rank]!;
       symbols[right] = -1;
       const following = next[right]!;
@@ -132,7 +132,7 @@ class BytePairEncoding {
 
   #offer(symbols: readonly number[], position: number, right: number): void {
     const rank = this.#merges.ranks.get(symbols[position]!, symbols[right]!);
-    if (rank !== -1) this.#queue.push(rank * mostPositions + position);
+    if (rank !== -1) this.#queue.push(rank * maxPositions + position);
   }
 }
 

@@ -9,7 +9,7 @@ export type Model = (word: string) => readonly number[];
 /** The most words whose tokens are cached: enough for the common words of a language. */
 const capacity = 2 ** 14;
 /** Longer words are not cached: they seldom occur again. */
-const longestWord = 64;
+const maxWordLength = 64;
 
 /** Caches the tokens of words: few words make up most of a text. */
 export function remembering(model: Model): Model {
@@ -18,7 +18,7 @@ export function remembering(model: Model): Model {
     const ids = known.get(word);
     if (ids !== undefined) return ids;
     const found = model(word);
-    if (word.length > longestWord) return found;
+    if (word.length > maxWordLength) return found;
     if (known.size >= capacity) known.clear();
     known.set(word, found);
     return found;

@@ -10,7 +10,7 @@ type Vocabulary = Readonly<Record<string, number>>;
 export function createWordPiece(fields: Component, vocabulary: Vocabulary): Model {
   const unknownId = idOf(vocabulary, fields.string('unk_token'));
   const prefix = fields.string('continuing_subword_prefix');
-  const longestWord = fields.wholeNumber('max_input_chars_per_word', 0);
+  const maxWordLength = fields.wholeNumber('max_input_chars_per_word', 0);
   const beginnings = new Map(Object.entries(vocabulary));
   const continuations = new Map<string, number>();
   let longestPiece = 0;
@@ -32,7 +32,7 @@ export function createWordPiece(fields: Component, vocabulary: Vocabulary): Mode
     return ids;
   };
   return (word) => {
-    const isTooLong = word.length > longestWord && Array.from(word).length > longestWord;
+    const isTooLong = word.length > maxWordLength && Array.from(word).length > maxWordLength;
     const ids = isTooLong ? undefined : pieces(word);
     if (ids !== undefined) return ids;
     if (unknownId === undefined) throw noUnknownToken();

@@ -35,7 +35,7 @@ interface Flags {
 /** Groups and classes within one another. */
 const deepestNesting = 100;
 /** The most repetitions that a pattern may ask for by number; Oniguruma allows 100,000. */
-const mostRepetitions = 1000;
+const maxRepetitions = 1000;
 
 class PatternParser {
   readonly #characters: readonly string[];
@@ -110,8 +110,8 @@ class PatternParser {
     this.#at += interval.length;
     const { least, most } = interval;
     if (most < least) throw this.#unsupported('a repetition whose bounds are the wrong way round');
-    if (Math.max(least, most === Infinity ? 0 : most) > mostRepetitions)
-      throw this.#unsupported(`a repetition of more than ${mostRepetitions} times`);
+    if (Math.max(least, most === Infinity ? 0 : most) > maxRepetitions)
+      throw this.#unsupported(`a repetition of more than ${maxRepetitions} times`);
     return { least, most, isInterval: true };
   }
 

@@ -62,13 +62,13 @@ const blankStep: Step = {
 };
 
 /** The most steps of a pattern. Published patterns have a few hundred. */
-const mostSteps = 2 ** 14;
+const maxSteps = 2 ** 14;
 /** The most steps of a search, besides those for each character of the text: a fraction of a second. */
-const mostWork = 2 ** 24;
-const mostWorkPerCharacter = 64;
-const longestStack = 2 ** 25;
+const maxWork = 2 ** 24;
+const maxWorkPerCharacter = 64;
+const maxStackEntries = 2 ** 25;
 /** Bits for what failed: 32 MB. */
-const longestMemory = 2 ** 28;
+const maxFailureBits = 2 ** 28;
 
 /** UTF-16 code units of the character at a position, 1 at the end. */
 function widthAt(text: string, at: number): number {
@@ -85,7 +85,7 @@ class Compiler {
 
   /** Adds the steps of a node, which lead to the step `next`. Returns the index of the first. */
   add(node: PatternNode, next: number): number {
-    if (this.steps.length > mostSteps) return next;
+    if (this.steps.length > maxSteps) return next;
     switch (node.kind) {
       case 'character':
         return this.step({ kind: character, test: node.test, ascii: startsOf(node)!, next });
@@ -189,7 +189,7 @@ export class Pattern {
     this.#steps = compiler.steps;
     this.#starts = startsOf(this.tree) ?? anyAscii;
     this.#marks = new Int32Array(this.#steps.length);
-    if (this.#steps.length <= mostSteps) return;
+    if (this.#steps.length <= maxSteps) return;
     throw new SentvecError('unsupported-model', `The pattern ${JSON.stringify(source.slice(0, 200))} is too large.`);
   }
 
@@ -263,7 +263,7 @@ export class Pattern {
 
   /** Called after much work: first begins to remember failures, then, after the most work, gives up. */
   #check(): void {
-    const most = mostWork + mostWorkPerCharacter * (this.#text.length + 1);
+    const most = maxWork + maxWorkPerCharacter * (this.#text.length + 1);
     if (this.#work > most) throw tooLong();
     this.#failed ??= this.#newMemory();
     this.#workToNextCheck = most;
@@ -272,7 +272,7 @@ export class Pattern {
   /** A bit for each step at each position; `undefined` where that would be too many. */
   #newMemory(): Uint8Array | undefined {
     const bits = (this.#text.length + 1) * this.#steps.length;
-    if (bits > longestMemory) return undefined;
+    if (bits > maxFailureBits) return undefined;
     this.#work += bits >> 8;
     return new Uint8Array((bits + 7) >> 3);
   }
@@ -369,7 +369,7 @@ export class Pattern {
 
   #push(index: number, at: number, kind: number): void {
     if (this.#size + 3 > stack.length) {
-      if (stack.length >= longestStack) throw tooLong();
+      if (stack.length >= maxStackEntries) throw tooLong();
       const larger = new Int32Array(stack.length * 2);
       larger.set(stack);
       stack = larger;
