@@ -1,7 +1,7 @@
 import { minimum, softplus } from './derived-operations.ts';
 import type { Operations } from './operations.ts';
 
-/** A function that is applied to each entry. */
+/** An activation function, applied to each entry of a tensor of any shape. */
 export type ActivationFunction = <T>(ops: Operations<T>, x: T) => T;
 
 /** x · (1 + tanh(√(2/π) · (x + 0.044715 x³))) / 2, the approximation of GELU with which some models were trained. */
@@ -13,10 +13,13 @@ const geluTanh: ActivationFunction = (ops, x) => {
 
 const silu: ActivationFunction = (ops, x) => ops.multiply(x, ops.sigmoid(x));
 
-/** Mean and scale with which a Laplace activation comes near relu2 (Ma et al., 2022). */
+/** Mean and scale with which the Laplace activation approximates relu2 (Mega, Ma et al., 2022). */
 const [laplaceMean, laplaceScale] = [0.707_107, 1 / (0.282_095 * Math.SQRT2)];
 
-/** The values that `hidden_act` has in `config.json`, by the table `ACT2FN` of transformers (activations.py), without those that have weights. */
+/**
+ * The activations that `hidden_act` in `config.json` may name: the table `ACT2FN` of transformers (activations.py)
+ * without activations that have weights.
+ */
 export const hiddenActivations: ReadonlyMap<string, ActivationFunction> = new Map<string, ActivationFunction>([
   ['gelu', (ops, x) => ops.gelu(x)],
   ['gelu_python', (ops, x) => ops.gelu(x)],

@@ -1,8 +1,9 @@
-// Sizes that are not known while a graph is recorded: polynomials in named sizes, written in one form each.
+// Symbolic sizes for a graph that is recorded before its sizes are known: polynomials in named sizes, in a canonical
+// form.
 import type { Dimension, Shape } from './operations.ts';
 
 /**
- * A polynomial in named sizes: from a product of names (sorted, joined by `*`; empty for the constant) to its
+ * A polynomial in named sizes: maps a product of names (sorted and joined by `*`; empty for the constant term) to its
  * coefficient.
  */
 type Polynomial = ReadonlyMap<string, number>;
@@ -44,19 +45,19 @@ function multiply(a: Polynomial, b: Polynomial): Polynomial {
   return result;
 }
 
-/** The named size `name` as a dimension. Names are letters, digits and `_`, and begin with a letter. */
+/** The named size `name` as a dimension. Names contain letters, digits and `_`, and start with a letter. */
 export function namedDimension(name: string): Dimension {
   if (!/^[A-Za-z]\w*$/.test(name)) throw new Error(`"${name}" cannot name a dimension: use letters, digits and _.`);
   return name;
 }
 
-/** The product of dimensions; 1 for none. A number when all are numbers. */
+/** The product of dimensions: a number if all are numbers. The product of an empty list is 1. */
 export function productOf(dimensions: Shape): Dimension {
   if (dimensions.every((dimension) => typeof dimension === 'number')) return dimensions.reduce((a, b) => a * b, 1);
   return format(dimensions.map(parse).reduce(multiply, parse(1)));
 }
 
-/** The sum of dimensions; 0 for none. A number when all are numbers. */
+/** The sum of dimensions: a number if all are numbers. The sum of an empty list is 0. */
 export function sumOf(dimensions: Shape): Dimension {
   if (dimensions.every((dimension) => typeof dimension === 'number')) return dimensions.reduce((a, b) => a + b, 0);
   const result = new Map<string, number>();
@@ -67,8 +68,8 @@ export function sumOf(dimensions: Shape): Dimension {
 }
 
 /**
- * The terms of a dimension, for an interpreter that must compute it: each the product of a whole number and named
- * sizes.
+ * The terms of a dimension, for interpreters that compute its value. Each term is the product of an integer coefficient
+ * and named sizes.
  */
 export function termsOf(
   dimension: Dimension,

@@ -1,6 +1,6 @@
 import type { ControlOperations, MovementOperations } from './operations.ts';
 
-/** Conditions and loops of interpreters that compute at once, whose sizes are numbers. */
+/** Conditions and loops for interpreters that compute values immediately, so that all sizes are numbers. */
 export function immediateControl<T>({
   concat,
   slice,

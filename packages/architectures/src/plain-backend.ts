@@ -1,4 +1,4 @@
-// The backend `plain`, on the interpreter in plain TypeScript.
+// The backend `plain`, which uses the interpreter in plain TypeScript.
 import {
   applyProjections,
   type Backend,
@@ -18,8 +18,9 @@ import { plainOperations } from './plain/operations.ts';
 import { plainIndices, type PlainTensor } from './plain/tensor.ts';
 
 /**
- * The backend `plain`: encoders in plain TypeScript, computed in float64 in the calling thread. It needs nothing, works
- * everywhere and is hundreds of times slower than the others: the reference that they are tested against.
+ * The backend `plain`, which computes encoders in plain TypeScript, in float64 and on the calling thread. It has no
+ * dependencies and works everywhere, but is hundreds of times slower than other backends. It is the reference in their
+ * tests.
  */
 export function plainBackend(): Backend {
   return {
@@ -61,7 +62,7 @@ class PlainEncoder implements Encoder {
     return { data: Float32Array.from(data), rows: rows * cols, cols: this.hiddenSize };
   }
 
-  /** The weights of terms, of a sparse model; any other head is left to the caller. */
+  /** The term weights of a sparse model; `undefined` for other heads, which the caller computes. */
   async encodePooled(batch: TokenBatch, head: Head, options: EncodePooledOptions = {}): Promise<Matrix | undefined> {
     throwIfAborted(options.signal);
     const { graphOutput } = head.pooling;
@@ -86,7 +87,7 @@ class PlainEncoder implements Encoder {
 
   #aliveWeights(): WeightLookup<PlainTensor> {
     if (this.#weights !== undefined) return this.#weights;
-    throw new SentvecError('disposed', 'The encoder was used after dispose().');
+    throw new SentvecError('disposed', 'The encoder was used after dispose(). Load the model again.');
   }
 
   async dispose(): Promise<void> {
@@ -94,7 +95,7 @@ class PlainEncoder implements Encoder {
   }
 }
 
-/** A batch as the inputs of a network. */
+/** Converts a batch to the inputs of a network. */
 export function plainInputs({ tokenTypes }: EncoderNetwork, batch: TokenBatch): EncoderInputs<PlainTensor> {
   const { ids, mask, typeIds, rows, cols } = batch;
   const types = typeIds !== undefined && tokenTypes > 1 ? plainIndices(typeIds, [rows, cols]) : undefined;
@@ -102,9 +103,9 @@ export function plainInputs({ tokenTypes }: EncoderNetwork, batch: TokenBatch): 
 }
 
 /**
- * Checks that an encoder has embeddings for all ids and positions of a batch.
- * @throws SentvecError `backend-failed` when a text is too long, `invalid-model` when an id is beyond the vocabulary:
- * then the tokenizer belongs to another model
+ * Checks that all ids and positions of a batch are within those of an encoder.
+ * @throws SentvecError `backend-failed` if a text is too long, `invalid-model` if an id is beyond the vocabulary,
+ * because then the tokenizer belongs to another model
  */
 export function checkTokens(
   definition: Pick<EncoderDefinition, 'maxPositions' | 'vocabularySize'>,

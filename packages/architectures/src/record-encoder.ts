@@ -1,5 +1,5 @@
-// Encoders as ONNX models for inference, with the weights inside, in one file beside it, or left in the model's own
-// files.
+// Records encoders as ONNX models for inference. The weights are in the ONNX file, in one external data file, or in the
+// safetensors of the model.
 import { termWeightsOutput } from '@sentvec/core';
 import { constantWeights, type EncoderDefinition } from './encoders/definition.ts';
 import type { WeightLookup } from './encoders/network.ts';
@@ -8,27 +8,30 @@ import type { OnnxTensor } from './onnx/graph-builder.ts';
 import type { ExternalNumbers, SplitModel } from './onnx/model.ts';
 import { OnnxRecorder, type RecorderOptions } from './onnx/recorder.ts';
 
-/** What an encoder is recorded for. */
+/** Options for recording an encoder. */
 export interface RecordOptions extends RecorderOptions {
   /**
-   * Whether it reads pairs of texts: a network with token types then has the input `token_type_ids` as well.
+   * Whether the model is used with pairs of texts. If so, a network with token types also has the input
+   * `token_type_ids`.
    * @default false
    */
   readonly pairs?: boolean | undefined;
 }
 
 /**
- * An encoder as an ONNX model of standard operators, opset 17, its weights inside. Inputs `input_ids` and
- * `attention_mask` (int64, `[batch, length]`), output `last_hidden_state` (float32, `[batch, length, hidden]`); batch
- * and length are open. Of a sparse model also `term_weights` (float32, `[batch, vocabulary]`).
+ * Records an encoder as an ONNX model with its weights, in standard operators of opset 17. The inputs are `input_ids`
+ * and `attention_mask` (int64, `[batch, length]`), the output is `last_hidden_state` (float32, `[batch, length,
+ * hidden]`); batch and length are dynamic. A sparse model also has the output `term_weights` (float32, `[batch,
+ * vocabulary]`).
  */
 export function recordEncoder(definition: EncoderDefinition, options?: RecordOptions): Uint8Array<ArrayBuffer> {
   return record(definition, options).encode();
 }
 
 /**
- * The same with the weights in a file of their own, called `location`, which belongs next to the model. It opens
- * several times as fast, sessions share the weights that they do not rearrange, and these may have more than 2 GiB.
+ * Like {@link recordEncoder}, with the weights in a separate file, which must be stored as `location` in the folder of
+ * the model. Such a model loads several times as fast, sessions share weights whose layout they do not change, and the
+ * weights may exceed 2 GiB.
  */
 export function recordSplitEncoder(
   definition: EncoderDefinition,
@@ -39,15 +42,16 @@ export function recordSplitEncoder(
 }
 
 /**
- * The same with the large weights where they are: in the model's own files, which belong next to the ONNX model under
- * their own paths. Weights in half precision stay so; each is widened when it is needed, and the wide copy is freed.
- * @param location of the file for numbers that are in none of the model's files
- * @param options.smallest bytes of a weight from which on it stays where it is; default 64 KiB
+ * Like {@link recordSplitEncoder}, but the large weights stay in the safetensors files of the model, whose paths are
+ * relative to the folder of the ONNX model. Half-precision weights are converted to float32 in each run, and the copy
+ * is freed afterwards.
+ * @param location the name of the file for numbers that are not in the files of the model
+ * @param options.smallest the minimum size in bytes of a weight that stays in its file (default: 64 KiB)
  */
 export function recordLinkedEncoder(
   definition: EncoderDefinition,
   location: string,
-  { smallest = smallestLinked, ...options }: RecordOptions & { readonly smallest?: number | undefined } = {},
+  { smallest = minLinkedBytes, ...options }: RecordOptions & { readonly smallest?: number | undefined } = {},
 ): SplitModel {
   const recorder = new OnnxRecorder(options);
   const others = constantWeights(recorder.operations, definition);
@@ -59,8 +63,10 @@ export function recordLinkedEncoder(
   }).encodeSplit(location);
 }
 
-/** Weights of fewer bytes are in the ONNX model, where onnxruntime can compute with them while it optimizes. */
-const smallestLinked = 2 ** 16;
+/**
+ * Weights of fewer bytes are in the ONNX model, where onnxruntime can use them in its optimizations (constant folding).
+ */
+const minLinkedBytes = 2 ** 16;
 
 const linkedTypes: ReadonlyMap<string, ExternalNumbers['type']> = new Map([
   ['F32', 'float'],
@@ -81,7 +87,7 @@ function linkedWeight(
   return recorder.weight({ type, location: path, offset: begin, length: end - begin }, definition.weights.get(name)!);
 }
 
-/** Records an encoder; a caller may replace its weights, or the operations that it is recorded with. */
+/** Records an encoder. The caller may replace the weights and the operations. */
 export function record(
   definition: EncoderDefinition,
   options: RecordOptions = {},
@@ -92,8 +98,8 @@ export function record(
   const ids = recorder.input('input_ids', 'index', ['batch', 'length']);
   const mask = recorder.input('attention_mask', 'index', ['batch', 'length']);
   const { network } = definition;
-  const typed = options.pairs === true && network.tokenTypes > 1;
-  const types = typed ? recorder.input('token_type_ids', 'index', ['batch', 'length']) : undefined;
+  const usesTokenTypes = options.pairs === true && network.tokenTypes > 1;
+  const types = usesTokenTypes ? recorder.input('token_type_ids', 'index', ['batch', 'length']) : undefined;
   const tokens = network.encode(operations, weights, { ids, mask, types });
   recorder.output('last_hidden_state', tokens);
   const terms = network.termWeights?.(operations, weights, { tokens, mask });

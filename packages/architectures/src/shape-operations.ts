@@ -1,4 +1,5 @@
-// The operations on shapes alone: what a program looks up, and how wide its result is, without computing anything.
+// The interpreter whose tensors are only shapes. With it, a program runs without computing numbers, to find the weights
+// that it looks up and the shape of its result.
 import { sumOf } from './dimensions.ts';
 import type { Operand, Operations, Shape } from './operations.ts';
 import {
@@ -29,7 +30,7 @@ const binary =
 
 const reduce = (x: Shape, axes: readonly number[], keepAxes = false): Shape => reducedShape(x, axes, keepAxes);
 
-/** The interpreter whose tensors are their shapes. Wrong shapes throw, as in every interpreter. */
+/** The operations on shapes. Wrong shapes throw an error, as in every interpreter. */
 export const shapeOperations: Operations<Shape> = {
   shape: same,
   constant(data, shape) {

@@ -2,14 +2,14 @@ import { describe, expect, it } from 'vitest';
 import { namedDimension, productOf, sumOf, termsOf } from '@sentvec/architectures';
 
 describe('dimensions', () => {
-  it('are numbers where all parts are', () => {
+  it('of numbers are numbers', () => {
     expect(productOf([2, 3, 4])).toBe(24);
     expect(productOf([])).toBe(1);
     expect(sumOf([2, 3])).toBe(5);
     expect(sumOf([])).toBe(0);
   });
 
-  it('have one form, however they came about', () => {
+  it('have a canonical form', () => {
     const [a, b] = [namedDimension('a'), namedDimension('b')];
     expect(productOf([b, 2, a])).toBe('2*a*b');
     expect(productOf([productOf([a, 2]), b])).toBe(productOf([productOf([b, a]), 2]));
@@ -20,7 +20,7 @@ describe('dimensions', () => {
     expect(productOf([a, 1])).toBe('a');
   });
 
-  it('can be taken apart', () => {
+  it('can be split into terms', () => {
     expect(termsOf('a+2*a*b+3')).toEqual([
       { coefficient: 1, names: ['a'] },
       { coefficient: 2, names: ['a', 'b'] },
@@ -30,7 +30,7 @@ describe('dimensions', () => {
     expect(termsOf(0)).toEqual([]);
   });
 
-  it('refuse names that look like something else', () => {
+  it('refuse invalid names', () => {
     expect(() => namedDimension('2a')).toThrow(/2a/);
     expect(() => namedDimension('a*b')).toThrow(/a\*b/);
   });

@@ -28,7 +28,7 @@ const batch = batchOf(
 const shape = [batch.rows, batch.cols];
 const realRows = [...batch.mask.keys()].filter((position) => batch.mask[position] === 1);
 
-/** All inputs of an encoder but its weights, packed or padded. */
+/** The inputs of an encoder without its weights. `rows` is only used for packed batches. */
 interface Inputs<T> {
   readonly ids: T;
   readonly mask: T;
@@ -41,7 +41,7 @@ const plainInputs: Inputs<PlainTensor> = {
   rows: plainIndices(realRows, [realRows.length]),
 };
 
-/** A loss that depends on every real token in a way of its own; `weights` is `[tokens, hidden]`. */
+/** A loss that depends on all entries of all tokens; `weights` is `[tokens, hidden]`. */
 function lossOf<T>(
   ops: Operations<T>,
   network: EncoderNetwork,
@@ -109,7 +109,7 @@ function finiteDifferences(model: Model): PlainTensor[] {
   }));
 }
 
-/** Loss and gradients as one graph with dynamic sizes: weights are inputs, called by their names. */
+/** Records the loss and its gradients as one graph with dynamic sizes. The weights are inputs. */
 function recordStep({ network, names, parameters }: Model): Uint8Array {
   const recorder = new OnnxRecorder();
   const tape = new Tape(recorder.operations);
@@ -129,7 +129,7 @@ function recordStep({ network, names, parameters }: Model): Uint8Array {
 describe.each(Object.entries(tinyConfigs))('the gradient of %s', async (_, config) => {
   const model = await modelOf(config);
 
-  it('is that of finite differences, for every weight', () => {
+  it('equals finite differences for every weight', () => {
     const expected = finiteDifferences(model);
     const found = plainGradients(model, true);
     const wrong = model.names.filter(
@@ -138,14 +138,14 @@ describe.each(Object.entries(tinyConfigs))('the gradient of %s', async (_, confi
     expect(wrong).toEqual([]);
   });
 
-  it('is the same whether tokens are packed or padded', () => {
+  it('is the same for packed and padded batches', () => {
     const padded = plainGradients(model, false);
     plainGradients(model, true).forEach((gradient, i) =>
       expect(largestDifference(gradient, padded[i]!)).toBeLessThan(1e-12),
     );
   });
 
-  it('is the same through onnxruntime', async () => {
+  it('is the same in onnxruntime', async () => {
     const feeds = Object.fromEntries(model.names.map((name, i) => [name, model.parameters[i]!]));
     const results = await runOnnx(recordStep(model), { ...feeds, ...plainInputs, 'loss.weights': model.weights }, 2);
     expect(Math.abs(results['loss']!.data[0]! - plainLoss(model, model.parameters))).toBeLessThan(1e-5);
@@ -157,7 +157,7 @@ describe.each(Object.entries(tinyConfigs))('the gradient of %s', async (_, confi
   });
 });
 
-describe('rows of the token table that were looked up outside', async () => {
+describe('token embeddings that the caller has looked up', async () => {
   const model = await modelOf(tinyConfigs['bert']!);
   const { network, names, parameters, weights } = model;
   const table = parameters[names.indexOf(network.tokenTable)]!;
@@ -166,7 +166,7 @@ describe('rows of the token table that were looked up outside', async () => {
     [realRows.length],
   );
 
-  it('give the same loss, and a gradient that adds up to that of the table', () => {
+  it('give the same loss, and a gradient whose sum is that of the embedding matrix', () => {
     const tokenRows = plainOperations.gather(table, ids);
     const { value, gradients: found } = gradients(
       plainOperations,
@@ -189,7 +189,7 @@ describe('rows of the token table that were looked up outside', async () => {
     );
   });
 
-  it('meet dropout wherever the architecture has it, with its rate', () => {
+  it('the function dropout is called with the rate of each dropout of the architecture', () => {
     const rates: number[] = [];
     network.encode(plainOperations, (name) => parameters[names.indexOf(name)]!, {
       ...plainInputs,

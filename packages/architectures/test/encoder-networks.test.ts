@@ -3,8 +3,8 @@ import { encoderNetwork, plainIndices, plainOperations, plainTensor } from '@sen
 import { makeNetwork } from '../src/encoders/architecture.ts';
 import { tinyConfigs } from './models.ts';
 
-describe('an encoder', () => {
-  it('knows its weights and their shapes from its configuration', async () => {
+describe('an encoder network', () => {
+  it('has the weights and shapes of its configuration', async () => {
     const { weights, tokenTable, hiddenSize, vocabularySize } = await encoderNetwork(tinyConfigs['bert']!);
     expect({ tokenTable, hiddenSize, vocabularySize }).toEqual({
       tokenTable: 'embeddings.word_embeddings.weight',
@@ -16,7 +16,7 @@ describe('an encoder', () => {
     expect(weights.get('embeddings.LayerNorm.bias')?.otherNames).toEqual(['embeddings.LayerNorm.beta']);
   });
 
-  it('computes its tables at the first batch, once: a configuration may ask for tables that do not fit into memory', () => {
+  it('computes its tables once, with the first batch, so that an oversized configuration does not exhaust the memory', () => {
     const computed: number[] = [];
     const network = makeNetwork({
       maxPositions: Infinity,

@@ -2,7 +2,7 @@ import type { ModelFiles, TokenBatch } from '@sentvec/core';
 import { plainBackend, plainIndices, type PlainTensor, readEncoder, recordEncoder } from '@sentvec/architectures';
 import { runOnnx } from './onnx-session.ts';
 
-/** Texts of token ids, padded to one length (at least `cols`). */
+/** A batch of texts as token ids, padded to the longest one or to `cols` tokens. */
 export function batchOf(texts: readonly (readonly number[])[], paddingId: number, cols = 0): TokenBatch {
   const length = Math.max(cols, ...texts.map((text) => text.length));
   const padded = texts.flatMap((text) =>
@@ -16,7 +16,7 @@ export function batchOf(texts: readonly (readonly number[])[], paddingId: number
   };
 }
 
-/** The last hidden state through the plain backend: `[rows, cols, hidden]`. */
+/** The last hidden state of the plain backend: `[rows, cols, hidden]`. */
 export async function encodePlain(files: ModelFiles, batch: TokenBatch): Promise<PlainTensor> {
   const encoder = await plainBackend().load(files);
   const { data, cols } = await encoder.encode(batch);
@@ -24,7 +24,7 @@ export async function encodePlain(files: ModelFiles, batch: TokenBatch): Promise
   return { data: Float64Array.from(data), shape: [batch.rows, batch.cols, cols] };
 }
 
-/** The same through the recorded model in onnxruntime. */
+/** The last hidden state of the recorded model in onnxruntime: `[rows, cols, hidden]`. */
 export async function encodeOnnx(files: ModelFiles, batch: TokenBatch): Promise<PlainTensor> {
   const model = recordEncoder(await readEncoder(files));
   const shape = [batch.rows, batch.cols];
@@ -35,14 +35,14 @@ export async function encodeOnnx(files: ModelFiles, batch: TokenBatch): Promise<
   return results['last_hidden_state']!;
 }
 
-/** The vectors of the real tokens of one text. */
+/** The vectors of the first `count` tokens of a text. */
 export function tokensOf({ data, shape }: PlainTensor, row: number, count: number): number[] {
   const [, cols, hidden] = shape as [number, number, number];
   return [...data.subarray(row * cols * hidden, (row * cols + count) * hidden)];
 }
 
-/** The largest difference between two lists of numbers. */
-export function largestGap(a: readonly number[], b: readonly number[]): number {
+/** The largest absolute difference between two lists of numbers; infinite with a NaN. */
+export function largestDifferenceOf(a: readonly number[], b: readonly number[]): number {
   if (a.length !== b.length) throw new Error(`${a.length} and ${b.length} numbers.`);
   return a.reduce((largest, value, i) => {
     const gap = Math.abs(value - b[i]!);

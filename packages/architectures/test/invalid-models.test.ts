@@ -21,7 +21,7 @@ function withoutWeights(architecture: string, changes: Config): ModelFiles {
   return modelFolder({ ...tinyConfigs[architecture], ...changes }, new Uint8Array(0));
 }
 
-const tables: readonly (readonly [what: string, files: ModelFiles, code: ErrorCode, says: readonly RegExp[]])[] = [
+const tables: readonly (readonly [what: string, files: ModelFiles, code: ErrorCode, messages: readonly RegExp[]])[] = [
   ['no config.json', memoryModel('m', { 'model.safetensors': '' }), 'invalid-model', [/config\.json/]],
   [
     'a config.json that is not JSON',
@@ -52,17 +52,21 @@ const tables: readonly (readonly [what: string, files: ModelFiles, code: ErrorCo
         `the unknown architecture ${type}`,
         withConfig({ model_type: type, ...changes }),
         'unsupported-model',
-        [new RegExp(`"${type}"`), new RegExp(`nearest .* is ${nearest}\\.`), /CONTRIBUTING\.md.*mpnet/],
+        [
+          new RegExp(`"${type}"`),
+          new RegExp(`most similar supported architecture is ${nearest}\\.`),
+          /CONTRIBUTING\.md.*mpnet/,
+        ],
       ] as const,
   ),
   [
-    'an architecture named like a property of objects',
+    'an architecture named like a property of Object.prototype',
     withConfig({ model_type: 'constructor' }),
     'unsupported-model',
     [/"constructor"/],
   ],
   [
-    'relative positions',
+    'an unsupported position_embedding_type',
     withConfig({ position_embedding_type: 'relative_key' }),
     'unsupported-model',
     [/position_embedding_type/, /"relative_key"/],
@@ -74,10 +78,15 @@ const tables: readonly (readonly [what: string, files: ModelFiles, code: ErrorCo
     'unsupported-model',
     [/hidden_act/, /"xielu"/, /gelu_new/],
   ],
-  ['a size that is text', withConfig({ hidden_size: '6' }), 'invalid-model', [/"hidden_size"/, /whole number/, /"6"/]],
+  [
+    'a size that is a string',
+    withConfig({ hidden_size: '6' }),
+    'invalid-model',
+    [/"hidden_size"/, /whole number/, /"6"/],
+  ],
   ['a negative size', withConfig({ intermediate_size: -5 }), 'invalid-model', [/"intermediate_size"/, /-5/]],
   [
-    'more positions than fit into memory',
+    'more positions than allowed',
     modelFolder(
       { ...tinyConfigs['universal-sentence-encoder-lite'], max_position_embeddings: 2 ** 40 },
       new Uint8Array(0),
@@ -87,44 +96,44 @@ const tables: readonly (readonly [what: string, files: ModelFiles, code: ErrorCo
   ],
   ['a missing size', withConfig({ num_hidden_layers: null }), 'invalid-model', [/"num_hidden_layers"/, /nothing/]],
   [
-    'a size beyond the largest integer',
+    'a size beyond the safe integers',
     withConfig({ num_hidden_layers: 1e300 }),
     'invalid-model',
     [/"num_hidden_layers"/],
   ],
   ['more layers than there are weights for', withConfig({ num_hidden_layers: 3 }), 'invalid-model', [/layer\.2\./]],
   [
-    'more layers than any model has',
+    'more layers than allowed',
     withConfig({ num_hidden_layers: 2 ** 50 }),
     'invalid-model',
     [/"num_hidden_layers"/, /1 to 1024/],
   ],
   [
-    'heads that do not divide the width',
+    'a number of heads that does not divide the hidden size',
     withConfig({ num_attention_heads: 4 }),
     'invalid-model',
     [/width of 6/, /4 attention heads/],
   ],
   [
-    'a width of another model',
+    'a hidden size that differs from the weights',
     withConfig({ hidden_size: 8 }),
     'invalid-model',
     [/word_embeddings/, /\[11, 6\]/, /\[11, 8\]/],
   ],
   [
-    'a vocabulary of another model',
+    'a vocabulary size that differs from the weights',
     withConfig({ vocab_size: 12 }),
     'invalid-model',
     [/word_embeddings/, /\[11, 6\]/, /\[12, 6\]/],
   ],
   [
-    'rotary positions of a part of each head',
+    'rotary position embeddings for a part of each head',
     modelFolder({ ...tinyConfigs['nomic_bert with experts'], rotary_emb_fraction: 0.5 }, new Uint8Array(0)),
     'unsupported-model',
     [/rotary_emb_fraction 0\.5/],
   ],
   [
-    'experts with gates',
+    'experts with a gated activation',
     modelFolder({ ...tinyConfigs['nomic_bert with experts'], activation_function: 'swiglu' }, new Uint8Array(0)),
     'unsupported-model',
     [/activation_function "swiglu"/],
@@ -136,25 +145,25 @@ const tables: readonly (readonly [what: string, files: ModelFiles, code: ErrorCo
     [/"moe_top_k"/, /1 to 4/],
   ],
   [
-    'another normalization of layers',
+    'an unsupported layer_norm_type',
     modelFolder({ ...tinyConfigs['new'], layer_norm_type: 'rms_norm' }, new Uint8Array(0)),
     'unsupported-model',
     [/layer_norm_type "rms_norm"/],
   ],
   [
-    'an unknown scaling of rotary positions',
+    'an unsupported rope_scaling type',
     modelFolder({ ...tinyConfigs['new'], rope_scaling: { type: 'yarn', factor: 2 } }, new Uint8Array(0)),
     'unsupported-model',
     [/rope_scaling\.type "yarn"/],
   ],
   [
-    'rotary positions of heads of odd size',
+    'an odd head size with rotary position embeddings (jina-embeddings-v3)',
     modelFolder({ ...tinyConfigs['jina_embeddings_v3'], hidden_size: 6 }, new Uint8Array(0)),
     'invalid-model',
-    [/even size, found 3/],
+    [/must be even, found 3/],
   ],
   [
-    'an unknown gate',
+    'an unsupported feed_forward_type',
     modelFolder({ ...tinyConfigs['bert with alibi'], feed_forward_type: 'swiglu' }, new Uint8Array(0)),
     'unsupported-model',
     [/feed_forward_type "swiglu"/, /"reglu"/],
@@ -162,7 +171,7 @@ const tables: readonly (readonly [what: string, files: ModelFiles, code: ErrorCo
   ['an epsilon that is out of range', withConfig({ layer_norm_eps: 2 }), 'invalid-model', [/"layer_norm_eps"/]],
   ['an epsilon of 0', withConfig({ layer_norm_eps: 0 }), 'invalid-model', [/"layer_norm_eps".*greater than 0/]],
   [
-    'no positions after the padding',
+    'a padding id that leaves no positions',
     withConfig({ model_type: 'roberta', pad_token_id: 8 }),
     'invalid-model',
     [/9 positions/, /padding id 8/],
@@ -174,105 +183,110 @@ const tables: readonly (readonly [what: string, files: ModelFiles, code: ErrorCo
     [/encoder\.layer\.1\.output\.dense\.bias/],
   ],
   [
-    'a size under the name that the architecture has for it',
+    'a size that is a string under another name of its key',
     modelFolder({ ...tinyConfigs['distilbert'], dim: 'six' }, new Uint8Array(0)),
     'invalid-model',
     [/"dim"/, /"six"/],
   ],
-  ['no token table', withoutWeight('embeddings.word_embeddings.weight'), 'invalid-model', [/word_embeddings/]],
   [
-    'rotary positions of an unknown kind',
+    'a missing embedding matrix',
+    withoutWeight('embeddings.word_embeddings.weight'),
+    'invalid-model',
+    [/word_embeddings/],
+  ],
+  [
+    'an unsupported rope_type',
     withoutWeights('llama', { rope_scaling: { rope_type: 'yarn', factor: 4 } }),
     'unsupported-model',
     [/rope_scaling\.rope_type "yarn"/, /llama3/],
   ],
   [
-    'heads of an odd size with rotary positions',
+    'an odd head size with rotary position embeddings (Llama)',
     withoutWeights('llama', { head_dim: 5 }),
     'invalid-model',
-    [/even size, found 5/],
+    [/must be even, found 5/],
   ],
   [
-    'keys that the heads cannot share',
+    'a number of heads that is not a multiple of the key heads',
     withoutWeights('llama', { num_key_value_heads: 2 }),
     'invalid-model',
     [/num_attention_heads \(3\)/, /num_key_value_heads \(2\)/],
   ],
   [
-    'layers with a window that is not there',
+    'sliding_attention layers without a sliding window',
     withoutWeights('qwen3', { use_sliding_window: false, layer_types: Array(3).fill('sliding_attention') }),
     'unsupported-model',
     [/layer_types/, /"use_sliding_window"/],
   ],
   [
-    'a layer of an unknown type',
+    'an unsupported layer type',
     withoutWeights('qwen3', { layer_types: ['full_attention', 'linear_attention', 'full_attention'] }),
     'unsupported-model',
     [/layer_types "linear_attention"/, /sliding_attention/],
   ],
   [
-    'custom code whose attention may not be causal',
+    'custom code that decides whether attention is causal',
     withoutWeights('qwen3', { model_type: 'qwen2', auto_map: { AutoModel: 'modeling_qwen.Qwen2Model' } }),
     'unsupported-model',
     [/auto_map "modeling_qwen\.Qwen2Model"/, /"is_causal"/],
   ],
   [
-    'attention scores with a cap',
+    'soft-capped attention scores',
     withoutWeights('gemma3_text', { attn_logit_softcapping: 50 }),
     'unsupported-model',
     [/attn_logit_softcapping 50/],
   ],
   [
-    'an unknown activation that gates',
+    'an unknown gated activation',
     withoutWeights('umt5', { feed_forward_proj: 'gated-xielu' }),
     'unsupported-model',
     [/feed_forward_proj "xielu"/, /gelu_new/],
   ],
   ['the decoder of T5', withoutWeights('t5', { is_decoder: true }), 'unsupported-model', [/is_decoder/]],
   [
-    'buckets of distances that begin after the farthest',
+    'a maximum distance below the number of exact buckets',
     withoutWeights('t5', { relative_attention_max_distance: 2 }),
     'invalid-model',
     [/"relative_attention_max_distance"/, /from 3/],
   ],
   [
-    'an unknown product of positions',
+    'an unsupported pos_att_type',
     withoutWeights('deberta-v2', { pos_att_type: 'c2p|p2p' }),
     'unsupported-model',
     [/pos_att_type "p2p"/, /c2p, p2c/],
   ],
   [
-    'an unknown treatment of relative positions',
+    'an unsupported norm_rel_ebd',
     withoutWeights('deberta-v2', { norm_rel_ebd: 'rms_norm' }),
     'unsupported-model',
     [/norm_rel_ebd "rms_norm"/],
   ],
   [
-    'a convolution without a middle',
+    'a convolution with an even kernel size',
     withoutWeights('deberta-v2', { conv_kernel_size: 4 }),
     'unsupported-model',
     [/conv_kernel_size 4/],
   ],
   [
-    'a table of relative positions for more than fit into memory',
+    'more relative positions than allowed',
     withoutWeights('deberta-v2', { max_position_embeddings: 2 ** 40 }),
     'invalid-model',
     [/"max_position_embeddings"/],
   ],
   [
-    'pairs of entries in heads of an odd size',
+    'an odd head size with rotary position embeddings (RoFormer)',
     withoutWeights('roformer', { num_attention_heads: 4 }),
     'unsupported-model',
-    [/num_attention_heads 4/, /even size/],
+    [/num_attention_heads 4/, /must be even/],
   ],
   [
-    'groups that do not divide a width',
+    'a number of groups that does not divide a size',
     withoutWeights('squeezebert', { output_groups: 4 }),
     'unsupported-model',
     [/output_groups 4/, /6/],
   ],
   [
-    'embeddings of another width',
+    'an embedding size that differs from the hidden size',
     withoutWeights('squeezebert', { embedding_size: 4 }),
     'unsupported-model',
     [/embedding_size 4/],
@@ -281,21 +295,21 @@ const tables: readonly (readonly [what: string, files: ModelFiles, code: ErrorCo
 ];
 
 describe('readEncoder refuses', () => {
-  it.each(tables)('%s', async (_, files, code, says) => {
+  it.each(tables)('%s', async (_, files, code, messages) => {
     const error: unknown = await readEncoder(files).catch((thrown: unknown) => thrown);
     expect(error).toMatchObject({ code });
-    for (const part of says) expect((error as Error).message).toMatch(part);
+    for (const part of messages) expect((error as Error).message).toMatch(part);
   });
 });
 
 describe('the plain backend', () => {
   const batch = { ids: Int32Array.of(2, 3), mask: Int32Array.of(1, 1), rows: 1, cols: 2 };
 
-  it('says that it is available', async () => {
+  it('is available', async () => {
     expect(await plainBackend().isAvailable()).toEqual({ available: true, device: 'JavaScript' });
   });
 
-  it('gives no rows for no rows', async () => {
+  it('returns no rows for an empty batch', async () => {
     const encoder = await plainBackend().load(await randomModel(bert));
     expect(await encoder.encode({ ids: new Int32Array(0), mask: new Int32Array(0), rows: 0, cols: 4 })).toMatchObject({
       rows: 0,
@@ -321,7 +335,7 @@ describe('the plain backend', () => {
     });
   });
 
-  it('stops when it is aborted, and after it is disposed', async () => {
+  it('throws for an aborted signal and after dispose()', async () => {
     const encoder = await plainBackend().load(await randomModel(bert));
     await expect(encoder.encode(batch, { signal: AbortSignal.abort() })).rejects.toMatchObject({ code: 'aborted' });
     await encoder.dispose();

@@ -1,4 +1,4 @@
-// What each layer reads, as `onLayer` gets it, beside the hidden states of transformers.
+// Compares the inputs of layers that `onLayer` receives with the hidden states of transformers.
 import { readFileSync } from 'node:fs';
 import { expect, it } from 'vitest';
 import { readModelFolder } from '@sentvec/core';
@@ -12,7 +12,7 @@ import {
   readEncoder,
 } from '@sentvec/architectures';
 
-/** Of all entries: their Euclidean norm, and their product with cos(0), cos(1), cos(2) … */
+/** A checksum of all entries: their Euclidean norm, and their dot product with cos(0), cos(1), cos(2) … */
 type Sums = readonly [norm: number, product: number];
 
 const golden = JSON.parse(readFileSync(goldenPath('hidden-states.json'), 'utf8')) as Readonly<
@@ -20,7 +20,7 @@ const golden = JSON.parse(readFileSync(goldenPath('hidden-states.json'), 'utf8')
 >;
 
 it.each(Object.entries(golden))(
-  'the layers of %s read what they read in transformers',
+  'the layer inputs of %s are the hidden states of transformers',
   async (name, { row, layers }) => {
     const { encoderFiles } = await readModelFolder(goldenModel(name));
     const definition = await readEncoder(encoderFiles);

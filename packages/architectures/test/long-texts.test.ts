@@ -1,4 +1,4 @@
-// Texts longer than those whose scores of attention are computed all at once, on every kind of attention.
+// Every kind of attention with texts that are so long that attention is computed in blocks.
 import { describe, expect, it } from 'vitest';
 import {
   constantWeights,
@@ -10,47 +10,47 @@ import {
   readEncoder,
   Tape,
 } from '@sentvec/architectures';
-import { batchOf, largestGap, tokensOf } from './encoding.ts';
+import { batchOf, largestDifferenceOf, tokensOf } from './encoding.ts';
 import { type Config, randomModel, tinyConfigs } from './models.ts';
 import { runOnnx } from './onnx-session.ts';
 
-/** One text of several blocks, the last one not full, and one that ends within a block and is padded. */
+/** A text whose last block is not full, and a shorter text that is padded. */
 const lengths = [520, 515];
 const texts = lengths.map((length, row) => Array.from({ length }, (_, i) => 2 + ((i * i + 3 * i + 5 * row) % 8)));
 const batch = batchOf(texts, 1);
 const shape = [batch.rows, batch.cols];
 const inputs = { ids: plainIndices(batch.ids, shape), mask: plainIndices(batch.mask, shape) };
 
-/** A configuration whose layers attend in one way each. */
+/** Configurations with different kinds of attention. */
 const kinds: Readonly<Record<string, Config>> = {
-  'all tokens (BERT)': tinyConfigs['bert']!,
-  'all tokens and a window (ModernBERT)': tinyConfigs['modernbert']!,
-  'all tokens, groups of queries sharing keys (Llama, bidirectional)': {
+  'full attention (BERT)': tinyConfigs['bert']!,
+  'full and sliding-window attention (ModernBERT)': tinyConfigs['modernbert']!,
+  'grouped-query attention (bidirectional Llama)': {
     ...tinyConfigs['llama'],
     is_causal: false,
   },
-  'tokens before (Llama)': { ...tinyConfigs['llama'], is_causal: true },
-  'a window of tokens before (Qwen3)': tinyConfigs['qwen3']!,
-  'a window larger than a block (Gemma 3)': { ...tinyConfigs['gemma3_text'], sliding_window: 300 },
-  'a bias by bucket of distance (MPNet)': tinyConfigs['mpnet']!,
-  'a bias by bucket of distance in each layer (UMT5)': tinyConfigs['umt5']!,
-  'a bias by distance (JinaBERT)': tinyConfigs['bert with alibi']!,
-  'products with positions (DeBERTa)': tinyConfigs['deberta-v2']!,
+  'causal attention (Llama)': { ...tinyConfigs['llama'], is_causal: true },
+  'causal sliding-window attention (Qwen3)': tinyConfigs['qwen3']!,
+  'a sliding window larger than a block (Gemma 3)': { ...tinyConfigs['gemma3_text'], sliding_window: 300 },
+  'a relative position bias (MPNet)': tinyConfigs['mpnet']!,
+  'a relative position bias in each layer (UMT5)': tinyConfigs['umt5']!,
+  'ALiBi (JinaBERT)': tinyConfigs['bert with alibi']!,
+  'disentangled attention (DeBERTa)': tinyConfigs['deberta-v2']!,
 };
 
-describe.each(Object.entries(kinds))('attention to %s', (_, config) => {
-  it('gives in blocks what it gives over all pairs', async () => {
+describe.each(Object.entries(kinds))('%s', (_, config) => {
+  it('gives the same result in blocks as over all pairs', async () => {
     const definition = await readEncoder(await randomModel({ ...config, max_position_embeddings: 640 }));
     const expected = overAllPairs(definition);
     const found = definition.network.encode(plainOperations, constantWeights(plainOperations, definition), inputs);
-    expect(gap(found, expected)).toBeLessThan(1e-9);
+    expect(largestDifferenceOfTokens(found, expected)).toBeLessThan(1e-9);
     for (const operators of ['standard', 'onnxruntime'] as const)
-      expect(gap(await throughOnnx(definition, operators), expected)).toBeLessThan(2e-5);
+      expect(largestDifferenceOfTokens(await throughOnnx(definition, operators), expected)).toBeLessThan(2e-5);
   });
 });
 
-it('never computes the scores of all pairs of a long text', async () => {
-  // 32,768 tokens: the scores of one head alone would take 4 GiB.
+it('attention to a long text takes little memory', async () => {
+  // The scores of all pairs of 32,768 tokens would take 4 GiB for one head.
   const recorder = new OnnxRecorder();
   const { operations: ops } = recorder;
   const x = recorder.input('x', 'float', [1, 1, 'length', 8]);
@@ -63,7 +63,7 @@ it('never computes the scores of all pairs of a long text', async () => {
   expect((process.resourceUsage().maxRSS - before) / 1024).toBeLessThan(400);
 });
 
-/** A tape computes without blocks, whatever the length. */
+/** The result without blocks: a tape never computes in blocks. */
 function overAllPairs(definition: EncoderDefinition): PlainTensor {
   const tape = new Tape(plainOperations);
   const weight = constantWeights(plainOperations, definition);
@@ -80,9 +80,9 @@ async function throughOnnx(definition: EncoderDefinition, operators: 'standard' 
   return (await runOnnx(recorder.encode(), inputs))['tokens']!;
 }
 
-/** The largest difference at a token, not at padding. */
-function gap(found: PlainTensor, expected: PlainTensor): number {
+/** The largest absolute difference at tokens; padding is ignored. */
+function largestDifferenceOfTokens(found: PlainTensor, expected: PlainTensor): number {
   return Math.max(
-    ...lengths.map((length, row) => largestGap(tokensOf(found, row, length), tokensOf(expected, row, length))),
+    ...lengths.map((length, row) => largestDifferenceOf(tokensOf(found, row, length), tokensOf(expected, row, length))),
   );
 }

@@ -70,7 +70,7 @@ const batchHard: Loss = (ops, [x], labels) => {
   return mean(ops, ops.relu(ops.add(ops.subtract(ops.max(positives, [1]), nearest), 5)), [0]);
 };
 
-/** Uses of operations that the losses above have not: slices, absolute values, products of halves. */
+/** A function with operations that the losses above do not use: slices and absolute values. */
 const halves: Loss = (ops, [a, b]) => {
   const [left, right] = [ops.slice(a!, 1, 0, 4), ops.slice(b!, 1, 4, 4)];
   const product = absolute(ops, ops.sum(ops.multiply(left, right), [1]));
@@ -92,7 +92,7 @@ function plainStep(
   return gradients(plainOperations, (ops, tracked, fixed) => loss(ops, tracked, labels && fixed(labels)), columns);
 }
 
-/** The number of examples stays open; so does that of a second column, which may have other texts. */
+/** Records loss and gradients with a dynamic number of examples, and runs the graph. */
 async function onnxStep(
   loss: Loss,
   columns: readonly PlainTensor[],
@@ -110,14 +110,14 @@ async function onnxStep(
   return { value: results['value']!, gradients: columns.map((_, i) => results[`gradient${i}`]!) };
 }
 
-const written: readonly (readonly [golden: string, loss: Loss])[] = [
+const goldenLosses: readonly (readonly [golden: string, loss: Loss])[] = [
   ['cosine-similarity', cosineSimilarity],
   ['multiple-negatives-ranking-hard', multipleNegatives],
   ['cosent', cosent],
 ];
 
-describe('a loss written over the operations, with its gradient', () => {
-  it.each(written)('%s is that of PyTorch, in plain TypeScript and as one ONNX graph', async (name, loss) => {
+describe('the value and gradient of a loss', () => {
+  it.each(goldenLosses)('%s: equals PyTorch, in plain TypeScript and as an ONNX graph', async (name, loss) => {
     const golden = cases.find((each) => each.name === name)!;
     const columns = golden.embeddings.map(tensor);
     const labels = golden.labels === null ? undefined : plainTensor(golden.labels, [golden.labels.length]);
@@ -136,8 +136,8 @@ describe('a loss written over the operations, with its gradient', () => {
 
   it.each([
     ['batch-hard triplets', batchHard],
-    ['absolute products of halves', halves],
-  ] as const)('%s: the recorded graph equals the plain one', async (_, loss) => {
+    ['slices and absolute values', halves],
+  ] as const)('%s: the recorded graph equals plain TypeScript', async (_, loss) => {
     const columns = cases.find((each) => each.name === 'cosine-similarity')!.embeddings.map(tensor);
     const labels = plainTensor([0, 1, 0, 2, 1, 0], [6]);
     const used = loss === batchHard ? columns.slice(0, 1) : columns;

@@ -5,7 +5,7 @@ import { randomNumbers } from './operation-cases.ts';
 /** The configuration of a model. */
 export type Config = Readonly<Record<string, unknown>>;
 
-/** Small configurations of every architecture, with sizes that are all different. */
+/** A small configuration of every architecture. Its sizes differ from each other, to detect mixed-up axes. */
 export const tinyConfigs: Readonly<Record<string, Config>> = {
   bert: {
     model_type: 'bert',
@@ -351,7 +351,7 @@ export const tinyConfigs: Readonly<Record<string, Config>> = {
   'static-embedding': { model_type: 'static-embedding', vocab_size: 11, hidden_size: 6 },
 };
 
-/** Weights of random numbers for a configuration, by name. */
+/** Random weights for a configuration by name, the same for the same seed. */
 export async function randomWeights(
   config: Config,
   seed = 1,
@@ -372,7 +372,7 @@ export function modelFolder(config: Config, weights: Uint8Array): ModelFiles {
   });
 }
 
-/** A model folder in memory with random weights, whose names may be changed. */
+/** A model folder in memory with random weights. `rename` changes their names in the file. */
 export async function randomModel(
   config: Config,
   rename: (name: string) => string = (name) => name,
@@ -384,7 +384,7 @@ export async function randomModel(
   return modelFolder(config, writeSafetensors(tensors));
 }
 
-/** A safetensors file of one number type other than float32, from the bits of each number. */
+/** A safetensors file whose tensors have the type F16 or BF16. */
 export function halfSafetensors(
   type: 'F16' | 'BF16',
   tensors: ReadonlyMap<string, { shape: readonly number[]; data: Float32Array }>,
@@ -414,15 +414,15 @@ function float32Bits(entry: number): number {
   return new Uint32Array(Float32Array.of(entry).buffer)[0]!;
 }
 
-/** Of a number between 2^-14 and 2^15 or zero, cut to 10 bits. */
+/** The bits of a number in half precision, truncated instead of rounded; 0 for a magnitude below 2^-14. */
 function float16Bits(entry: number): number {
   const bits = float32Bits(entry);
   const exponent = ((bits >>> 23) & 0xff) - 127 + 15;
   return exponent <= 0 ? 0 : ((bits >>> 16) & 0x8000) | (exponent << 10) | ((bits >>> 13) & 0x3ff);
 }
 
-/** The value that such bits have. */
-export function roundedAs(type: 'F16' | 'BF16', entry: number): number {
+/** The value of a number after truncation to F16 or BF16. */
+export function truncatedTo(type: 'F16' | 'BF16', entry: number): number {
   const mask = type === 'F16' ? ~0x1fff : ~0xffff;
   const rounded = new Float32Array(Uint32Array.of(float32Bits(entry) & mask).buffer)[0]!;
   return type === 'F16' && Math.abs(entry) < 2 ** -14 ? 0 : rounded;

@@ -21,7 +21,7 @@ import { type Config, randomModel, randomWeights, tinyConfigs } from './models.t
 import { runOnnx } from './onnx-session.ts';
 
 describe('the ONNX recorder', () => {
-  it('writes last what gives the first gradients, with which onnxruntime begins', () => {
+  it('writes the nodes of gradients in reverse order at the end, so that onnxruntime computes the first gradients first', () => {
     const recorder = new OnnxRecorder();
     const tape = new Tape(recorder.operations);
     const x = tape.parameter(recorder.input('x', 'float', ['rows', 4]));
@@ -55,7 +55,7 @@ describe('the ONNX recorder', () => {
     expect(results['part']).toEqual(plainTensor([7, 8, 9, 10], [2, 2]));
   });
 
-  it('writes what the outputs need, and all inputs', () => {
+  it('writes all inputs, and only nodes and constants on which outputs depend', () => {
     const recorder = new OnnxRecorder();
     const { operations: ops } = recorder;
     const x = recorder.input('x', 'float', ['rows', 2]);
@@ -68,7 +68,7 @@ describe('the ONNX recorder', () => {
     expect(graph!.input.map(({ name }) => name)).toEqual(['x', 'unused']);
   });
 
-  it('writes equal steps and equal small constants once', () => {
+  it('writes equal nodes and equal small constants once', () => {
     const recorder = new OnnxRecorder();
     const { operations: ops } = recorder;
     const x = recorder.input('x', 'float', [2]);
@@ -80,18 +80,22 @@ describe('the ONNX recorder', () => {
 
   it.each([
     [
-      'two inputs of one name',
+      'two inputs with the same name',
       (recorder: OnnxRecorder) => recorder.input('x', 'float', [2]),
       /already has an input "x"/,
     ],
-    ['two outputs of one name', (recorder: OnnxRecorder, x) => recorder.output('y', x), /already has an output "y"/],
+    [
+      'two outputs with the same name',
+      (recorder: OnnxRecorder, x) => recorder.output('y', x),
+      /already has an output "y"/,
+    ],
     ['a size that no input has', (recorder: OnnxRecorder) => recorder.operations.range('examples'), /size "examples"/],
     [
-      'shapes that do not fit',
+      'shapes that do not broadcast',
       ({ operations: ops }: OnnxRecorder, x) => ops.add(x, ops.constant(new Float32Array(3), [3])),
       /\[rows\] and \[3\]/,
     ],
-    ['an axis that is not there', ({ operations: ops }: OnnxRecorder, x) => ops.sum(x, [1]), /axis 1 in \[rows\]/],
+    ['an axis that does not exist', ({ operations: ops }: OnnxRecorder, x) => ops.sum(x, [1]), /axis 1 in \[rows\]/],
     [
       'constants that do not fill their shape',
       ({ operations: ops }: OnnxRecorder) => ops.constant(new Float32Array(3), [4]),
@@ -110,15 +114,15 @@ describe('the ONNX recorder', () => {
 });
 
 describe('a recorded encoder', () => {
-  it('has the operators of onnxruntime alone only when they are asked for', async () => {
+  it('has operators of onnxruntime external the standard only with the option "operators"', async () => {
     const definition = await readEncoder(await randomModel(tinyConfigs['bert']!));
-    // In the branch for long texts.
+    // The operator is used in the branch for long texts.
     const isFused = (options?: Parameters<typeof recordEncoder>[1]) =>
       Buffer.from(recordEncoder(definition, options)).includes('MultiHeadAttention');
     expect([isFused(), isFused({ operators: 'onnxruntime' })]).toEqual([false, true]);
   });
 
-  it('has the inputs and the output that every runtime expects', async () => {
+  it('has the inputs and the output of standard exports', async () => {
     const { graph, opsetImport, irVersion } = fromBinary(
       ModelProtoSchema,
       recordEncoder(await readEncoder(await randomModel(tinyConfigs['bert']!))),
@@ -137,25 +141,25 @@ describe('a recorded encoder', () => {
     expect(irVersion).toBe(8n);
   });
 
-  it('has the same weights when they are in a file of their own', async () => {
+  it('has the same weights in a separate file', async () => {
     const definition = await readEncoder(await randomModel({ ...tinyConfigs['bert'], vocab_size: 400 }));
     const { model, data } = recordSplitEncoder(definition, 'weights.bin');
     const file = Buffer.concat(data);
-    const whole = fromBinary(ModelProtoSchema, recordEncoder(definition)).graph!.initializer;
-    const apart = fromBinary(ModelProtoSchema, model).graph!.initializer;
-    expect(apart.map(({ name }) => name)).toEqual(whole.map(({ name }) => name));
-    const outside = apart.filter(({ externalData }) => externalData.length > 0);
-    expect(outside).toHaveLength(1);
-    const entries = Object.fromEntries(outside[0]!.externalData.map(({ key, value }) => [key, value]));
+    const inOneFile = fromBinary(ModelProtoSchema, recordEncoder(definition)).graph!.initializer;
+    const split = fromBinary(ModelProtoSchema, model).graph!.initializer;
+    expect(split.map(({ name }) => name)).toEqual(inOneFile.map(({ name }) => name));
+    const external = split.filter(({ externalData }) => externalData.length > 0);
+    expect(external).toHaveLength(1);
+    const entries = Object.fromEntries(external[0]!.externalData.map(({ key, value }) => [key, value]));
     const [offset, length] = [Number(entries['offset']), Number(entries['length'])];
     expect(entries['location']).toBe('weights.bin');
     expect(file.subarray(offset, offset + length)).toEqual(
-      Buffer.from(whole.find(({ name }) => name === outside[0]!.name)!.rawData),
+      Buffer.from(inOneFile.find(({ name }) => name === external[0]!.name)!.rawData),
     );
   });
 });
 
-/** An encoder and the gradient of a function of it, with dynamic sizes. */
+/** Records the gradient of a function of an encoder, with dynamic sizes. */
 async function recordGradients(config: Config): Promise<Uint8Array> {
   const recorder = new OnnxRecorder();
   const tape = new Tape(recorder.operations);
@@ -179,9 +183,9 @@ const python = ['python3', '/usr/bin/python3'].find(
   (command) => spawnSync(command, ['-c', 'import onnx']).status === 0,
 );
 
-describe('the checker of ONNX', () => {
+describe('onnx.checker', () => {
   it.skipIf(python === undefined)(
-    'finds nothing wrong with any encoder or gradient (skipped where Python has no onnx package)',
+    'accepts every encoder and gradient (skipped if Python has no onnx package)',
     async () => {
       const folder = await mkdtemp(join(tmpdir(), 'sentvec-onnx-'));
       try {

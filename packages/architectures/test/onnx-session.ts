@@ -2,7 +2,7 @@ import { InferenceSession, Tensor } from 'onnxruntime-node';
 import type { OnnxRecorder, OnnxTensor, PlainTensor } from '@sentvec/architectures';
 import { plainIndices, plainTensor } from '@sentvec/architectures';
 
-/** Feeds for a recorded graph, and what it computes, as plain tensors. */
+/** Runs a recorded graph in onnxruntime. Inputs and outputs are plain tensors. */
 export async function runOnnx(
   model: Uint8Array,
   feeds: Readonly<Record<string, PlainTensor>>,
@@ -27,25 +27,25 @@ function toOnnx({ data, shape }: PlainTensor): Tensor {
 }
 
 /**
- * Declares one input for each tensor, `x0`, `x1` …. Sizes are written as names where `open` is true: the same name for
- * equal sizes.
+ * Declares the inputs `x0`, `x1` … for tensors. If `dynamic` is true, sizes other than 1 are names, the same for equal
+ * sizes.
  */
-export function declareInputs(recorder: OnnxRecorder, tensors: readonly PlainTensor[], open: boolean): OnnxTensor[] {
+export function declareInputs(recorder: OnnxRecorder, tensors: readonly PlainTensor[], dynamic: boolean): OnnxTensor[] {
   return tensors.map(({ data, shape }, i) =>
     recorder.input(
       `x${i}`,
       data instanceof Int32Array ? 'index' : 'float',
-      open ? shape.map((size) => (size === 1 ? 1 : `s${size}`)) : shape,
+      dynamic ? shape.map((size) => (size === 1 ? 1 : `s${size}`)) : shape,
     ),
   );
 }
 
-/** The feeds for `declareInputs`. */
+/** The inputs for a graph with `declareInputs`. */
 export function feedsOf(tensors: readonly PlainTensor[]): Record<string, PlainTensor> {
   return Object.fromEntries(tensors.map((tensor, i) => [`x${i}`, tensor]));
 }
 
-/** The largest difference between two tensors of one shape. */
+/** The largest absolute difference between two tensors of the same shape; infinite with a NaN. */
 export function largestDifference(a: PlainTensor, b: PlainTensor): number {
   if (a.shape.join() !== b.shape.join()) throw new Error(`Shapes [${a.shape.join()}] and [${b.shape.join()}] differ.`);
   let largest = 0;

@@ -1,6 +1,6 @@
 import { type Operations, plainIndices, plainTensor, type PlainTensor } from '@sentvec/architectures';
 
-/** One use of an operation, over tensors whose gradients are wanted and others. */
+/** A use of an operation with tensors whose gradients are tested (`parameters`), and other tensors. */
 export interface OperationCase {
   readonly name: string;
   readonly parameters: readonly PlainTensor[];
@@ -8,7 +8,7 @@ export interface OperationCase {
   compute<T>(ops: Operations<T>, parameters: readonly T[], others: readonly T[]): T;
 }
 
-/** Numbers from -2 to 2 that are the same on each call. */
+/** Pseudorandom numbers from -2 to 2, the same for the same seed. */
 export function randomNumbers(count: number, seed: number): Float64Array {
   let state = seed * 2_654_435_769;
   return Float64Array.from({ length: count }, () => {
@@ -17,13 +17,13 @@ export function randomNumbers(count: number, seed: number): Float64Array {
   });
 }
 
-/** A tensor of such numbers, rounded to float32. */
+/** A tensor of pseudorandom numbers from -2 to 2, rounded to float32. */
 export function random(shape: readonly number[], seed: number): PlainTensor {
   const count = shape.reduce((a, b) => a * b, 1);
   return plainTensor(Float32Array.from(randomNumbers(count, seed)), shape);
 }
 
-/** The same, from 0.5 to 2.5. */
+/** A tensor of pseudorandom numbers from 0.5 to 2.5. */
 function positive(shape: readonly number[], seed: number): PlainTensor {
   const { data } = random(shape, seed);
   return plainTensor(
@@ -36,8 +36,8 @@ const [a, b, row, column] = [random([3, 4], 1), random([3, 4], 2), random([4], 3
 const [left, right] = [random([2, 3, 4, 5], 5), random([2, 3, 5, 6], 6)];
 const withTies = plainTensor([1, 2, 2, -1, 3, 0, 3, 3, -2, -2, -2, -5], [3, 4]);
 
-/** The tensor with its last two axes exchanged. */
-function exchanged({ data, shape }: PlainTensor): PlainTensor {
+/** The tensor with its last two axes swapped. */
+function swapped({ data, shape }: PlainTensor): PlainTensor {
   const [rows, cols] = shape.slice(-2) as [number, number];
   const size = rows * cols;
   const moved = Float64Array.from(data, (_, i) => {
@@ -56,7 +56,7 @@ function of(
   return { name, parameters, compute, ...(others === undefined ? {} : { others }) };
 }
 
-/** All operations, with the broadcasting, options and ties that matter. */
+/** All operations with a gradient, including their broadcasting and options. */
 export const operationCases: readonly OperationCase[] = [
   of('reshape', [a], (ops, [x]) => ops.reshape(x!, [2, 6])),
   of('transpose', [left], (ops, [x]) => ops.transpose(x!, [2, 0, 3, 1])),
@@ -108,11 +108,9 @@ export const operationCases: readonly OperationCase[] = [
   of('cumulativeSum', [left], (ops, [x]) => ops.cumulativeSum(x!, 2)),
   of('softmax', [left], (ops, [x]) => ops.softmax(x!)),
   of('matmul', [left, right], (ops, [x, y]) => ops.matmul(x!, y!)),
-  of('matmul, left transposed', [exchanged(left), right], (ops, [x, y]) => ops.matmul(x!, y!, { transposeLeft: true })),
-  of('matmul, right transposed', [left, exchanged(right)], (ops, [x, y]) =>
-    ops.matmul(x!, y!, { transposeRight: true }),
-  ),
-  of('matmul, both transposed', [exchanged(left), exchanged(right)], (ops, [x, y]) =>
+  of('matmul, left transposed', [swapped(left), right], (ops, [x, y]) => ops.matmul(x!, y!, { transposeLeft: true })),
+  of('matmul, right transposed', [left, swapped(right)], (ops, [x, y]) => ops.matmul(x!, y!, { transposeRight: true })),
+  of('matmul, both transposed', [swapped(left), swapped(right)], (ops, [x, y]) =>
     ops.matmul(x!, y!, { transposeLeft: true, transposeRight: true }),
   ),
   of('matmul of matrices', [a, b], (ops, [x, y]) => ops.matmul(x!, y!, { transposeLeft: true })),
@@ -156,8 +154,8 @@ export const operationCases: readonly OperationCase[] = [
 ];
 
 /**
- * Uses at which a function has no derivative, or that give no floats: compared between interpreters, not
- * differentiated.
+ * Uses without a derivative or without a float result. Their results are compared between interpreters; gradients are
+ * not tested.
  */
 export const valueCases: readonly OperationCase[] = [
   of('greater', [a, row], (ops, [x, y]) => ops.greater(x!, y!)),

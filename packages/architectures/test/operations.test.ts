@@ -12,7 +12,7 @@ import { shapeOperations } from '../src/shape-operations.ts';
 import { declareInputs, feedsOf, largestDifference, runOnnx } from './onnx-session.ts';
 import { type OperationCase, operationCases, random, valueCases } from './operation-cases.ts';
 
-/** How much each entry of a result counts in the sum whose gradient is compared: differently for each. */
+/** Different factors of the entries of a result, for the weighted sum whose gradient is tested. */
 function weightsFor(result: PlainTensor): PlainTensor {
   return { data: random([result.data.length], 99).data, shape: result.shape };
 }
@@ -27,8 +27,8 @@ function withEntry(tensor: PlainTensor, index: number, change: number): PlainTen
   return { data, shape: tensor.shape };
 }
 
-/** Central differences of the weighted sum. */
-function differences(operation: OperationCase, weights: PlainTensor): PlainTensor[] {
+/** The gradient of the weighted sum by central finite differences. */
+function finiteDifferences(operation: OperationCase, weights: PlainTensor): PlainTensor[] {
   const step = 1e-5;
   const loss = (parameters: readonly PlainTensor[]): number => {
     const { data } = plainResult(operation, parameters);
@@ -57,15 +57,15 @@ function plainGradients(operation: OperationCase, weights: PlainTensor): readonl
 }
 
 describe('the gradient of', () => {
-  it.each(operationCases)('$name is that of finite differences', (operation) => {
+  it.each(operationCases)('$name equals finite finiteDifferences', (operation) => {
     const weights = weightsFor(plainResult(operation));
-    const expected = differences(operation, weights);
+    const expected = finiteDifferences(operation, weights);
     plainGradients(operation, weights).forEach((gradient, i) =>
       expect(largestDifference(gradient, expected[i]!)).toBeLessThan(1e-5),
     );
   });
 
-  it('a maximum is shared by its operands where they are equal', () => {
+  it('maximum() is shared by equal operands', () => {
     const x: PlainTensor = { data: Float64Array.of(2, 1), shape: [2] };
     const { gradients: found } = gradients(plainOperations, (ops, [p, q]) => ops.sum(ops.maximum(p!, q!), [0]), [
       x,
@@ -77,7 +77,7 @@ describe('the gradient of', () => {
     ]);
   });
 
-  it('no gradient flows through what is detached', () => {
+  it('detach() is zero', () => {
     const x: PlainTensor = { data: Float64Array.of(2, 3), shape: [2] };
     const { gradients: found } = gradients(
       plainOperations,
@@ -87,14 +87,14 @@ describe('the gradient of', () => {
     expect([...found[0]!.data]).toEqual([2, 3]);
   });
 
-  it('a largest entry is shared by all that are equal to it', () => {
+  it('max() is shared by all entries that are equal to the largest', () => {
     const x: PlainTensor = { data: Float64Array.of(2, 1, 2, 2), shape: [4] };
     const { value, gradients: found } = gradients(plainOperations, (ops, [p]) => ops.max(p!, [0]), [x]);
     expect([...value.data]).toEqual([2]);
     expect([...found[0]!.data]).toEqual([1 / 3, 0, 1 / 3, 1 / 3]);
   });
 
-  it('entries that `where` does not choose have no gradient, even if they are infinite', () => {
+  it('where() is zero for entries that are not selected, even if they are infinite', () => {
     const x: PlainTensor = { data: Float64Array.of(0, 4), shape: [2] };
     const { value, gradients: found } = gradients(
       plainOperations,
@@ -105,7 +105,7 @@ describe('the gradient of', () => {
     expect([...found[0]!.data]).toEqual([0, 0.25]);
   });
 
-  it('a function of one parameter is zero for another', () => {
+  it('a function is zero for parameters on which it does not depend', () => {
     const [x, y] = [random([2], 1), random([3], 2)];
     const { gradients: found } = gradients(plainOperations, (ops, [p]) => ops.sum(p!, [0]), [x, y]);
     expect(found.map(({ data }) => [...data])).toEqual([
@@ -114,7 +114,7 @@ describe('the gradient of', () => {
     ]);
   });
 
-  it('a gradient is found by a tape on a tape', () => {
+  it('a gradient can be computed with nested tapes', () => {
     const outer = new Tape(plainOperations);
     const x = outer.parameter({ data: Float64Array.of(1.5), shape: [] });
     const inner = new Tape(outer.operations);
@@ -126,15 +126,15 @@ describe('the gradient of', () => {
   });
 });
 
-describe('on shapes alone', () => {
-  it.each([...operationCases, ...valueCases])('$name gives the shape of the plain result', (operation) => {
+describe('the interpreter of shapes', () => {
+  it.each([...operationCases, ...valueCases])('$name returns the shape of the plain result', (operation) => {
     const shapesOf = (tensors: readonly PlainTensor[] = []) => tensors.map(({ shape }) => shape);
     const found = operation.compute(shapeOperations, shapesOf(operation.parameters), shapesOf(operation.others));
     expect(found).toEqual(plainResult(operation).shape);
   });
 });
 
-/** The operation and its gradients as one graph. */
+/** Records the operation and its gradients as one graph. */
 function recordWithGradients(operation: OperationCase, dynamic: boolean): Uint8Array {
   const recorder = new OnnxRecorder();
   const { parameters, others = [] } = operation;
@@ -149,7 +149,7 @@ function recordWithGradients(operation: OperationCase, dynamic: boolean): Uint8A
   return recorder.encode();
 }
 
-/** Operations that are given sizes as numbers, which cannot be recorded with dynamic sizes. */
+/** Cases whose operands include sizes as numbers, so that they cannot be recorded with dynamic sizes. */
 const fixedOnly = new Set(['reshape', 'broadcastTo', 'rotate', 'inBlocks']);
 
 const recorded = operationCases.flatMap((operation) => [
@@ -157,9 +157,9 @@ const recorded = operationCases.flatMap((operation) => [
   ...(fixedOnly.has(operation.name) ? [] : [{ operation, sizes: 'dynamic' }]),
 ]);
 
-describe('recorded as ONNX', () => {
+describe('the ONNX recorder', () => {
   it.each(recorded)(
-    '$operation.name ($sizes sizes) and its gradient equal the plain ones',
+    '$operation.name ($sizes sizes): result and gradients equal those of plain TypeScript',
     async ({ operation, sizes }) => {
       const expected = plainResult(operation);
       const weights = weightsFor(expected);
@@ -174,7 +174,7 @@ describe('recorded as ONNX', () => {
     },
   );
 
-  it.each(valueCases)('$name equals the plain one', async (operation) => {
+  it.each(valueCases)('$name: the result equals that of plain TypeScript', async (operation) => {
     const recorder = new OnnxRecorder();
     recorder.output(
       'result',
@@ -184,7 +184,7 @@ describe('recorded as ONNX', () => {
     expect(largestDifference(result!, plainResult(operation))).toBe(0);
   });
 
-  it('scatterAdd loses nothing on several threads, however often a row occurs', async () => {
+  it('scatterAdd adds all rows on several threads when indices repeat', async () => {
     const recorder = new OnnxRecorder();
     const [count, width, size] = [2048, 96, 64];
     const rows = recorder.input('rows', 'float', ['count', width]);

@@ -10,16 +10,16 @@ import { randomModel, tinyConfigs } from './models.ts';
 
 const batch = batchOf([[2, 7, 5, 3]], 0);
 
-/** Large enough for a thread of its own. */
-const wide = { ...tinyConfigs['bert'], hidden_size: 384, intermediate_size: 1536, num_hidden_layers: 1 };
+/** A configuration that is large enough to be computed in a worker thread. */
+const largeConfig = { ...tinyConfigs['bert'], hidden_size: 384, intermediate_size: 1536, num_hidden_layers: 1 };
 
-it.each(Object.keys(tinyConfigs))('is what the plain backend computes: %s', async (name) => {
+it.each(Object.keys(tinyConfigs))('plainReference() equals the plain backend: %s', async (name) => {
   const model = await randomModel(tinyConfigs[name]!);
   expect(await plainReference(model, batch)).toEqual(await (await plainBackend().load(model)).encode(batch));
 });
 
-it('is computed in a thread from the files of a folder, with the same numbers', async () => {
-  const model = await randomModel(wide);
+it('plainReference() returns the same numbers from a worker thread for a large model on disk', async () => {
+  const model = await randomModel(largeConfig);
   const folder = await mkdtemp(join(tmpdir(), 'sentvec-reference-'));
   try {
     for (const path of await model.list()) await writeFile(join(folder, path), await model.read(path));
@@ -29,7 +29,7 @@ it('is computed in a thread from the files of a folder, with the same numbers', 
   }
 });
 
-it('says why there is none', async () => {
+it('plainReference() returns a reason for a model without safetensors and for a model that is too large', async () => {
   const model = await randomModel(tinyConfigs['bert']!);
   const config = new TextDecoder().decode(await model.read('config.json'));
   expect(await plainReference(memoryModel('shipped', { 'config.json': config, 'onnx/model.onnx': '' }), batch)).toEqual(
@@ -37,7 +37,7 @@ it('says why there is none', async () => {
       reason: expect.stringMatching(/shipped has no safetensors/),
     },
   );
-  const huge = { ...wide, hidden_size: 8192, intermediate_size: 32_768, num_hidden_layers: 40 };
+  const huge = { ...largeConfig, hidden_size: 8192, intermediate_size: 32_768, num_hidden_layers: 40 };
   const files = memoryModel('huge', { 'config.json': JSON.stringify(huge), 'model.safetensors': '' });
   expect(await plainReference(files, batch)).toEqual({ reason: expect.stringMatching(/huge is too large/) });
 });

@@ -1,4 +1,5 @@
-// Quantized encoders beside references computed here, and for every architecture beside float32.
+// Compares quantized linear layers with a reference in this file, and quantized encoders of every architecture with
+// float32.
 import {
   plainIndices,
   OnnxRecorder,
@@ -21,12 +22,12 @@ import { ModelProtoSchema } from 'onnx-buf';
 import { InferenceSession, Tensor } from 'onnxruntime-node';
 import { describe, expect, it } from 'vitest';
 import { activationScale, integerRows, toFloat16 } from '../src/quantization/integers.ts';
-import { batchOf, encodePlain, largestGap, tokensOf } from './encoding.ts';
+import { batchOf, encodePlain, largestDifferenceOf, tokensOf } from './encoding.ts';
 import { randomModel, tinyConfigs } from './models.ts';
 import { runOnnx } from './onnx-session.ts';
 import { random } from './operation-cases.ts';
 
-/** What the operator has to give, in float64: by the definition of the quantization, sum by sum. */
+/** The expected result of a quantized linear layer, computed in float64 by the definition of the quantization. */
 function expectedLinear(
   x: PlainTensor,
   weight: PlainTensor,
@@ -62,7 +63,7 @@ function expectedLinear(
   return result;
 }
 
-/** Ranges of the channels of rows. */
+/** The ranges of the channels of a matrix. */
 function rangesOf({ data, shape }: PlainTensor): ChannelRanges {
   const width = shape[1]!;
   const channels = Array.from({ length: width }, (_, channel) =>
@@ -76,7 +77,7 @@ function rangesOf({ data, shape }: PlainTensor): ChannelRanges {
 }
 
 describe('a linear layer in 8-bit integers', () => {
-  // One channel of the input is far larger than the others.
+  // Channel 3 of the input is an outlier: 50 times as large as the others.
   const width = 40;
   const plain = random([24, width], 1);
   const x: PlainTensor = {
@@ -89,14 +90,19 @@ describe('a linear layer in 8-bit integers', () => {
   const weightExtents = Float32Array.from({ length: width }, (_, channel) =>
     Math.max(...Array.from({ length: 8 }, (__, output) => Math.abs(weight.data[output * width + channel]!))),
   );
-  const offers = remedies(ranges, weightExtents);
+  const candidates = remedies(ranges, weightExtents);
 
-  it('offers its range, equalized channels, and the large channel in float32', () => {
-    expect(offers.map(({ name }) => name)).toEqual(['range', 'equalized 0.5', 'equalized 0.75', 'float32 channels']);
-    expect(offers[3]!.quantization.floatChannels).toEqual([3]);
-    expect(offers[3]!.quantization.maximum).toBeLessThan(offers[0].quantization.maximum / 10);
-    // SmoothQuant's factor of the large channel, in proportion to those of the others.
-    const { divisors } = offers[1]!.quantization;
+  it('has the candidates: the range, equalized channels, and the outlier channel in float32', () => {
+    expect(candidates.map(({ name }) => name)).toEqual([
+      'range',
+      'equalized 0.5',
+      'equalized 0.75',
+      'float32 channels',
+    ]);
+    expect(candidates[3]!.quantization.floatChannels).toEqual([3]);
+    expect(candidates[3]!.quantization.maximum).toBeLessThan(candidates[0].quantization.maximum / 10);
+    // The ratio of the SmoothQuant factors of the outlier channel and another channel.
+    const { divisors } = candidates[1]!.quantization;
     const factor = (channel: number): number =>
       Math.sqrt(Math.max(ranges.maximum[channel]!, -ranges.minimum[channel]!) / weightExtents[channel]!);
     expect(divisors![3]! / divisors![0]!).toBeCloseTo(factor(3) / factor(0), 4);
@@ -107,9 +113,9 @@ describe('a linear layer in 8-bit integers', () => {
     [8, true],
     [8, false],
   ] as const) {
-    it(`gives what ${bits} bits ${withBias ? 'and a bias' : 'without a bias'} define, in every way`, async () => {
+    it(`equals the reference with ${bits} bits ${withBias ? 'and a bias' : 'without a bias'} for every candidate`, async () => {
       const errors: number[] = [];
-      for (const { quantization } of offers) {
+      for (const { quantization } of candidates) {
         const recorder = new OnnxRecorder();
         const input = recorder.input('x', 'float', ['rows', width]);
         const numbers = { name: 'w', numbers: Float32Array.from(weight.data), shape: [8, width] as const, bits };
@@ -118,11 +124,13 @@ describe('a linear layer in 8-bit integers', () => {
         const { y } = await runOnnx(recorder.encode(), { x });
         const exact = expectedLinear(x, weight, withBias ? bias : [], quantization, bits);
         const found = [...y!.data];
-        expect(largestGap(found, exact)).toBeLessThan(1e-3);
-        const unrounded = expectedFloat(x, weight, withBias ? bias : []);
-        errors.push(Math.sqrt(found.reduce((sum, value, i) => sum + (value - unrounded[i]!) ** 2, 0) / found.length));
+        expect(largestDifferenceOf(found, exact)).toBeLessThan(1e-3);
+        const float32Result = expectedFloat(x, weight, withBias ? bias : []);
+        errors.push(
+          Math.sqrt(found.reduce((sum, value, i) => sum + (value - float32Result[i]!) ** 2, 0) / found.length),
+        );
       }
-      // Each remedy lessens what the large channel costs, most of all when it is left in float32.
+      // Each candidate reduces the error of the outlier channel; the error is lowest when it stays in float32.
       expect(errors[1]).toBeLessThan(errors[0]! / 1.5);
       expect(errors[3]).toBeLessThan(errors[0]! / 3);
     });
@@ -139,7 +147,7 @@ function expectedFloat(x: PlainTensor, weight: PlainTensor, bias: ArrayLike<numb
   });
 }
 
-it('rounds rows to whole numbers that are symmetric about 0, and keeps rows of zeros', () => {
+it('integerRows() quantizes rows symmetrically; activationScale() represents 0 exactly', () => {
   const { values, scales } = integerRows(Float32Array.of(-2, 1.1, 0.5, 0, 0, 0), 2, 7);
   expect([...values]).toEqual([-63, 35, 16, 0, 0, 0]);
   expect([...scales]).toEqual([Math.fround(2 / 63), 0]);
@@ -148,12 +156,12 @@ it('rounds rows to whole numbers that are symmetric about 0, and keeps rows of z
   expect(activationScale(0, 0)).toEqual({ scale: 1, zeroPoint: 0 });
 });
 
-it('rounds to half precision as IEEE 754 does', () => {
+it('toFloat16() rounds like IEEE 754', () => {
   const bits = Uint16Array.from({ length: 0x7c00 }, (_, i) => i);
   const numbers = float16ToFloat32(bits);
   expect(toFloat16(numbers)).toEqual(bits);
   expect(toFloat16(numbers.map((value) => -value))).toEqual(bits.map((each) => each | 0x8000));
-  // Between two neighbours: to the nearer, and in the middle to the even one.
+  // A number between two neighbours is rounded to the nearer one, in the middle to the even one.
   for (const at of [0, 1, 2, 1022, 1023, 1024, 5000, 5001, 0x7bfe]) {
     const [low, high] = [numbers[at]!, numbers[at + 1]!];
     const between = Float32Array.of(low + (high - low) / 4, low + (high - low) / 2, low + ((high - low) * 3) / 4);
@@ -175,13 +183,13 @@ describe('a quantized encoder', () => {
   ];
 
   for (const [name, config] of Object.entries(tinyConfigs).filter(([each]) => each !== 'static-embedding')) {
-    it(`of ${name} is near to float32, alone and in a batch the same`, async () => {
+    it(`of ${name} is near float32, and gives a text the same vectors alone and in a batch`, async () => {
       const files = await randomModel(config);
       const definition = await readEncoder(files);
       const calibrated = await calibrate(definition, texts);
-      // SqueezeBERT's layers are grouped convolutions, which stay in float32.
+      // The layers of SqueezeBERT are grouped convolutions, which stay in float32.
       expect(calibrated.size > 0).toBe(name !== 'squeezebert');
-      const inputs = new Map([...calibrated].map(([input, offers]) => [input, offers[0].quantization]));
+      const inputs = new Map([...calibrated].map(([input, candidates]) => [input, candidates[0].quantization]));
       const paddingId = definition.network.paddingId ?? 1;
       const batch = batchOf(texts, paddingId);
       const expected = await encodePlain(files, batch);
@@ -199,16 +207,16 @@ describe('a quantized encoder', () => {
             near: true,
           });
           const alone = await lastHiddenState(model, batchOf([ids], paddingId));
-          expect(largestGap(found, tokensOf(alone, 0, ids.length))).toBeLessThan(1e-4);
+          expect(largestDifferenceOf(found, tokensOf(alone, 0, ids.length))).toBeLessThan(1e-4);
         }
       }
     });
   }
 
-  it('stores a weight once that several layers use, each with a range of its own', async () => {
+  it('stores a weight once that several layers use with different ranges', async () => {
     const definition = await readEncoder(await randomModel(tinyConfigs['albert']!));
-    const offers = await calibrate(definition, texts);
-    const inputs = new Map([...offers].map(([input, [usual]]) => [input, usual.quantization]));
+    const candidates = await calibrate(definition, texts);
+    const inputs = new Map([...candidates].map(([input, [usual]]) => [input, usual.quantization]));
     expect([...inputs.keys()].some((input) => input.endsWith(' (2)'))).toBe(true);
     const { graph } = fromBinary(ModelProtoSchema, recordQuantizedEncoder(definition, { weightBits: 8, inputs }));
     const matrices = graph!.initializer.filter(({ dataType }) => dataType === int8Type);
@@ -220,7 +228,10 @@ describe('a quantized encoder', () => {
   });
 });
 
-/** The ways to quantize each input, by ranges over texts; the trials of all of them give numbers. */
+/**
+ * The quantization candidates of each input by its ranges over texts. It also checks that the errors of all candidates
+ * are small.
+ */
 async function calibrate(definition: EncoderDefinition, texts: readonly (readonly number[])[]) {
   const graph = recordCalibration(definition, 'weights');
   const ranges = graph.inputs.map(({ width }) => ({
@@ -238,18 +249,18 @@ async function calibrate(definition: EncoderDefinition, texts: readonly (readonl
       }
     }
   }
-  const offers = new Map(
+  const candidates = new Map(
     graph.inputs.map(({ name, weightExtents }, index) => [name, remedies(ranges[index]!, weightExtents)]),
   );
-  const trials = recordTrials(definition, offers, 8, 'weights');
+  const trials = recordTrials(definition, candidates, 8, 'weights');
   expect(trials.inputs).toEqual(graph.inputs.map(({ name }) => name));
   const errors = await runSplit(trials.model, texts[0]!);
   for (const [index, input] of trials.inputs.entries()) {
     const found = [...errors[`errors ${index}`]!];
-    expect(found).toHaveLength(offers.get(input)!.length);
+    expect(found).toHaveLength(candidates.get(input)!.length);
     for (const error of found) expect(error).toBeLessThan(0.05);
   }
-  return offers;
+  return candidates;
 }
 
 async function runSplit(

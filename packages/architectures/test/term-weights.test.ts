@@ -1,4 +1,4 @@
-// Term weights of the golden sparse models, as sentence-transformers computes them, and what is refused.
+// Compares the term weights of the golden sparse models with sentence-transformers, and tests unsupported settings.
 import { readFileSync } from 'node:fs';
 import { memoryModel, subfolder, termWeightsOutput, type Head, type ModelFiles, type TokenBatch } from '@sentvec/core';
 import { goldenModel, goldenPath } from '@sentvec/testing';
@@ -14,7 +14,7 @@ interface SparseCase {
   readonly values: readonly number[];
 }
 
-/** A model's encoder with the section of `config.json` that asks for term weights. */
+/** The encoder of a model with the section `term_weights` in its `config.json`. */
 async function sparseEncoder(name: string, folder: string, pooling: string): Promise<ModelFiles> {
   const files = subfolder(goldenModel(name), folder);
   const json = async (from: ModelFiles, path: string) => JSON.parse(new TextDecoder().decode(await from.read(path)));
@@ -50,7 +50,7 @@ describe.each([
   it.each([
     ['plain', plainWeights],
     ['ONNX', onnxWeights],
-  ])('has the weights of sentence-transformers, whatever the padding (%s)', async (_, weigh) => {
+  ])('gives the weights of sentence-transformers in a padded batch (%s)', async (_, computeWeights) => {
     const expectation = JSON.parse(readFileSync(goldenPath(`models/${name}/expected.json`), 'utf8'));
     const { dimension, measured } = expectation;
     const cases = (expectation.cases as SparseCase[]).filter(({ route = 'document' }) => route === 'document');
@@ -59,7 +59,7 @@ describe.each([
       cases.map(({ ids }) => ids),
       paddingId,
     );
-    const weights = await weigh(await sparseEncoder(name, folder, pooling), batch);
+    const weights = await computeWeights(await sparseEncoder(name, folder, pooling), batch);
     expect(weights).toHaveLength(cases.length * dimension);
     for (const [row, { indices, values }] of cases.entries()) {
       const expected = new Map(indices.map((index, place) => [index, values[place]!]));
@@ -71,7 +71,7 @@ describe.each([
   });
 });
 
-it('refuses term weights of an architecture without a head, and unknown poolings', async () => {
+it('term weights of an architecture without a masked language modeling head and unknown poolings are refused', async () => {
   const config = { model_type: 'albert', vocab_size: 8, embedding_size: 4, hidden_size: 4, num_hidden_layers: 1 };
   const sizes = { num_attention_heads: 1, intermediate_size: 4, max_position_embeddings: 8 };
   const load = (values: object) =>

@@ -7,7 +7,7 @@ import {
   checkGraph,
   findExternalFiles,
   findShippedFile,
-  isUsualFile,
+  isDefaultFile,
   type ByteSource,
   type ExternalFile,
 } from '@sentvec/architectures/onnx-files';
@@ -52,7 +52,7 @@ export async function findShippedModel(
     ...opened,
     file,
     remedy: 'Is the file complete? Download or convert the model again.',
-    ...((variant !== undefined || !isUsualFile(path)) && { weightsFile: path }),
+    ...((variant !== undefined || !isDefaultFile(path)) && { weightsFile: path }),
   };
 }
 

@@ -225,7 +225,7 @@ describe('weights in files of their own', () => {
       const files = { 'onnx/model.onnx': splitOnnxModel(location).model, 'onnx/other': 'x' };
       const error = await refusal(memoryModel('m', files));
       expect(error.code).toBe('invalid-model');
-      expect(error.message).toContain(`keeps weights in "${location}", which is missing`);
+      expect(error.message).toContain(`has weights in "${location}", which is missing`);
     }
     expect((await refusal(memoryModel('m', { 'onnx/model.onnx': model }))).code).toBe('invalid-model');
   });
@@ -233,7 +233,12 @@ describe('weights in files of their own', () => {
 
 describe('graphs that would harm', () => {
   it.each([
-    ['a loop', withNestedGraphs(onnxModel(), 'Loop', 0), 'unsupported-model', 'operator "Loop", which may never end'],
+    [
+      'a loop',
+      withNestedGraphs(onnxModel(), 'Loop', 0),
+      'unsupported-model',
+      'operator "Loop" in its graph, whose execution may never end',
+    ],
     ['a loop in a branch', withNestedGraphs(onnxModel(), 'Loop', 3), 'unsupported-model', 'operator "Loop"'],
     ['a loop in a function', withFunctions(onnxModel(), 1, 'Loop'), 'unsupported-model', 'operator "Loop"'],
     ['branches in each other', withNestedGraphs(onnxModel(), 'Sin', 40), 'invalid-model', 'more than 32 levels deep'],
@@ -273,7 +278,7 @@ describe('graphs that would harm', () => {
 
 describe('broken files', () => {
   it.each([
-    ['text', 'not an ONNX file'],
+    ['text', 'not a valid ONNX file'],
     ['nothing', ''],
     ['half of a model', onnxModel().subarray(0, 400)],
   ])('refuses %s and names the file', async (_, content) => {

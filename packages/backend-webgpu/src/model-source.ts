@@ -4,7 +4,7 @@ import {
   checkGraph,
   findExternalFiles,
   findShippedFile,
-  isUsualFile,
+  isDefaultFile,
   readEncoder,
   recordEncoder,
 } from '@sentvec/architectures';
@@ -60,6 +60,6 @@ export async function readModelSource(
     remedy: 'Is the file complete? Download or convert the model again.',
     pairs,
     shipped: true,
-    weightsFile: variant === undefined && isUsualFile(path) ? undefined : path,
+    weightsFile: variant === undefined && isDefaultFile(path) ? undefined : path,
   };
 }

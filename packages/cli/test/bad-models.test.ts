@@ -51,7 +51,7 @@ const cases: Record<string, Damage> = {
     golden: 'tiny-bert',
     damage: async (folder) =>
       writeFile(join(folder, weights), (await readFile(join(folder, weights))).subarray(0, -100)),
-    names: /model\.safetensors.*cut short/,
+    names: /model\.safetensors.*truncated/,
   },
   'a header that lies about a size': {
     golden: 'tiny-bert',

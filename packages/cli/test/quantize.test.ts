@@ -84,7 +84,7 @@ describe('sentvec quantize', () => {
     );
     const { code, stderr } = await place.run(['similarity', 'a', 'b', '--model', 'changed']);
     expect(code).toBe(1);
-    expect(stderr).toContain('does not compute what');
+    expect(stderr).toContain('computes wrong vectors for');
   });
 
   it('refuses bad arguments, and leaves nothing behind', async () => {

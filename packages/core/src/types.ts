@@ -1,4 +1,5 @@
-// The vocabulary of core: matrices, batches of tokens, and the parts that a model is made from.
+// The basic types: matrices, batches of tokens, the four parts of a model (tokenizer, encoder, pooling, projections),
+// and its files.
 
 /** A dense matrix, row-major: entry (r, c) is `data[r * cols + c]`. */
 export interface Matrix {
@@ -8,16 +9,16 @@ export interface Matrix {
 }
 
 /**
- * Token ids of several texts, padded to one length. Row-major, `rows` texts by `cols` positions.
- * `mask` is 1 for a token that the others attend to and 0 for padding. When pooling sees a batch, it is 1 for the tokens
- * that take part: not for those of a prompt with `include_prompt: false`, but for those that expand a query, although
- * none attends to them.
+ * Token ids of several texts, padded to the same length. Row-major, `rows` texts by `cols` positions. For an encoder,
+ * `mask` is the attention mask: 1 for tokens, 0 for padding. For a pooling, it is the pooling mask: it has 0 for the
+ * tokens of a prompt with `include_prompt: false`, and 1 for the expansion tokens of a query even if no token attends
+ * to them.
  */
 export interface TokenBatch {
   readonly ids: Int32Array;
   readonly mask: Int32Array;
   /**
-   * The type of each token in pairs of texts, by which a model tells the two apart: 0 for the first, 1 for the second.
+   * Token type ids of pairs of texts: 0 for tokens of the first text, 1 for those of the second.
    * @default all 0
    */
   readonly typeIds?: Int32Array | undefined;
@@ -33,24 +34,24 @@ export interface TokenEmbeddings extends Matrix {}
 
 /** The token ids of one text, or of a pair of texts, special tokens included. */
 export interface TokenizedText {
-  /** At most `maxLength` ids; a cut keeps the special tokens. */
+  /** At most `maxLength` ids; truncation keeps the special tokens. */
   readonly ids: Int32Array;
   /** See {@link TokenBatch.typeIds}; as long as `ids`. */
   readonly typeIds?: Int32Array | undefined;
-  /** Number of ids before the cut. */
+  /** Number of ids before truncation. */
   readonly length: number;
   /** `length > ids.length`. */
   readonly truncated: boolean;
   /** See {@link TokenizeOptions.wordLimit}. */
   readonly lengthAtLimit?: number | undefined;
   /**
-   * How many of the leading ids the others attend to. Those after them, the expansion of a query, get a vector
-   * nevertheless.
+   * Number of leading ids with attention mask 1. The ids after them are expansion tokens of a query, which get a vector
+   * although no token attends to them.
    * @default all
    */
   readonly attended?: number | undefined;
   /**
-   * 1 for each id whose vector takes part in pooling, 0 for the others.
+   * The pooling mask: 1 for each id whose vector is pooled, 0 for the others.
    * @default all
    */
   readonly pooled?: Uint8Array | undefined;
@@ -66,9 +67,9 @@ export interface TokenizeOptions {
    */
   readonly addSpecialTokens?: boolean | undefined;
   /**
-   * For texts of at least this many tokens, `lengthAtLimit` of the result says how many there are up to the end of the
-   * word with which they are reached: where the library `tokenizers` stops reading a text of a pair.
-   * @default it is not counted
+   * For texts of at least this many tokens, `lengthAtLimit` of the result is the number of tokens up to the end of the
+   * word that contains token number `wordLimit`. There the library `tokenizers` stops reading a text of a pair.
+   * @default `lengthAtLimit` is not computed
    */
   readonly wordLimit?: number | undefined;
   readonly signal?: AbortSignal | undefined;
@@ -80,58 +81,58 @@ export interface Tokenizer {
   readonly name: string;
   /** One more than the largest id. */
   readonly vocabularySize: number;
-  /** The id that fills a batch up to its length. */
+  /** The id of padding tokens. */
   readonly paddingId: number;
-  /** The ids that `addSpecialTokens` puts before and after those of a text. */
+  /** The ids that `addSpecialTokens` adds before and after the ids of a text. */
   readonly specialTokens: { readonly prefix: readonly number[]; readonly suffix: readonly number[] };
   /**
-   * Never blocks the event loop for long, whatever the number and size of texts.
+   * Tokenizes texts without blocking the event loop for long, even for many or long texts.
    * @throws SentvecError `invalid-text` when a text cannot be tokenized; `details.row` is its index among the texts
    */
   encode(texts: readonly string[], options: TokenizeOptions): Promise<TokenizedText[]>;
   dispose(): Promise<void>;
 }
 
-/** The outcome of the self-check: whether the backend computes the right values, tested when a model is loaded. */
+/** The result of the self-check, which tests when a model is loaded whether the backend computes the right vectors. */
 export type SelfCheckResult =
   | {
       readonly state: 'passed';
-      /** `stored`: the values are those of the model folder. `computed`: by the backend's slow reference. */
+      /** Source of the expected values. `stored`: the model folder. `computed`: the backend's slow reference. */
       readonly reference: 'stored' | 'computed';
-      /** The largest difference of a vector, in lengths of that vector. */
+      /** The largest error of a vector, relative to its length. */
       readonly difference: number;
-      /** The difference beyond which the backend would have been refused. */
+      /** The largest difference that is accepted. */
       readonly tolerance: number;
       readonly milliseconds: number;
     }
   | { readonly state: 'skipped'; readonly reason: string };
 
 /**
- * The files of a model, wherever they are: a folder, a URL, the hub, memory. Paths are relative, with `/`, and never
- * leave the model.
+ * The files of a model from any source: a folder, a URL, the hub, or memory. Paths are relative, with `/`, and cannot
+ * lead out of the model.
  */
 export interface ModelFiles {
-  /** How a person would name the model: a folder, `org/name`, a URL. */
+  /** Name of the model, also for messages: a folder, `org/name`, or a URL. */
   readonly name: string;
-  /** The exact version, where the source has versions (a commit of the hub). */
+  /** The exact version, if the source has versions (a commit on the hub). */
   readonly revision?: string | undefined;
-  /** The local folder that holds the files, where there is one. A backend may then open large files by path. */
+  /** The local folder with the files, if there is one. A backend can then open large files by their paths. */
   readonly directory?: string | undefined;
-  /** All files, sorted. */
+  /** The paths of all files, sorted. */
   list(): Promise<readonly string[]>;
   /** @throws SentvecError `invalid-model` when there is no such file */
   read(path: string): Promise<Uint8Array>;
-  /** Hexadecimal SHA-256 of a file, from a source that can tell it without holding the file in memory. */
+  /** Hexadecimal SHA-256 of a file, if the source can compute it without reading the whole file into memory. */
   sha256?(path: string): Promise<string>;
-  /** Bytes of a file, from a source that can tell it without reading the file. */
+  /** Size of a file in bytes, if the source knows it without reading the file. */
   size?(path: string): Promise<number>;
   /**
-   * A file to read parts of, from a source that need not read all of it for that: a folder on this disk.
+   * Opens a file for reading parts of it, if the source supports this (a local folder).
    * @throws SentvecError `invalid-model` when there is no such file
    */
   openFile?(path: string): Promise<FileParts>;
   /**
-   * Another model of the same source, by its name, where the source has several (a hub).
+   * Opens another model of the same source by its name, if the source has several (a hub).
    * @throws SentvecError `model-not-found`, `model-access-denied`, `download-failed`
    */
   readonly related?: ((name: string) => Promise<ModelFiles>) | undefined;
@@ -139,52 +140,49 @@ export interface ModelFiles {
 
 /** A file that is read in parts. */
 export interface FileParts {
-  /** Bytes of the file. */
+  /** Size of the file in bytes. */
   readonly size: number;
   /**
-   * The bytes from `begin` to before `end`. Blocks the thread while the disk reads.
+   * The bytes from `begin` up to, but not including, `end`. Reads synchronously, so it blocks the thread.
    * @throws SentvecError `io-failed`, also when the file was changed since it was opened
    */
   read(this: void, begin: number, end: number): Uint8Array;
 }
 
-/** The built-in ways to make one vector of a text's token vectors, by their names in sentence-transformers. */
+/** The built-in pooling modes, with their names in sentence-transformers. */
 export type PoolingMode = 'cls' | 'max' | 'mean' | 'mean_sqrt_len_tokens' | 'weightedmean' | 'lasttoken';
 
-/** The third part of a model: one vector of a text's token vectors. */
+/** The third part of a model: combines the token vectors of a text into one vector. */
 export interface Pooling {
   readonly name: string;
   /**
-   * Set on built-in poolings: the modes whose results are concatenated, in order. A backend may compute them on its
+   * For built-in poolings: the modes whose results are concatenated, in order. A backend may compute them on its
    * device.
    */
   readonly modes?: readonly PoolingMode[] | undefined;
   /**
-   * Whether the tokens of a prompt take part.
+   * Whether the tokens of a prompt are pooled.
    * @default true
    */
   readonly includePrompt?: boolean | undefined;
-  /** Set when the vectors are an output of the model's own file: its name. Only a backend can give them. */
+  /** If the model's own ONNX graph pools: the name of its output. Only a backend can compute it. */
   readonly graphOutput?: string | undefined;
   /**
-   * Set when tokens are not pooled: `pool` gives a row for each token that takes part, text by text, instead of one
-   * for each text. So do the models of late interaction.
+   * Whether tokens are not pooled, as in late-interaction models: `pool` then gives a row for each token with mask 1,
+   * text by text, instead of a row for each text.
    */
   readonly perToken?: boolean | undefined;
-  /** What distinguishes this pooling in a fingerprint, besides its name and modes. JSON values. */
+  /** Further settings that affect the vectors, for the fingerprint. JSON values. */
   readonly config?: Readonly<Record<string, unknown>> | undefined;
   outputSize(hiddenSize: number): number;
   /**
-   * One row for each row of `batch`, of `outputSize(tokens.cols)` columns; a row without any token gives zeros. With
+   * Pools a batch: one row for each row of `batch`, with `outputSize(tokens.cols)` columns; a row without any token gives zeros. With
    * `perToken` one for each token whose mask is 1.
    */
   pool(tokens: TokenEmbeddings, batch: TokenBatch): Matrix;
 }
 
-/**
- * Functions that a dense projection may end with: the names of the classes in `torch.nn` that sentence-transformers
- * saves.
- */
+/** Activation functions of dense projections, with the names of their classes in `torch.nn`. */
 export type Activation =
   | 'Identity'
   | 'Tanh'
@@ -213,13 +211,13 @@ export type Activation =
   | 'LogSoftmax';
 
 /**
- * The fourth part of a model, a step from vectors to vectors. Data, so that every backend and the trainer can execute
- * it.
+ * The fourth part of a model: a transformation of vectors. It is plain data, so that every backend and the trainer can
+ * execute it.
  */
 export type Projection =
   /**
-   * `activation(x · weightᵀ + bias)`, plus `x` (through `residualWeight` when the sizes differ) with `residual`.
-   * `weight` has one row for each output.
+   * `activation(x · weightᵀ + bias)`. With `residual`, `x` is added to it, multiplied with `residualWeight` if the
+   * sizes differ. `weight` has one row for each output.
    */
   | {
       readonly kind: 'dense';
@@ -240,14 +238,14 @@ export type Projection =
   /** Keeps the first `size` entries. */
   | { readonly kind: 'truncate'; readonly size: number };
 
-/** What follows the encoder: a pooling, then projections in order. */
+/** The head of a model: a pooling, followed by projections. */
 export interface Head {
   readonly pooling: Pooling;
   readonly projections: readonly Projection[];
 }
 
 /**
- * How two vectors are compared: the names of sentence-transformers. Distances are negative, so that larger is always
- * nearer.
+ * The functions that compare two vectors, with their names in sentence-transformers. Distances are negated, so that
+ * larger is always nearer.
  */
 export type SimilarityFunction = 'cosine' | 'dot' | 'euclidean' | 'manhattan';

@@ -3,7 +3,7 @@ import { describe, expect, it } from 'vitest';
 
 const inputs = [-25, -6, -3.5, -1.25, -0.5, -0.3, 0, 0.2, 0.5, 1, 2.75, 3.5, 7, 25];
 
-/** Computed with NumPy and SciPy in double precision, after the formulas in the documentation of `torch.nn`. */
+/** Computed with NumPy and SciPy in double precision, with the formulas in the documentation of `torch.nn`. */
 const expected: Record<Activation, number[]> = {
   Identity: [-25, -6, -3.5, -1.25, -0.5, -0.3, 0, 0.2, 0.5, 1, 2.75, 3.5, 7, 25],
   Tanh: [
@@ -83,7 +83,7 @@ describe.each(Object.entries(expected))('%s', (name, values) => {
     }
   });
 
-  it('works on each row alone', () => {
+  it('is applied to each row independently', () => {
     const rows = new Float32Array([1, 2, -1, 0, 5, 1]);
     applyActivation(name as Activation, rows, 2);
     for (const [index, pair] of [
@@ -98,7 +98,7 @@ describe.each(Object.entries(expected))('%s', (name, values) => {
   });
 });
 
-it('erf is exact to a double', () => {
+it('erf is exact in double precision', () => {
   // SciPy's values.
   const known = [
     [0, 0],

@@ -1,4 +1,4 @@
-// LoRA adapters: merged into the weights of the model beside them, or of the one that they name.
+// LoRA adapters: merged into the weights of a model in the same folder, or of the base model that they name.
 import { readFile } from 'node:fs/promises';
 import { plainBackend, readEncoder } from '@sentvec/architectures';
 import { goldenModel, goldenPath } from '@sentvec/testing';
@@ -56,7 +56,7 @@ describe.each(['rank-stabilized', 'token-table'])('the LoRA adapter %s', (adapte
     expect(new Set(names)).toEqual(new Set(['sentvec/tiny-qwen3-bidirectional']));
   });
 
-  it('is merged into a model whose names have more in front, or less', async () => {
+  it('is merged into a model whose tensor names have a longer or a shorter prefix', async () => {
     const files = await withBase(await adapterFiles(adapter));
     const renamed = async (path: string, name: (own: string) => string): Promise<ModelFiles> => {
       const weights = await readWeights(memoryModel('own', { 'model.safetensors': files[path]! }));
@@ -69,14 +69,14 @@ describe.each(['rank-stabilized', 'token-table'])('the LoRA adapter %s', (adapte
     expect(await differenceOf(less, adapter)).toBeLessThan(6e-5);
   });
 
-  it('is merged into the model beside it', async () => {
+  it('is merged into the model in the same folder', async () => {
     const model = memoryModel('adapted', await withBase(await adapterFiles(adapter)));
     expect(await differenceOf(model, adapter)).toBeLessThan(6e-5);
   });
 });
 
 describe('an adapter', () => {
-  it('makes another space of vectors', async () => {
+  it('changes the fingerprint of the vector space', async () => {
     const fingerprint = async (model: ModelFiles): Promise<string> => {
       const embedder = await loadEmbedder(model, { backend: plainBackend() });
       const { hash } = await embedder.fingerprint({ prompt: null });
@@ -91,7 +91,7 @@ describe('an adapter', () => {
     expect(new Set(hashes).size).toBe(3);
   });
 
-  it('alone in its folder says what to do when its model cannot be found', async () => {
+  it('without its model in the folder is refused, with a remedy, when the model cannot be found', async () => {
     const model = memoryModel('adapted', await adapterFiles('rank-stabilized'));
     await expect(loadEmbedder(model, { backend: plainBackend() })).rejects.toMatchObject({
       code: 'invalid-model',
@@ -100,28 +100,38 @@ describe('an adapter', () => {
   });
 
   it.each([
-    ['of another kind', { peft_type: 'IA3' }, 'unsupported-model', /peft_type "IA3"/],
-    ['with weights split into size and direction', { use_dora: true }, 'unsupported-model', /use_dora true/],
-    ['with biases of its own', { lora_bias: true }, 'unsupported-model', /lora_bias true/],
-    ['that changed the model when it began', { init_lora_weights: 'pissa' }, 'unsupported-model', /"pissa"/],
-    ['of a variant to come', { rotation: { degrees: 3 } }, 'unsupported-model', /rotation/],
-    ['with a pattern', { alpha_pattern: { '(a+)+$': 3 } }, 'unsupported-model', /alpha_pattern "\(a\+\)\+\$"/],
+    ['of another type', { peft_type: 'IA3' }, 'unsupported-model', /peft_type "IA3"/],
+    [
+      'with weights decomposed into magnitude and direction (DoRA)',
+      { use_dora: true },
+      'unsupported-model',
+      /use_dora true/,
+    ],
+    ['with its own biases', { lora_bias: true }, 'unsupported-model', /lora_bias true/],
+    ['whose initialization changed the model', { init_lora_weights: 'pissa' }, 'unsupported-model', /"pissa"/],
+    ['of an unknown variant', { rotation: { degrees: 3 } }, 'unsupported-model', /rotation/],
+    [
+      'with a regular expression',
+      { alpha_pattern: { '(a+)+$': 3 } },
+      'unsupported-model',
+      /alpha_pattern "\(a\+\)\+\$"/,
+    ],
   ] as const)('%s is refused', async (_, changes, code, message) => {
     const error: unknown = await readWeights(await withConfig(changes)).catch((thrown: unknown) => thrown);
     expect(error).toMatchObject({ code, message: expect.stringMatching(message) });
   });
 
-  it('of a model with other names is refused', async () => {
+  it('of another model is refused', async () => {
     const files = await withBase(await adapterFiles('rank-stabilized'));
     const other = goldenModel('tiny-bert');
     for (const path of ['config.json', 'model.safetensors']) files[path] = await other.read(path);
     await expect(readEncoder(memoryModel('adapted', files))).rejects.toMatchObject({
       code: 'invalid-model',
-      message: expect.stringMatching(/does not fit.*Does the adapter belong to this model/su),
+      message: expect.stringMatching(/does not fit.*Check that the adapter belongs to this model/su),
     });
   });
 
-  it('of PyTorch is refused with the command that converts it', async () => {
+  it('in PyTorch format is refused with the command that converts it', async () => {
     const { 'adapter_model.safetensors': weights, ...files } = await withBase(await adapterFiles('rank-stabilized'));
     await expect(
       readWeights(memoryModel('adapted', { ...files, 'adapter_model.bin': weights! })),

@@ -15,7 +15,7 @@ it.each([
     'The backend next implements version 2 of the interface Backend; this release of @sentvec/core works with version 1.',
   ],
   [undefined, 'The backend next names no version of the interface Backend'],
-])('a backend of specification version %s is refused by name', async (version, message) => {
+])('a backend with the specification version %s is refused, and named in the message', async (version, message) => {
   const refusal = expect.objectContaining({ code: 'backend-unavailable', message: expect.stringContaining(message) });
   await expect(loadEmbedder(goldenModel('tiny-bert'), { backend: ofVersion(version) })).rejects.toEqual(refusal);
   expect(() => firstAvailable([plainBackend(), ofVersion(version)])).toThrow(refusal);

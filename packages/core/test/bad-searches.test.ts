@@ -1,4 +1,4 @@
-/** What no search, loader or ranking may take silently, each with what it says. */
+/** Invalid input of searches, loaders and rankings is refused with a message that names the problem. */
 import { plainBackend } from '@sentvec/architectures';
 import {
   communityDetection,
@@ -49,14 +49,14 @@ it.each(wrongKinds)('the loader of %s refuses %s, and names the right loader', a
 });
 
 const matrix = (...data: number[]) => ({ data: Float32Array.from(data), rows: data.length / 2, cols: 2 });
-const [nan, sound] = [matrix(NaN, 1), matrix(1, 0, 0, 1)];
-const task = { queries: nan, queryIds: ['q'], corpus: sound, corpusIds: ['a', 'b'], relevant: { q: ['a'] } };
+const [nan, valid] = [matrix(NaN, 1), matrix(1, 0, 0, 1)];
+const task = { queries: nan, queryIds: ['q'], corpus: valid, corpusIds: ['a', 'b'], relevant: { q: ['a'] } };
 const sparse = (index: number, value: number) => ({ indices: Int32Array.of(index), values: Float32Array.of(value) });
 const cases: [title: string, work: () => unknown, message: RegExp][] = [
-  ['a query of NaN', () => semanticSearch(nan, sound), /entry 0 of row 0 is NaN/],
-  ['a query of Infinity', () => semanticSearch(matrix(0, 1, 1, Infinity), sound), /entry 1 of row 1 is Infinity/],
+  ['a query of NaN', () => semanticSearch(nan, valid), /entry 0 of row 0 is NaN/],
+  ['a query of Infinity', () => semanticSearch(matrix(0, 1, 1, Infinity), valid), /entry 1 of row 1 is Infinity/],
   ['an evaluation of NaN', () => informationRetrieval(task), /entry 0 of row 0 is NaN/],
-  ['a quantized search for NaN', () => searchQuantized(nan, quantize(sound, 'int8')), /row 0 is NaN/],
+  ['a quantized search for NaN', () => searchQuantized(nan, quantize(valid, 'int8')), /row 0 is NaN/],
   [
     'mining with NaN beyond the first search',
     () => paraphraseMining({ data: new Float32Array(2200).fill(1).fill(NaN, 2061), rows: 1100, cols: 2 }),
@@ -64,18 +64,18 @@ const cases: [title: string, work: () => unknown, message: RegExp][] = [
   ],
   [
     'a quantized search for Infinity',
-    () => searchQuantized(matrix(Infinity, 1), quantize(sound, 'binary')),
+    () => searchQuantized(matrix(Infinity, 1), quantize(valid, 'binary')),
     /Infinity/,
   ],
   ['bits of NaN', () => quantize(matrix(1, 0, 1, NaN), 'ubinary'), /Entry 1 of row 1/],
   ['steps of Infinity', () => quantize(matrix(1, 0, 1, Infinity), 'int8'), /entry 1 of row 1 is Infinity/],
-  ['a calibration with NaN', () => quantize(sound, 'int8', { calibration: matrix(1, 0, NaN, 1) }), /row 1 is NaN/],
-  ['ranges without an end', () => quantize(sound, 'int8', { ranges: matrix(0, 0, 1, Infinity) }), /row 1 is Infinity/],
-  ['MaxSim of NaN', () => searchByMaxSimilarity(nan, joinMatrices([sound])), /not a number/],
-  ['vectors of another length', () => semanticSearch(matrix(1, 0), { ...sound, rows: 1, cols: 4 }), /2 and 4 entries/],
+  ['a calibration with NaN', () => quantize(valid, 'int8', { calibration: matrix(1, 0, NaN, 1) }), /row 1 is NaN/],
+  ['ranges without an end', () => quantize(valid, 'int8', { ranges: matrix(0, 0, 1, Infinity) }), /row 1 is Infinity/],
+  ['MaxSim of NaN', () => searchByMaxSimilarity(nan, joinMatrices([valid])), /not a number/],
+  ['vectors of another length', () => semanticSearch(matrix(1, 0), { ...valid, rows: 1, cols: 4 }), /2 and 4 entries/],
   [
     'MaxSim of another length',
-    () => maxSimilarityScores({ ...sound, rows: 1, cols: 4 }, joinMatrices([sound])),
+    () => maxSimilarityScores({ ...valid, rows: 1, cols: 4 }, joinMatrices([valid])),
     /4 and 2/,
   ],
   ['a sparse document of NaN', () => createSparseIndex([sparse(1, NaN)]), /Document 0 .* NaN/],
@@ -95,7 +95,7 @@ const cases: [title: string, work: () => unknown, message: RegExp][] = [
   [
     'an evaluation of a ranking with a document twice, whose recall would be 2',
     () => retrievalMetrics([{ found: ['a', 'a'], relevant: new Set(['a']) }]),
-    /Ranking 0 has a document twice/,
+    /Ranking 0 contains a document twice/,
   ],
   [
     'a ranking with a row twice',
@@ -116,7 +116,7 @@ it.each(cases)('refuses %s', async (_, work, message) => {
   });
 });
 
-it('an empty query ranks nothing, and a pair beyond the length is cut and reported, or refused', async () => {
+it('an empty query is refused, and a pair that is too long is truncated and reported, or refused', async () => {
   await using reranker = await loadReranker(goldenModel(folders.reranker), { backend });
   await using late = await loadMultiVectorEmbedder(goldenModel(folders.late), { backend });
   for (const query of ['', '  ']) {
@@ -128,7 +128,7 @@ it('an empty query ranks nothing, and a pair beyond the length is cut and report
   await expect(reranker.score(pair, { truncate: false })).rejects.toMatchObject({ code: 'invalid-text' });
 });
 
-it('topK of Infinity is all, in every search and ranking; what is no whole number is refused', async () => {
+it('a topK of Infinity returns all hits in every search and ranking; a topK that is no whole number is refused', async () => {
   const late = await loadMultiVectorEmbedder(goldenModel('late-bert'), { backend, selfCheck: false });
   const reranker = await loadReranker(goldenModel('rerank-bert-1-label'), { backend, selfCheck: false });
   const corpus = matrix(1, 0, 0, 1, 1, 1);
@@ -158,7 +158,7 @@ it('topK of Infinity is all, in every search and ranking; what is no whole numbe
   await Promise.all([late.dispose(), reranker.dispose()]);
 });
 
-it('a row whose score is not a number is never a hit, also when it is rescored', async () => {
+it('a row whose score is NaN is never a hit, even after rescoring', async () => {
   const corpus = matrix(1, 0, 0, 1, 1, 1);
   const quantized = quantize(corpus, 'int8');
   const rescoreWith = matrix(NaN, 0, 0.5, 1, 1, NaN);

@@ -1,9 +1,9 @@
-// Many callers of one embedder: which texts share batches, and that results, failures and aborts stay apart.
+// Concurrent calls of one embedder: which texts share batches, and that results, failures and aborts stay separate.
 import { createEmbedder, type Embedded, type Embedder, type Encoder, type TokenBatch } from '@sentvec/core';
 import { afterEach, beforeEach, expect, test, vi } from 'vitest';
 import { expectedMean, fakeEncoder, fakeParts, tokenVectors } from './fake-parts.ts';
 
-// Which texts come in the same turn must not depend on how long this machine makes us wait.
+// The clock is frozen, so that the texts of one turn of the event loop do not depend on the speed of the machine.
 beforeEach(() => void vi.spyOn(performance, 'now').mockReturnValue(performance.now()));
 afterEach(() => void vi.restoreAllMocks());
 
@@ -52,7 +52,7 @@ test('calls of one text share batches; each gets its own vector, tokens and trun
   expect(waste).toBeLessThan(0.1);
 });
 
-test('texts that come while batches are computed go together, when their turn comes', async () => {
+test('texts that arrive while batches are computed share the next batch', async () => {
   const { encoder, finish } = heldEncoder({ concurrency: 1 });
   const embedder = createEmbedder(fakeParts({ encoder }));
   const calls = [embedder.embed('first')];
@@ -71,7 +71,7 @@ test('texts that come while batches are computed go together, when their turn co
   await Promise.all(calls);
 });
 
-test('texts with other settings, and those that ask for batches of their own, do not share a batch', async () => {
+test('texts with other settings, and those with shareBatches: false, do not share a batch', async () => {
   const { encoder, finish } = heldEncoder({ concurrency: 1 });
   const embedder = createEmbedder(fakeParts({ encoder }));
   const busy = embedder.embed(words(200));
@@ -93,7 +93,7 @@ test('texts with other settings, and those that ask for batches of their own, do
   expect(encoder.calls.batches.map(({ ids }) => ids)).toContainEqual(alone.calls.batches[0]!.ids);
 });
 
-test('an abort of one caller touches no other, and one of all ends their batch', async () => {
+test('aborting one call does not affect the others; aborting all calls aborts their batch', async () => {
   const signals: AbortSignal[] = [];
   const { encoder, finish } = heldEncoder({ concurrency: 1 });
   const encode: Encoder['encode'] = (batch, options) => {
@@ -121,7 +121,7 @@ test('an abort of one caller touches no other, and one of all ends their batch',
   expect(signals.at(-1)!.aborted).toBe(true);
 });
 
-test('a text with which a batch fails, or whose vector is NaN, fails for its own caller alone', async () => {
+test('a text that makes its batch fail, or whose vector is NaN, fails only its own call', async () => {
   const poison = 'p'.charCodeAt(0);
   const infinite = 'i'.charCodeAt(0);
   const encoder = fakeEncoder({
@@ -144,7 +144,7 @@ test('a text with which a batch fails, or whose vector is NaN, fails for its own
   expect(results[4]).toMatchObject({ reason: { code: 'backend-failed', message: /row 0 has entries/u } });
 });
 
-test('embedders of one encoder take turns, and share batches where their heads are one', async () => {
+test('embedders with the same encoder take turns, and share batches if they have the same head', async () => {
   const { encoder, finish } = heldEncoder({ concurrency: 1 });
   const parts = fakeParts({ encoder });
   const [one, other] = [createEmbedder(parts), createEmbedder({ ...parts, maxLength: 8 })];
@@ -161,7 +161,7 @@ test('embedders of one encoder take turns, and share batches where their heads a
   while (ended.length < 2) await finish();
 });
 
-test('small calls do not wait for the end of a large one, nor the large one for an end of small ones', async () => {
+test('small calls do not wait until a large one has finished, and the large one makes progress between small ones', async () => {
   const { encoder, finish } = heldEncoder({ concurrency: 1 });
   const embedder: Embedder = createEmbedder(fakeParts({ encoder }));
   await embedder.fingerprint(); // Receipts need it, and another thread hashes.
@@ -183,7 +183,7 @@ test('small calls do not wait for the end of a large one, nor the large one for 
   await whole;
 });
 
-test('a few texts are spread over idle sessions; batches of a large call are those of its texts alone', async () => {
+test('a few texts are spread over idle sessions; the batches of a large call do not depend on other calls', async () => {
   const encoder = fakeEncoder({ concurrency: 2, batchTokens: 512 });
   const embedder = createEmbedder(fakeParts({ encoder }));
   await embedder.embed(words(16)); // 16 × 12 positions

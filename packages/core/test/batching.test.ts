@@ -18,7 +18,7 @@ function randomLengths(count: number, seed: number): number[] {
   );
 }
 
-test.each([1, 64, 512, 8192])('every text once, within a budget of %d, longest first', (budget) => {
+test.each([1, 64, 512, 8192])('batches of at most %d positions contain every text once, longest first', (budget) => {
   for (let seed = 1; seed <= 20; seed += 1) {
     const lengths = randomLengths(seed * 37, seed);
     const batches = planBatches(lengths, budget);
@@ -37,7 +37,7 @@ test('a long text among short ones has a batch of its own', () => {
   expect(planBatches(lengths, 8192)).toEqual([[1], [0, 2, 3]]);
 });
 
-test('a batch holds exactly its budget, and exactly 64 positions of padding', () => {
+test('a batch may have exactly the maximum size, and exactly 64 positions of padding', () => {
   expect(planBatches([10, 10, 10], 20)).toEqual([[0, 1], [2]]);
   expect(planBatches([10, 10, 10], 19)).toEqual([[0], [1], [2]]);
   expect(planBatches([100, 36], 8192)).toEqual([[0, 1]]);
@@ -49,7 +49,7 @@ test('a batch holds exactly its budget, and exactly 64 positions of padding', ()
   ]);
 });
 
-test('equal lengths keep their order, and nothing gives nothing', () => {
+test('texts of equal length keep their order, and no texts give no batches', () => {
   expect(planBatches([5, 5, 5, 5], 10)).toEqual([
     [0, 1],
     [2, 3],
@@ -64,7 +64,7 @@ test('in a shuffled mix of short and long texts, less than 3 % is padding', () =
   expect(1 - tokens / positions).toBeLessThan(0.03);
 });
 
-test('texts are padded on the right to the longest, wherever it stands', () => {
+test('texts are padded on the right to the length of the longest, at whatever position that is', () => {
   const text = (...ids: number[]) => ({ ids: Int32Array.from(ids), length: ids.length, truncated: false });
   const batch = padBatch([text(5), text(1, 2, 3), text(8, 9)], 7);
   expect(batch).toEqual({
@@ -78,7 +78,7 @@ test('texts are padded on the right to the longest, wherever it stands', () => {
   expect(padBatch([], 7)).toMatchObject({ rows: 0, cols: 0 });
 });
 
-test('tokens that pooling leaves out: those of the prompt and the opening ones, all but the last as in sentence-transformers', async () => {
+test('the tokens that pooling leaves out are counted as in sentence-transformers: the ids of the prompt alone, without the last one', async () => {
   const inner = characterTokenizer();
   const closedBy = (...suffix: number[]): Tokenizer => ({
     ...inner,
@@ -89,7 +89,7 @@ test('tokens that pooling leaves out: those of the prompt and the opening ones, 
         return { ids: Int32Array.from(around), length: around.length, truncated: false };
       }),
   });
-  // Of two closing tokens, sentence-transformers takes one away.
+  // sentence-transformers subtracts one token, even if two are added at the end.
   const closing = closedBy(62, 62);
   const leftOut = createPooling('mean', { includePrompt: false });
   const count = (tokenizer: Tokenizer, prompt: string | undefined, addSpecialTokens: boolean, pooling = leftOut) =>

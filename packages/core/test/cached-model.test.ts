@@ -2,7 +2,7 @@ import { cachedModel, hubUrlModel, memoryModel, type ModelFiles } from '@sentvec
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
 import { commit, expectContent, name, useHubFixture } from './hub-fixture.ts';
 
-/** Cache storage as browsers have it, as far as it is used. */
+/** A stub of the browser's Cache storage with the methods that are used. */
 class StubCaches {
   readonly entries = new Map<string, Uint8Array>();
   full = false;
@@ -30,27 +30,27 @@ afterEach(() => {
   vi.unstubAllGlobals();
 });
 
-/** A model that counts what it is asked. */
-function counted(): { model: ModelFiles; asked: string[] } {
-  const asked: string[] = [];
+/** A model that records which methods are called. */
+function counted(): { model: ModelFiles; requests: string[] } {
+  const requests: string[] = [];
   const files = memoryModel('m', { 'config.json': '{}', 'a.bin': new Uint8Array(7) });
   const model: ModelFiles = {
     name: 'm',
     list: async () => {
-      asked.push('list');
+      requests.push('list');
       return files.list();
     },
     read: async (path) => {
-      asked.push(path);
+      requests.push(path);
       return files.read(path);
     },
   };
-  return { model, asked };
+  return { model, requests };
 }
 
 describe('cachedModel', () => {
-  it('asks the source once for the list and for each file, of each version', async () => {
-    const { model, asked } = counted();
+  it('reads the list and each file from the source once per version', async () => {
+    const { model, requests } = counted();
     const visit = async (version: string): Promise<void> => {
       const cached = cachedModel(model, { version });
       expect(await cached.list()).toEqual(['a.bin', 'config.json']);
@@ -59,14 +59,14 @@ describe('cachedModel', () => {
       expect(await cached.size!('config.json')).toBe(2);
     };
     await visit('1');
-    expect(asked).toEqual(['list', 'a.bin', 'config.json']);
+    expect(requests).toEqual(['list', 'a.bin', 'config.json']);
     await visit('1');
-    expect(asked).toHaveLength(3);
+    expect(requests).toHaveLength(3);
     await visit('2');
-    expect(asked).toHaveLength(6);
+    expect(requests).toHaveLength(6);
   });
 
-  it('works without space, with a warning', async () => {
+  it('works with a warning when there is no space left', async () => {
     const { model } = counted();
     const warnings: string[] = [];
     caches.full = true;
@@ -92,7 +92,7 @@ describe('cachedModel', () => {
 describe('cachedModel of a commit of the hub', () => {
   const world = useHubFixture();
 
-  it('asks the hub nothing on the second visit, and works when it cannot be reached', async () => {
+  it('makes no request on the second visit, and works when the hub cannot be reached', async () => {
     const { endpoint } = world.hub;
     const visit = async (): Promise<void> => {
       const hub = await hubUrlModel(name, { endpoint, revision: commit });

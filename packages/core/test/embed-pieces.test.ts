@@ -13,7 +13,7 @@ import { goldenModel, goldenPath } from '@sentvec/testing';
 import { describe, expect, it, test } from 'vitest';
 import { characterTokenizer, expectedMean, fakeEncoder, fakeParts, tokenVectors } from './fake-parts.ts';
 
-/** Made by the real libraries: see pieces.py beside it. */
+/** Made with the Python libraries by pieces.py, in the same folder. */
 interface Golden {
   readonly text: string;
   readonly cases: readonly {
@@ -31,10 +31,10 @@ interface Golden {
 const golden = JSON.parse(readFileSync(goldenPath('pieces.json'), 'utf8')) as Golden;
 
 const largestDifference = (vector: ArrayLike<number>, expected: readonly number[]): number =>
-  expected.reduce((most, value, index) => Math.max(most, Math.abs(value - vector[index]!)), 0);
+  expected.reduce((largest, value, index) => Math.max(largest, Math.abs(value - vector[index]!)), 0);
 
 describe.each(golden.cases)('pieces of a text for $model', ({ model, maxTokens, pieces: expected, mean }) => {
-  it('by late chunking, and their means, are those of the Python libraries', async () => {
+  it('have the late-chunking vectors and the mean vectors of the Python libraries', async () => {
     await using embedder = await loadEmbedder(goldenModel(model), { backend: plainBackend() });
     const texts = ['Another text.', golden.text];
     const late = await embedder.embedPieces(texts, { maxTokens, lateChunking: true });
@@ -54,7 +54,7 @@ describe.each(golden.cases)('pieces of a text for $model', ({ model, maxTokens, 
 const words = 'aaa bbb ccc ddd eee fff ggg';
 
 describe('pieces of texts', () => {
-  it('have the vectors that they have as texts, and say where they stand', async () => {
+  it('have the same vectors as if they were texts, and have their positions', async () => {
     const embedder = createEmbedder(fakeParts());
     const progress: number[] = [];
     const onProgress = ({ rows }: { rows: number }) => void progress.push(rows);
@@ -76,7 +76,7 @@ describe('pieces of texts', () => {
     expect(progress.at(-1)).toBe(2);
   });
 
-  it('leave room for the prompt, which each of them gets', async () => {
+  it('leave room for the prompt, which is put before each of them', async () => {
     const embedder = createEmbedder(fakeParts({ prompts: { document: 'd: ' }, maxLength: 16 }));
     const { pieces, vectors, receipt } = await embedder.embedPieces([words], { prompt: 'document' });
     expect(pieces.map(({ text }) => text)).toEqual(['aaa bbb ccc', 'ddd eee fff', 'ggg']);
@@ -84,7 +84,7 @@ describe('pieces of texts', () => {
     expect(receipt.truncated).toEqual([]);
   });
 
-  it('are weighted by their tokens in the mean, which has length 1 where vectors have', async () => {
+  it('are weighted by their tokens in the mean, which is normalized if the vectors of the model are', async () => {
     const options: EmbedPiecesOptions = { maxTokens: 13, splitBy: 'tokens', mean: true };
     const embedder = createEmbedder(fakeParts());
     const { vectors, pieces } = await embedder.embedPieces([words], options);
@@ -98,7 +98,7 @@ describe('pieces of texts', () => {
     expect(largestDifference(shorter.vectors.data, expected.slice(0, 2))).toBeLessThan(1e-4);
   });
 
-  it('name their text in an error', async () => {
+  it('are reported in errors by the row of their text', async () => {
     const encode = async (batch: Parameters<typeof tokenVectors>[0]) => {
       const tokens = tokenVectors(batch);
       for (let row = 0; row < batch.rows; row += 1)
@@ -121,7 +121,7 @@ describe('pieces of texts', () => {
     });
   });
 
-  it('name each of their texts in an error about several', async () => {
+  it('are reported in an error about several pieces by the row of each text', async () => {
     const tokenizer = characterTokenizer();
     const encode: Tokenizer['encode'] = async (texts, options) => {
       if (options.addSpecialTokens === false) return tokenizer.encode(texts, options); // It counts.
@@ -136,7 +136,7 @@ describe('pieces of texts', () => {
     });
   });
 
-  it('that were cut are in the receipt by their text, once, with its length', async () => {
+  it('that were truncated are listed in the receipt once per text, with the length of the text', async () => {
     const tokenizer = characterTokenizer();
     // A character of 80 tokens, for which no piece of 64 has room.
     const wide = (text: string): string => text.replaceAll('€', '€'.repeat(80));
@@ -147,7 +147,7 @@ describe('pieces of texts', () => {
     expect(receipt.truncated).toEqual([{ row: 1, length: 2 + 80 + 1 + 80 + 1 + words.length }]);
   });
 
-  it('are refused when the model cannot read them, and so are unknown options', async () => {
+  it('are refused when they are longer than the model reads; unknown options are refused', async () => {
     const embedder = createEmbedder(fakeParts());
     const refused = async (options: object) =>
       expect(embedder.embedPieces(['a'], options)).rejects.toMatchObject({ code: 'invalid-argument' });
@@ -170,7 +170,7 @@ describe('pieces of texts', () => {
   });
 });
 
-/** What {@link tokenVectors} gives on average for the tokens from `first` to before `end` of a window. */
+/** The mean of {@link tokenVectors} over the tokens from `first` up to, but not including, `end` of a window. */
 function meanOfTokens(window: string, first: number, end: number): number[] {
   const ids = [60, ...Array.from(window, (character) => character.charCodeAt(0)), 62];
   const sums = [0, 0, 0, 0];
@@ -225,7 +225,7 @@ describe('late chunking', () => {
   });
 });
 
-test('texts of a model without anything to pool together are embedded as they are', async () => {
+test('no texts give no pieces', async () => {
   const embedder = createEmbedder(fakeParts());
   const { vectors, pieces } = await embedder.embedPieces([]);
   expect([vectors.rows, pieces]).toEqual([0, []]);

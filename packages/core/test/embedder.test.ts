@@ -31,7 +31,7 @@ async function collect(embedder: Embedder, texts: AsyncIterable<string> | Iterab
   return results;
 }
 
-test('each text gets its own vector, whatever its batch, in the order of the texts', async () => {
+test('each text gets its own vector in the order of the texts, in whatever batch it was', async () => {
   const texts = randomTexts(5000);
   const encoder = fakeEncoder();
   const { vectors, receipt } = await createEmbedder(fakeParts({ encoder })).embed(texts);
@@ -51,14 +51,14 @@ test('each text gets its own vector, whatever its batch, in the order of the tex
   for (const batch of encoder.calls.batches) expect(batch.rows === 1 || batch.rows * batch.cols <= 128).toBe(true);
 });
 
-test('has twice as many batches in flight as the encoder computes at once, over all calls', async () => {
+test('all calls together have twice as many batches in flight as the encoder computes at once', async () => {
   const encoder = fakeEncoder();
   const embedder = createEmbedder(fakeParts({ encoder }));
   await Promise.all([embedder.embed(randomTexts(500)), embedder.embed(randomTexts(500, 8))]);
   expect(encoder.calls.maxRunning).toBe(4);
 });
 
-test('a stream gives what embed gives, in order', async () => {
+test('a stream gives the same vectors as embed, in order', async () => {
   // No text twice, as in a set.
   const texts = [...new Set(randomTexts(6000))];
   expect(texts.length).toBeGreaterThan(4096);
@@ -89,7 +89,7 @@ describe('a source that stalls', () => {
   it.each([
     ['100 ms', undefined, 100],
     ['maxWait', { maxWait: 5000 }, 5000],
-  ])('has its texts embedded after %s, and the others when it goes on', async (_, options, wait) => {
+  ])('has its texts embedded after %s, and later texts when it continues', async (_, options, wait) => {
     let [stall, goOn] = [(): void => {}, (): void => {}];
     const stalled = new Promise<void>((resolve) => (stall = resolve));
     const goneOn = new Promise<void>((resolve) => (goOn = resolve));
@@ -138,7 +138,7 @@ test('no texts give no vectors', async () => {
   expect(await collect(embedder, [])).toEqual([]);
 });
 
-test('a stream reads at most two windows ahead, and closes its source when it is left', async () => {
+test('a stream reads at most two windows ahead, and closes its source when the consumer stops', async () => {
   const embedder = createEmbedder(fakeParts());
   let read = 0;
   let closed = false;
@@ -170,7 +170,7 @@ test('a failing source ends the stream with its error, after the windows before 
   expect(rows).toBe(2048);
 });
 
-test('a value that is not a text is named by its row', async () => {
+test('a value that is not a string is refused with its row', async () => {
   const embedder = createEmbedder(fakeParts());
   const texts = ['a', 'b', null, 'c'] as string[];
   await expect(embedder.embed(texts)).rejects.toMatchObject({
@@ -185,7 +185,7 @@ test('a value that is not a text is named by its row', async () => {
   });
 });
 
-test('one text gives one vector; anything but texts is refused with what is expected', async () => {
+test('one text gives one vector; other arguments are refused with a message that says what is expected', async () => {
   const embedder = createEmbedder(fakeParts());
   const { vector, vectors, receipt } = await embedder.embed('abc');
   expect([...vector]).toEqual(rowOf((await embedder.embed(['abc'])).vectors, 0));
@@ -196,7 +196,7 @@ test('one text gives one vector; anything but texts is refused with what is expe
       message: /^embed\(\) takes texts as an array, not/u,
     });
   }
-  // @ts-expect-error -- A string is an iterable of characters: nobody means that.
+  // @ts-expect-error -- A string is an iterable of characters, which is never what a caller wants.
   const stream = embedder.embedStream('abc');
   await expect(collect({ ...embedder, embedStream: () => stream }, [])).rejects.toMatchObject({
     code: 'invalid-argument',
@@ -216,7 +216,7 @@ test('an array that changes during the embedding does not change the result', as
   expect((await embedding).vectors).toEqual(expected);
 });
 
-test('a text without any token is named by its row', async () => {
+test('a text without any token is refused with its row', async () => {
   const embedder = createEmbedder(fakeParts({ addSpecialTokens: false }));
   await expect(embedder.embed(['a', '  ', 'b', ''])).rejects.toMatchObject({
     code: 'invalid-text',
@@ -226,7 +226,7 @@ test('a text without any token is named by its row', async () => {
   expect(rowOf(vectors, 0)).toEqual(expectedMean(''));
 });
 
-test('prompts: by name, by text, by default, none', async () => {
+test('a prompt is chosen by name, given as text, the default one, or none', async () => {
   const embedder = createEmbedder(fakeParts({ prompts: { query: 'q: ', passage: 'p: ' }, defaultPrompt: 'passage' }));
   const first = async (options: Parameters<Embedder['embed']>[1]): Promise<number[]> =>
     rowOf((await embedder.embed(['x'], options)).vectors, 0);
@@ -253,7 +253,7 @@ test('a prompt can be left out of the pooling', async () => {
   expect(await meanPosition(null)).toBe((0 + 1 + 2 + 3) / 4);
 });
 
-test('vectors are cut on request, and normalized only when that is asked for', async () => {
+test('vectors are truncated with truncateDim, and normalized only with normalize', async () => {
   const plain = createEmbedder(fakeParts({ truncateDim: 3 }));
   const first = async (embedder: Embedder, options?: Parameters<Embedder['embed']>[1]): Promise<number[]> => [
     ...(await embedder.embed('abc', options)).vector,
@@ -266,7 +266,7 @@ test('vectors are cut on request, and normalized only when that is asked for', a
   );
   const whole = await first(normalizing);
   expect(Math.hypot(...whole)).toBeCloseTo(1, 6);
-  // sentence-transformers 6.1 leaves what truncate_dim keeps as it is.
+  // Like sentence-transformers 6.1, truncation does not normalize again.
   expect(await first(normalizing, { truncateDim: 2 })).toEqual(whole.slice(0, 2));
   const length = Math.hypot(whole[0]!, whole[1]!);
   const normalized = await first(normalizing, { truncateDim: 2, normalize: true });
@@ -277,7 +277,7 @@ test('vectors are cut on request, and normalized only when that is asked for', a
     await expect(plain.embed(['a'], { truncateDim })).rejects.toMatchObject({ code: 'invalid-argument' });
 });
 
-test('uses the pooling of the backend where it offers one, with the pooling mask', async () => {
+test('uses encodePooled of the backend if there is one, with the pooling mask', async () => {
   const encodePooled = vi.fn<NonNullable<Encoder['encodePooled']>>(async (batch, head) =>
     head.projections.length === 0
       ? { data: new Float32Array(batch.rows * 4).fill(7), rows: batch.rows, cols: 4 }
@@ -326,7 +326,7 @@ test('every failure of an encoder is a SentvecError, and leaves no unhandled rej
   });
 });
 
-test('abort ends at once, though a batch never ends', async () => {
+test('an abort rejects at once, even if a batch never finishes', async () => {
   const encoder = fakeEncoder({ delay: () => new Promise(() => {}) });
   const embedder = createEmbedder(fakeParts({ encoder }));
   const controller = new AbortController();
@@ -342,7 +342,7 @@ test('abort ends at once, though a batch never ends', async () => {
   await expect(embedder.embed(['a'], { signal: controller.signal })).rejects.toMatchObject({ code: 'aborted' });
 });
 
-test('after an aborted call the others run', async () => {
+test('other calls continue after one was aborted', async () => {
   const blocked: (() => void)[] = [];
   const encoder = fakeEncoder({ concurrency: 1, delay: () => new Promise((resolve) => blocked.push(resolve)) });
   const embedder = createEmbedder(fakeParts({ encoder }));
@@ -376,7 +376,7 @@ test('each receipt is also given to onReceipt', async () => {
   expect(receipts).toEqual([receipt]);
 });
 
-test('dispose may be called twice; everything after it, and what still runs, is an error', async () => {
+test('dispose may be called twice; running and later calls fail', async () => {
   const encoder = fakeEncoder({ delay: () => new Promise(() => {}) });
   const embedder = createEmbedder(fakeParts({ encoder }));
   const running = embedder.embed(['a']);
@@ -399,7 +399,7 @@ test('progress counts rows and tokens up to the end', async () => {
   expect(reports.every(({ rows }, index) => index === 0 || rows > reports[index - 1]!.rows)).toBe(true);
 });
 
-test('arguments that cannot work are refused', async () => {
+test('invalid arguments are refused', async () => {
   for (const maxLength of [65, 10.5, Number.NaN])
     expect(() => createEmbedder(fakeParts({ maxLength }))).toThrow(SentvecError);
   await expect(createEmbedder(fakeParts()).embed(['a'], { batchTokens: 0 })).rejects.toMatchObject({

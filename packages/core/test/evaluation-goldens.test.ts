@@ -98,7 +98,7 @@ function largestDeviation(actual: ArrayLike<number>, expected: ArrayLike<number>
   return Math.max(...Array.from(expected, (value, i) => Math.abs(actual[i]! - value)));
 }
 
-/** Of values with the same names. */
+/** The largest deviation of values by name; Infinity when the names differ. */
 function largestNamedDeviation(
   actual: Readonly<Record<string, number>>,
   expected: Readonly<Record<string, number>>,
@@ -108,7 +108,7 @@ function largestNamedDeviation(
 }
 
 describe('results of sentence-transformers', () => {
-  it('has no golden that is not tested here', () => {
+  it('include no golden value that is not tested here', () => {
     const tested = new Set([
       'source',
       'similarity_matrices',
@@ -240,7 +240,7 @@ describe('results of sentence-transformers', () => {
   });
 
   it.each(goldens.community_detection.runs)(
-    'communities from $threshold, of at least $min_community_size',
+    'communities with a threshold of $threshold and at least $min_community_size rows',
     async (run) => {
       const communities = await communityDetection(matrix(goldens.community_detection.embeddings), {
         threshold: run.threshold,
@@ -266,7 +266,7 @@ describe('results of sentence-transformers', () => {
     );
   });
 
-  it('bits fill bytes from the highest on, and the last one with zeros, as numpy.packbits does', () => {
+  it('bits are packed like numpy.packbits: the most significant bit first, the last byte padded with zeros', () => {
     const signs = '1011000101110010000010100111101001111111'.slice(0, 2 * 19);
     const vectors = { data: Float32Array.from(signs, (bit) => (bit === '1' ? 0.25 : -0.25)), rows: 2, cols: 19 };
     vectors.data[1] = 0; // Not above 0.

@@ -11,11 +11,11 @@ import { describe, expect, it } from 'vitest';
 import { randomMatrix } from './random-vectors.ts';
 
 describe('correlation', () => {
-  it('shares the mean place among equal numbers', () => {
+  it('gives equal numbers the mean of their ranks', () => {
     expect([...ranks([10, 20, 10, 5, 20, 20])]).toEqual([2.5, 5, 2.5, 1, 5, 5]);
   });
 
-  it('gives the values that NumPy gives', () => {
+  it('gives the same values as NumPy', () => {
     const [x, y] = [
       [1, 2, 3, 4, 5, 5],
       [2, 1, 4, 4, 3, 9],
@@ -24,7 +24,7 @@ describe('correlation', () => {
     expect(spearmanCorrelation(x, y)).toBeCloseTo(0.6764705882, 9);
   });
 
-  it('is ±1 at most, and not a number for a constant', () => {
+  it('is between -1 and 1, and NaN for a constant', () => {
     const x = Array.from({ length: 100 }, (_, i) => 0.1 * i);
     expect(pearsonCorrelation(x, x)).toBe(1);
     expect(spearmanCorrelation(x, x.toReversed())).toBe(-1);
@@ -85,7 +85,7 @@ describe('informationRetrieval', () => {
 });
 
 describe('truncateEmbeddings', () => {
-  it('keeps the entries as they are when asked, and zeros as zeros', () => {
+  it('does not normalize by default, and keeps zeros when normalizing', () => {
     const vectors = { data: Float32Array.of(3, 4, 5, 0, 0, 7), rows: 2, cols: 3 };
     expect([...truncateEmbeddings(vectors, 2).data]).toEqual([3, 4, 0, 0]);
     expect([...truncateEmbeddings(vectors, 2, { normalize: true }).data]).toEqual([...Float32Array.of(0.6, 0.8, 0, 0)]);

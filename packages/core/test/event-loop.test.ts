@@ -13,7 +13,7 @@ import { fakeEncoder, fakeParts } from './fake-parts.ts';
 
 const hiddenSize = 128;
 
-/** Token vectors without any computation, wide enough that pooling them takes time. */
+/** Token vectors that need no computation, but are long enough that pooling them takes time. */
 async function instantVectors(batch: TokenBatch): Promise<Matrix> {
   return {
     data: new Float32Array(batch.rows * batch.cols * hiddenSize).fill(1),
@@ -23,8 +23,8 @@ async function instantVectors(batch: TokenBatch): Promise<Matrix> {
 }
 
 /**
- * Turns that the event loop had while the process computed for so many milliseconds. Time of the CPU, not of the clock:
- * a machine that is busy with other things stops us for as long as it likes.
+ * Counts the turns of the event loop during some work, and its CPU time in milliseconds. CPU time, unlike wall time,
+ * does not depend on other processes of the machine.
  */
 async function turnsDuring(work: () => Promise<unknown>): Promise<{ turns: number; milliseconds: number }> {
   let turns = 0;
@@ -62,7 +62,7 @@ test.each(['in a thread', 'on the same thread'])(
   },
 );
 
-test('two embeddings at once share the slices', async () => {
+test('concurrent calls keep the event loop running', async () => {
   const encoder = fakeEncoder({ hiddenSize, encode: instantVectors, batchTokens: 4096 });
   const embedder = createEmbedder(fakeParts({ encoder }));
   const texts = Array.from({ length: 3000 }, (_, row) => `text number ${row}`);

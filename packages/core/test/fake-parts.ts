@@ -9,7 +9,10 @@ import {
   type Tokenizer,
 } from '@sentvec/core';
 
-/** A token for each character, its code; `<` and `>` around a text when asked. A space alone gives nothing. */
+/**
+ * A tokenizer that gives the code of each character as a token; `<` and `>` are its special tokens. A text of spaces
+ * gives no tokens.
+ */
 export function characterTokenizer(): Tokenizer {
   return {
     name: 'characters',
@@ -19,16 +22,16 @@ export function characterTokenizer(): Tokenizer {
     encode: async (texts, { maxLength, addSpecialTokens = true }) =>
       texts.map((text) => {
         const codes = Array.from(text.trim(), (character) => character.charCodeAt(0));
-        const around = addSpecialTokens ? 2 : 0;
-        const kept = codes.slice(0, maxLength - around);
+        const specialTokenCount = addSpecialTokens ? 2 : 0;
+        const kept = codes.slice(0, maxLength - specialTokenCount);
         const ids = Int32Array.from(addSpecialTokens ? [60, ...kept, 62] : kept);
-        return { ids, length: codes.length + around, truncated: kept.length < codes.length };
+        return { ids, length: codes.length + specialTokenCount, truncated: kept.length < codes.length };
       }),
     dispose: async () => {},
   };
 }
 
-/** What a {@link fakeEncoder} was asked. */
+/** The recorded calls of a {@link fakeEncoder}. */
 export interface Calls {
   readonly batches: TokenBatch[];
   running: number;
@@ -37,8 +40,8 @@ export interface Calls {
 }
 
 /**
- * An encoder whose token vectors are made of the id, the place, and the text's length: mixing up rows or counting
- * padding shows.
+ * An encoder whose token vectors consist of the id, the position, the text's length, and id × position, so that mixed
+ * up rows and counted padding are detected.
  */
 export function fakeEncoder(
   options: Partial<Encoder> & { delay?: (batch: TokenBatch) => Promise<void> } = {},
@@ -92,7 +95,7 @@ export function fakeParts(parts: Partial<EmbedderParts> = {}): EmbedderParts {
   };
 }
 
-/** The mean of the token vectors of {@link fakeEncoder} for one text, by hand. */
+/** The expected mean of the token vectors of {@link fakeEncoder} for one text. */
 export function expectedMean(text: string, maxLength = 64): number[] {
   const codes = Array.from(text.trim(), (character) => character.charCodeAt(0)).slice(0, maxLength - 2);
   const ids = [60, ...codes, 62];

@@ -56,7 +56,7 @@ function reversed(value: unknown): unknown {
   );
 }
 
-test('neither the place of a folder, nor the order of keys, nor the tokenizer library matters', async () => {
+test('a fingerprint does not depend on the location of the folder, the order of keys, or the tokenizer library', async () => {
   const original = await fingerprintOf(goldenPath('models/tiny-mpnet'));
   expect(original.hash).toMatch(/^[0-9a-f]{64}$/u);
   for (const file of ['tokenizer.json', 'config.json', 'tokenizer_config.json', '1_Pooling/config.json'])
@@ -70,7 +70,7 @@ test('neither the place of a folder, nor the order of keys, nor the tokenizer li
   expect(await fingerprintOf(memoryModel('in memory', Object.fromEntries(contents)))).toEqual(original);
 });
 
-test('each change shows in its part', async () => {
+test('each change affects only the hash of its part', async () => {
   const original = await fingerprintOf(folder);
   expect(differences(original, await fingerprintOf(folder, { maxLength: 20 }))).toEqual(['tokenizer']);
   expect(differences(original, await fingerprintOf(folder, { pooling: 'cls' }))).toEqual(['pooling']);
@@ -100,7 +100,7 @@ test('prompt and dimension are parts of the space', async () => {
   await embedder.dispose();
 });
 
-test('weights are hashed once, a head once for each of its sizes, and a failure is not remembered', async () => {
+test('weights are hashed once, a head once for each size, and a failure is not cached', async () => {
   let reads = 0;
   let broken = true;
   const model: ModelFiles = {
@@ -132,7 +132,7 @@ test('weights are hashed once, a head once for each of its sizes, and a failure 
   digest.mockRestore();
 });
 
-test('the weights are those that the encoder says it used', async () => {
+test('the hashed weights are the file that the encoder reports', async () => {
   const model = memoryModel('model', {
     'onnx/model.onnx': 'a',
     'onnx/model.onnx_data': 'b',
@@ -153,9 +153,9 @@ test('the weights are those that the encoder says it used', async () => {
   const hashOf = (files: Record<string, string>): Promise<string> => weightsOf(undefined, memoryModel('other', files));
   expect(await hashOf({ 'onnx/model.onnx': 'a', 'onnx/model.onnx_data': 'B' })).not.toBe(hashes[1]);
   const graph = { 'model.onnx': 'a', 'weights.bin': 'b', 'model_int8.onnx': 'c', 'model_int8.onnx_data': 'd' };
-  const ofGraph = await hashOf(graph);
-  expect(await hashOf({ ...graph, 'weights.bin': 'B' })).not.toBe(ofGraph);
-  expect(await hashOf({ ...graph, 'model_int8.onnx_data': 'D', LICENSE: 'l', 'spiece.model': 's' })).toBe(ofGraph);
+  const graphHash = await hashOf(graph);
+  expect(await hashOf({ ...graph, 'weights.bin': 'B' })).not.toBe(graphHash);
+  expect(await hashOf({ ...graph, 'model_int8.onnx_data': 'D', LICENSE: 'l', 'spiece.model': 's' })).toBe(graphHash);
   const whole = { 'model.safetensors': 'd' };
   const shards = { 'model-00001-of-00002.safetensors': 'x', 'model-00002-of-00002.safetensors': 'y' };
   for (const weights of [whole, shards]) {
@@ -167,7 +167,7 @@ test('the weights are those that the encoder says it used', async () => {
   }
 });
 
-test('a custom pooling counts in the fingerprint, by its name and configuration', async () => {
+test('the name and the configuration of a custom pooling affect the fingerprint', async () => {
   const pooling = createPooling('mean');
   const partOf = async (fields: object): Promise<string> =>
     (await createEmbedder(fakeParts({ head: { pooling: { ...pooling, ...fields }, projections: [] } })).fingerprint())

@@ -1,7 +1,7 @@
 import { fuseRankings, SentvecError } from '@sentvec/core';
 import { expect, it } from 'vitest';
 
-const rows = (...ids: number[]) => ids.map((row, place) => ({ row, score: 10 - place }));
+const rows = (...ids: number[]) => ids.map((row, index) => ({ row, score: 10 - index }));
 
 it('adds 1 / (60 + rank) over the rankings that have a row', () => {
   const fused = fuseRankings([rows(1, 2, 3), rows(3, 4)]);
@@ -12,13 +12,13 @@ it('adds 1 / (60 + rank) over the rankings that have a row', () => {
   expect(fused[2]!.score).toBe(fused[3]!.score);
 });
 
-it('takes weights of rankings, and topK', () => {
+it('weights rankings, and limits the result to topK', () => {
   expect(fuseRankings([rows(1, 2), rows(2, 1)], { weights: [2, 1] }).map(({ row }) => row)).toEqual([1, 2]);
   expect(fuseRankings([rows(1, 2), rows(2, 1)], { weights: [1, 2], topK: 1 })).toHaveLength(1);
   expect(fuseRankings([rows(1, 2), rows(5)], { k: 1, weights: [1, 0] }).at(-1)).toEqual({ row: 5, score: 0 });
 });
 
-it('adds scores by their place between the worst and the best of their ranking', () => {
+it('adds scores that were scaled to 0 to 1 between the worst and the best of each ranking', () => {
   const meaning = [
     { row: 1, score: 0.9 },
     { row: 2, score: 0.8 },

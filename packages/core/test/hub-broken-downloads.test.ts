@@ -9,10 +9,10 @@ import { describe, expect, it } from 'vitest';
 import {
   expectContent,
   expectFile,
-  filesAskedFor,
+  requestedFiles,
   fileNamesBelow,
   name,
-  rangesAskedFor,
+  requestedRanges,
   repositoryFolder,
   sha256,
   weights,
@@ -22,7 +22,7 @@ import {
 const world = useHubFixture();
 
 describe('a broken download', () => {
-  it('is reported without the signature of the address of the storage', async () => {
+  it('is reported without the signature in the URL of the storage server', async () => {
     world.hub.statuses.set(`storage:${weights}`, [503, 404]);
     const model = await hubModel(name, { retries: 0 });
     for (const code of ['download-failed', 'model-not-found']) {
@@ -32,19 +32,19 @@ describe('a broken download', () => {
     }
   });
 
-  it('goes on where the connection was dropped', async () => {
+  it('resumes where the connection was dropped', async () => {
     world.hub.cuts.set(weights, [1000, 500]);
     const model = await hubModel(name, { retries: 1 });
     await expectFile(world, model, weights);
-    const ranges = rangesAskedFor(world);
+    const ranges = requestedRanges(world);
     expect(ranges).toEqual([undefined, 'bytes=1000-', 'bytes=1500-']);
   });
 
-  it('begins again when the server cannot go on', async () => {
+  it('starts again when the server ignores the requested range', async () => {
     world.hub.cuts.set(weights, [1000]);
     world.hub.ignoresRange = true;
     await expectFile(world, await hubModel(name), weights);
-    expect(rangesAskedFor(world)).toEqual([undefined, 'bytes=1000-']);
+    expect(requestedRanges(world)).toEqual([undefined, 'bytes=1000-']);
   });
 
   it('is continued by a later attempt after it failed', async () => {
@@ -59,7 +59,7 @@ describe('a broken download', () => {
     world.hub.cuts.clear();
     world.hub.seen.length = 0;
     await expectFile(world, await hubModel(name), weights);
-    expect(rangesAskedFor(world)).toEqual(['bytes=700-']);
+    expect(requestedRanges(world)).toEqual(['bytes=700-']);
     expect(
       (await fileNamesBelow(repositoryFolder(world))).filter((file) => /incomplete|lock|temporary/u.test(file)),
     ).toEqual([]);
@@ -77,21 +77,21 @@ describe('a broken download', () => {
     });
   });
 
-  it('of content with another hash leaves nothing behind', async () => {
+  it('of content with a wrong hash leaves nothing behind', async () => {
     world.hub.damages.set(weights, 99);
     const model = await hubModel(name);
     await expect(model.read(weights)).rejects.toMatchObject({
       code: 'download-failed',
       details: { file: weights, expected: sha256(world.content[weights]!) },
     });
-    expect(rangesAskedFor(world)).toHaveLength(1);
+    expect(requestedRanges(world)).toHaveLength(1);
     const left = await fileNamesBelow(repositoryFolder(world));
     expect(left.filter((file) => file.startsWith(sha256(world.content[weights]!)) || file === weights)).toEqual([]);
     world.hub.damages.clear();
     await expectFile(world, model, weights);
   });
 
-  it('of a small file with another hash leaves nothing behind', async () => {
+  it('of a small file with a wrong hash leaves nothing behind', async () => {
     world.hub.damages.set('tokenizer.json', 1);
     await expect(hubModel(name)).rejects.toMatchObject({
       code: 'download-failed',
@@ -100,7 +100,7 @@ describe('a broken download', () => {
     await expectContent(world, await hubModel(name));
   });
 
-  it('starts again when what an earlier attempt left is damaged', async () => {
+  it('starts again when the partial file of an earlier attempt is damaged', async () => {
     world.hub.cuts.set(weights, [900, 0]);
     world.hub.damages.set(weights, 1);
     await expect((await hubModel(name, { retries: 0 })).read(weights)).rejects.toMatchObject({
@@ -110,7 +110,7 @@ describe('a broken download', () => {
     await expectFile(world, await hubModel(name), weights);
   });
 
-  it('stops when it is aborted, and keeps what has arrived', async () => {
+  it('stops when it is aborted, and keeps the received bytes', async () => {
     const controller = new AbortController();
     world.hub.cuts.set(weights, [800]);
     const onProgress = ({ file, loadedBytes }: DownloadProgress): void => {
@@ -125,7 +125,7 @@ describe('a broken download', () => {
     expect((await lstat(join(repositoryFolder(world), 'blobs', incomplete!))).size).toBe(800);
   });
 
-  it('of a process that died is taken over', async () => {
+  it('of a process that died is resumed', async () => {
     const model = await hubModel(name);
     const blob = join(repositoryFolder(world), 'blobs', sha256(world.content[weights]!));
     await writeFile(`${blob}.0badcafe.incomplete`, world.content[weights]!.subarray(0, 600));
@@ -133,13 +133,13 @@ describe('a broken download', () => {
     await writeFile(`${blob}.lock`, '');
     await utimes(`${blob}.lock`, new Date(0), new Date(0));
     await expectFile(world, model, weights);
-    expect(rangesAskedFor(world)).toEqual(['bytes=600-']);
+    expect(requestedRanges(world)).toEqual(['bytes=600-']);
     expect(
       (await fileNamesBelow(repositoryFolder(world))).filter((file) => /incomplete|lock|stale/u.test(file)),
     ).toEqual([]);
   });
 
-  it('happens once when several processes ask at the same time', async () => {
+  it('happens once when several processes need the file at the same time', async () => {
     const program = `import { hubModel } from '@sentvec/core/node';
       const model = await hubModel('${name}');
       for (const path of await model.list()) await model.read(path);`;
@@ -148,12 +148,12 @@ describe('a broken download', () => {
     await Promise.all([1, 2, 3].map(() => run(process.execPath, ['--input-type=module', '--eval', program], { cwd })));
     const model = await hubModel(name);
     await expectContent(world, model);
-    expect(filesAskedFor(world).sort()).toEqual(await model.list());
+    expect(requestedFiles(world).sort()).toEqual(await model.list());
   });
 
-  it('happens once when several ask at the same time', async () => {
+  it('happens once when several models are opened at the same time', async () => {
     const models = await Promise.all(Array.from({ length: 4 }, () => hubModel(name)));
     await Promise.all(models.map((model) => expectContent(world, model)));
-    expect(filesAskedFor(world).sort()).toEqual(await models[0]!.list());
+    expect(requestedFiles(world).sort()).toEqual(await models[0]!.list());
   });
 });

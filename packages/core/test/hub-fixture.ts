@@ -11,12 +11,12 @@ export const name = 'sentvec/tiny-bert';
 export const commit = '0123456789abcdef0123456789abcdef01234567';
 export const weights = 'model.safetensors';
 
-/** What a test has to work with, a new one for each. */
+/** The fixture of a test: a hub, an empty cache, and the files of a model. */
 export interface HubWorld {
   hub: HubServer;
-  /** `HF_HOME`. */
+  /** The folder that `HF_HOME` is set to. */
   home: string;
-  /** The files of the model, without those that sentvec has no use for. */
+  /** The files of the model, without those that sentvec does not use. */
   content: Record<string, Uint8Array>;
 }
 
@@ -32,8 +32,8 @@ const variables = [
 ];
 
 /**
- * Gives each test of a file a hub of its own with the model tiny-bert and an empty cache, and an environment that points at
- * them.
+ * Gives each test its own hub with the model tiny-bert and an empty cache, and sets the environment variables
+ * accordingly.
  */
 export function useHubFixture(): HubWorld {
   const world = {} as HubWorld;
@@ -85,13 +85,13 @@ export async function fileNamesBelow(folder: string): Promise<string[]> {
   return entries.filter((entry) => !entry.isDirectory()).map((entry) => entry.name);
 }
 
-/** Files whose content the hub was asked for, in order. */
-export function filesAskedFor({ hub }: HubWorld): string[] {
+/** Files whose content was requested from the hub, in order. */
+export function requestedFiles({ hub }: HubWorld): string[] {
   return hub.seen.filter(({ path }) => path.includes('/resolve/')).map(({ path }) => path.split(`/${commit}/`)[1]!);
 }
 
-/** The ranges that the storage was asked for, in order (only weights are in the storage). */
-export function rangesAskedFor({ hub }: HubWorld): (string | undefined)[] {
+/** The ranges that were requested from the storage server, in order (it has only the weights). */
+export function requestedRanges({ hub }: HubWorld): (string | undefined)[] {
   return hub.seen.filter(({ server }) => server === 'storage').map(({ range }) => range);
 }
 
@@ -99,7 +99,7 @@ export function sha256(content: Uint8Array): string {
   return createHash('sha256').update(content).digest('hex');
 }
 
-/** By hash: comparing large arrays entry by entry takes seconds. */
+/** Compares hashes, since comparing large arrays entry by entry takes seconds. */
 export async function expectFile({ content }: HubWorld, model: ModelFiles, path: string): Promise<void> {
   expect(sha256(await model.read(path))).toBe(sha256(content[path]!));
 }

@@ -4,7 +4,7 @@ import type { DownloadProgress } from '@sentvec/core';
 import { hubModel } from '@sentvec/core/node';
 import { gitId } from '@sentvec/testing';
 import { describe, expect, it } from 'vitest';
-import { commit, expectContent, filesAskedFor, name, repositoryFolder, sha256, useHubFixture } from './hub-fixture.ts';
+import { commit, expectContent, requestedFiles, name, repositoryFolder, sha256, useHubFixture } from './hub-fixture.ts';
 
 const world = useHubFixture();
 
@@ -12,9 +12,9 @@ describe('hubModel', () => {
   it('downloads what sentvec needs into the cache of the hub, weights only when they are read', async () => {
     const model = await hubModel(name);
     expect(model).toMatchObject({ name, revision: commit });
-    expect(filesAskedFor(world)).not.toContain('model.safetensors');
+    expect(requestedFiles(world)).not.toContain('model.safetensors');
     await expectContent(world, model);
-    expect(filesAskedFor(world).sort()).toEqual(await model.list());
+    expect(requestedFiles(world).sort()).toEqual(await model.list());
     const weights = join(repositoryFolder(world), 'snapshots', commit, 'model.safetensors');
     expect(await readlink(weights)).toBe(join('..', '..', 'blobs', sha256(world.content['model.safetensors']!)));
     expect(await readlink(join(model.directory, '1_Pooling', 'config.json'))).toBe(
@@ -26,11 +26,11 @@ describe('hubModel', () => {
     );
   });
 
-  it('tells sizes and hashes of large files without downloading them', async () => {
+  it('returns sizes and hashes of large files without downloading them', async () => {
     const model = await hubModel(name);
     expect(await model.size!('model.safetensors')).toBe(world.content['model.safetensors']!.length);
     expect(await model.sha256!('model.safetensors')).toBe(sha256(world.content['model.safetensors']!));
-    expect(filesAskedFor(world)).not.toContain('model.safetensors');
+    expect(requestedFiles(world)).not.toContain('model.safetensors');
     expect(await model.sha256!('config.json')).toBe(sha256(world.content['config.json']!));
   });
 
@@ -46,7 +46,7 @@ describe('hubModel', () => {
     expect(reports.every(({ file, totalBytes }) => totalBytes === world.content[file]!.length)).toBe(true);
   });
 
-  it('shows the token to the hub, and to no other server', async () => {
+  it('sends the token to the hub, and to no other server', async () => {
     world.hub.repositories.set(name, { commit, files: world.content, token: 'secret' });
     process.env['HF_TOKEN'] = 'secret';
     await expectContent(world, await hubModel(name));
@@ -62,7 +62,7 @@ describe('hubModel', () => {
     expect((await hubModel(name)).revision).toBe(commit);
   });
 
-  it('takes cache, endpoint and token from options too', async () => {
+  it('accepts cache, endpoint and token as options', async () => {
     world.hub.repositories.set(name, { commit, files: world.content, token: 'secret' });
     process.env['HF_ENDPOINT'] = 'http://127.0.0.1:1';
     process.env['HF_TOKEN'] = 'wrong';
@@ -88,7 +88,7 @@ describe('a version that is in the cache', () => {
     expect(world.hub.seen).toEqual([]);
   });
 
-  it('is asked for again when the revision is a branch, and only new content is downloaded', async () => {
+  it('is looked up again when the revision is a branch, and only new content is downloaded', async () => {
     await expectContent(world, await hubModel(name));
     const next = 'fedcba9876543210fedcba9876543210fedcba98';
     world.content = { ...world.content, 'config.json': new TextEncoder().encode('{"changed": true}') };
@@ -128,7 +128,7 @@ describe('a version that is in the cache', () => {
     expect(world.hub.seen).toEqual([]);
   });
 
-  it('is not used offline when it lacks weights; what is missing is named', async () => {
+  it('is not used offline when it lacks weights; the error names what is missing', async () => {
     const model = await hubModel(name);
     await expect(hubModel(name, { offline: true })).rejects.toMatchObject({
       code: 'model-not-found',

@@ -36,16 +36,16 @@ afterAll(async () => {
 describe('fetchThroughRedirects', () => {
   it('keeps the token on the same server', async () => {
     seen.length = 0;
-    const answer = await fetchThroughRedirects(`http://127.0.0.1:${port}/relative`, headers, signal);
-    expect(answer).toMatchObject({ finalUrl: `http://127.0.0.1:${port}/end`, etag: '"last"' });
-    expect(await answer.response.text()).toBe('content');
+    const result = await fetchThroughRedirects(`http://127.0.0.1:${port}/relative`, headers, signal);
+    expect(result).toMatchObject({ finalUrl: `http://127.0.0.1:${port}/end`, etag: '"last"' });
+    expect(await result.response.text()).toBe('content');
     expect(seen).toEqual(['/relative', '/end'].map((path) => ({ path, ...headers })));
   });
 
-  it('drops it for good when another server takes over, and keeps the ETag that the hub gave', async () => {
+  it('drops the token for good after a redirect to another server, and keeps the ETag of the hub', async () => {
     seen.length = 0;
-    const answer = await fetchThroughRedirects(`http://127.0.0.1:${port}/elsewhere`, headers, signal);
-    expect(answer.etag).toBe('"first"');
+    const result = await fetchThroughRedirects(`http://127.0.0.1:${port}/elsewhere`, headers, signal);
+    expect(result.etag).toBe('"first"');
     expect(seen.map(({ authorization }) => authorization)).toEqual(['Bearer secret', undefined, undefined]);
     expect(seen.map(({ range }) => range)).toEqual(['bytes=1-', 'bytes=1-', 'bytes=1-']);
   });

@@ -41,7 +41,7 @@ describe('a model that cannot be downloaded', () => {
     });
   });
 
-  it('because something else answers', async () => {
+  it('because the response is invalid', async () => {
     world.hub.repositories.set(name, { commit: '../../outside', files: world.content });
     await expect(hubModel(name)).rejects.toMatchObject({
       code: 'download-failed',
@@ -51,7 +51,7 @@ describe('a model that cannot be downloaded', () => {
     await expect(hubModel(name)).rejects.toMatchObject({ code: 'invalid-model' });
   });
 
-  it('because a page answers instead of a hub', async () => {
+  it('because the response is a web page', async () => {
     const server = createServer((_, response) => response.end('<html>Please log in to the network.</html>'));
     await new Promise<void>((resolve) => void server.listen(0, '127.0.0.1', resolve));
     const endpoint = `http://127.0.0.1:${(server.address() as AddressInfo).port}`;
@@ -65,7 +65,7 @@ describe('a model that cannot be downloaded', () => {
     }
   });
 
-  it('because a path leads out of it; hidden folders are not read at all', async () => {
+  it('because a path leads out of the model; hidden folders are ignored', async () => {
     world.hub.repositories.set(name, {
       commit,
       files: { ...world.content, '../../outside/config.json': new Uint8Array(3), '/etc/vocab.txt': new Uint8Array(3) },

@@ -1,7 +1,7 @@
 import { SentvecError } from '@sentvec/core';
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
 import { PassingFailure } from '@sentvec/platform';
-import { failureOf } from '../src/hub/errors.ts';
+import { responseError } from '../src/hub/errors.ts';
 import { waitForHub } from '../src/hub/retry.ts';
 
 beforeEach(() => {
@@ -12,9 +12,9 @@ afterEach(() => {
   vi.restoreAllMocks();
 });
 
-/** Milliseconds that are waited after so many failures, with this luck (0 to 1). */
-async function waitAfter(failures: number, luck: number, failure: unknown = new Error('reset')): Promise<number> {
-  vi.spyOn(Math, 'random').mockReturnValue(luck);
+/** Milliseconds of the wait after a number of failures, with a fixed random number (0 to 1). */
+async function waitAfter(failures: number, random: number, failure: unknown = new Error('reset')): Promise<number> {
+  vi.spyOn(Math, 'random').mockReturnValue(random);
   const start = Date.now();
   const measure = async (): Promise<number> => {
     await waitForHub(failure, failures, 'The download', { retries: 100 });
@@ -32,14 +32,14 @@ describe('the wait before an attempt is repeated', () => {
     expect(waits).toEqual([500, 1000, 2000, 4000, 8000, 8000, 8000, 8000]);
   });
 
-  it('is a quarter longer or shorter by chance, also at its longest', async () => {
+  it('is randomly up to a quarter longer or shorter, even at its maximum', async () => {
     expect([await waitAfter(1, 0), await waitAfter(1, 1)]).toEqual([375, 625]);
     expect([await waitAfter(60, 0), await waitAfter(60, 1)]).toEqual([6000, 10_000]);
   });
 
-  it('is at least what the server asks for, and up to a quarter more by chance', async () => {
-    const demand = new PassingFailure('too many requests', 20_000);
-    expect([await waitAfter(1, 0, demand), await waitAfter(1, 1, demand)]).toEqual([20_000, 25_000]);
+  it('is at least what the server requests, and randomly up to a quarter longer', async () => {
+    const failure = new PassingFailure('too many requests', 20_000);
+    expect([await waitAfter(1, 0, failure), await waitAfter(1, 1, failure)]).toEqual([20_000, 25_000]);
   });
 
   it('does not happen when the failure is permanent, or there have been too many', async () => {
@@ -53,11 +53,11 @@ describe('the wait before an attempt is repeated', () => {
 });
 
 describe('Retry-After', () => {
-  const demandOf = async (value: string): Promise<number> => {
+  const retryAfterOf = async (value: string): Promise<number> => {
     const response = new Response(null, { status: 429, headers: { 'retry-after': value } });
     const url = 'https://hub.test/x';
     const exchange = { model: 'm', revision: 'main', url, finalUrl: url, hasToken: false };
-    return ((await failureOf(response, exchange)) as PassingFailure).wait;
+    return ((await responseError(response, exchange)) as PassingFailure).wait;
   };
 
   it.each([
@@ -71,6 +71,6 @@ describe('Retry-After', () => {
     ['-5', 0],
     ['1e9', 0],
   ])('%s', async (value, wait) => {
-    expect(await demandOf(value)).toBe(wait);
+    expect(await retryAfterOf(value)).toBe(wait);
   });
 });

@@ -9,7 +9,7 @@ import {
   commit,
   expectContent,
   expectFile,
-  filesAskedFor,
+  requestedFiles,
   name,
   repositoryFolder,
   useHubFixture,
@@ -36,7 +36,7 @@ async function serve(listener: RequestListener): Promise<string> {
 
 describe('the content of a small file', () => {
   it.each([true, false])(
-    'is compared with the id in the list, whatever the answer says (ETag of a mirror: %s)',
+    'is compared with the git id in the listing, whatever the ETag is (ETag of a mirror: %s)',
     async (foreign) => {
       world.hub.foreignEtags = foreign;
       world.hub.damages.set(small, 1);
@@ -45,14 +45,14 @@ describe('the content of a small file', () => {
     },
   );
 
-  it('is compared in a page as well', async () => {
+  it('is verified in a browser, too', async () => {
     const model = await hubUrlModel(name, { endpoint: world.hub.endpoint, revision: commit });
     world.hub.damages.set(small, 1);
     await expect(model.read(small)).rejects.toMatchObject({ code: 'download-failed', details: { file: small } });
     await expectFile(world, model, small);
   });
 
-  it('is not mixed up with that of a similar path, even when the hub names no hash', async () => {
+  it('is not mixed up with that of a similar path, even when the hub gives no hash', async () => {
     world.hub.withoutIds = true;
     const files = { 'a/b.json': text('1'), 'a-b.json': text('2'), 'a%2Fb.json': text('3') };
     world.hub.repositories.set(name, { commit, files: { ...world.content, ...files } });
@@ -62,8 +62,8 @@ describe('the content of a small file', () => {
   });
 });
 
-describe('files that are read when they are asked for', () => {
-  it('are the card, and what lies beside an ONNX file, whatever it is called', async () => {
+describe('files that are downloaded only on demand', () => {
+  it('are the model card, and files next to an ONNX file, with any name', async () => {
     const files = {
       'README.md': text('---\nbase_model: org/base\n---\n'),
       'onnx/model.onnx': text('graph'),
@@ -77,11 +77,11 @@ describe('files that are read when they are asked for', () => {
     const model = await hubModel(name);
     const listed = ['README.md', 'onnx/Constant_7_attr__value', 'onnx/encoder.layer.0.weight', 'onnx/model.onnx'];
     expect((await model.list()).filter((path) => path in files)).toEqual(listed);
-    for (const path of listed) expect(filesAskedFor(world)).not.toContain(path);
+    for (const path of listed) expect(requestedFiles(world)).not.toContain(path);
     expect(Buffer.from(await model.read('onnx/Constant_7_attr__value')).toString()).toBe('numbers');
   });
 
-  it('are not the tokenizer and the licence beside an ONNX file at the top', async () => {
+  it('do not include the tokenizer and the licence next to an ONNX file in the top folder', async () => {
     const files = {
       'model.onnx': text('graph'),
       'weights.bin': text('numbers'),
@@ -98,7 +98,7 @@ describe('files that are read when they are asked for', () => {
     ]);
   });
 
-  it('come from another model of the hub when its card is followed', async () => {
+  it('can be read from a related model of the hub', async () => {
     world.hub.repositories.set('sentvec/base', { commit: 'f'.repeat(40), files: { 'config.json': text('{"a":1}') } });
     const base = await (await hubModel(name)).related!('sentvec/base');
     expect(Buffer.from(await base.read('config.json')).toString()).toBe('{"a":1}');
@@ -106,10 +106,10 @@ describe('files that are read when they are asked for', () => {
 });
 
 describe('a model that was loaded online', () => {
-  it('is loaded offline, whatever another program has left in the cache since', async () => {
+  it('is loaded offline, even if another program has added an incomplete newer commit to the cache', async () => {
     await expectContent(world, await hubModel(name));
     await world.hub.stop();
-    // A newer commit, from which another program downloaded what it needs: no modules.json, but weights.
+    // A newer commit of which another program downloaded the weights, but not modules.json.
     const newer = 'fedcba9876543210fedcba9876543210fedcba98';
     const snapshot = join(repositoryFolder(world), 'snapshots', newer);
     await mkdir(snapshot, { recursive: true });
@@ -124,8 +124,8 @@ describe('a model that was loaded online', () => {
   });
 });
 
-describe('an answer without end', () => {
-  it('is given up: a list of files', async () => {
+describe('an endless response', () => {
+  it('is aborted when it is a JSON body', async () => {
     const endpoint = await serve((_, response) => {
       response.writeHead(200, { 'content-type': 'application/json' });
       const more = (): void => {
@@ -139,7 +139,7 @@ describe('an answer without end', () => {
     await expect(hubUrlModel(name, { endpoint, retries: 0 })).rejects.toMatchObject(refusal);
   });
 
-  it('is given up: pages of a list', async () => {
+  it('is aborted when it consists of further pages', async () => {
     const endpoint: string = await serve((request, response) => {
       response.setHeader('link', `<${endpoint}${request.url}>; rel="next"`);
       response.end(JSON.stringify([{ type: 'file', path: 'config.json', size: 2 }]));
@@ -160,7 +160,7 @@ describe('a proxy of the environment', () => {
     }
   });
 
-  it('is used for the hub and its storage, but not for those that NO_PROXY names', async () => {
+  it('is used for the hub and its storage server, but not for the hosts in NO_PROXY', async () => {
     const tunnels: string[] = [];
     const proxy = createServer();
     servers.push(proxy);
@@ -221,7 +221,7 @@ describe('a name without an organization', () => {
   });
 });
 
-it('the base of a model folder on this disk is looked for on this disk only', async () => {
+it('the base model of a local folder is looked for only on the local disk', async () => {
   const folder = join(world.home, 'folder');
   await mkdir(folder);
   const model = await openModel(folder);

@@ -18,7 +18,7 @@ describe('hubUrlModel', () => {
     expect(reports.findLast(({ file }) => file === weights)!.loadedBytes).toBe(world.content[weights]!.length);
   });
 
-  it('goes on after a dropped connection, and refuses another hash', async () => {
+  it('resumes after a dropped connection, and refuses a wrong hash', async () => {
     world.hub.cuts.set(weights, [1000]);
     const model = await hubUrlModel(name, { endpoint: world.hub.endpoint, revision: commit });
     await expectFile(world, model, weights);
@@ -26,7 +26,7 @@ describe('hubUrlModel', () => {
     await expect(model.read(weights)).rejects.toMatchObject({ code: 'download-failed', details: { file: weights } });
   });
 
-  it('reads a file in many pieces, and refuses a small one whose content git names otherwise', async () => {
+  it('reads a file that arrives in many chunks, and refuses a small file whose git id is wrong', async () => {
     world.content[weights] = Uint8Array.from({ length: 3.5 * 2 ** 20 }, (_, index) => index ^ (index >> 8));
     world.hub.repositories.set(name, { commit, files: world.content });
     const model = await hubUrlModel(name, { endpoint: world.hub.endpoint });
@@ -39,7 +39,7 @@ describe('hubUrlModel', () => {
     await expectFile(world, model, 'config.json');
   });
 
-  it('takes a file in one piece too', async () => {
+  it('reads a file that arrives in a single chunk', async () => {
     world.content[weights] = new Uint8Array(3.5 * 2 ** 20).fill(7);
     world.hub.repositories.set(name, { commit, files: world.content });
     const ask = fetch;
@@ -70,7 +70,7 @@ describe('hubUrlModel', () => {
     });
     await expect(model.read('config.json')).rejects.toMatchObject({
       code: 'download-failed',
-      message: expect.stringContaining(`does not give config.json of the model ${name}`),
+      message: expect.stringContaining(`does not provide config.json of the model ${name}`),
     });
   });
 });

@@ -10,7 +10,7 @@ import { goldenModel } from '@sentvec/testing';
 import { afterAll, describe, expect, test } from 'vitest';
 import { fakeEncoder, fakeParts } from './fake-parts.ts';
 
-/** Long enough that a library which fails, or takes time by the square, shows it. */
+/** Long enough to detect failures and quadratic time. */
 const length = 2 ** 17;
 const texts: Record<string, string> = {
   'one letter': 'a'.repeat(length),
@@ -21,7 +21,7 @@ const texts: Record<string, string> = {
   accents: `e${'\u0301'.repeat(length)}`,
 };
 
-/** The kinds of models: WordPiece and BPE of the goldens, and a Unigram of letters. */
+/** One model of each type: WordPiece and BPE from the golden models, and a small Unigram. */
 const models = {
   WordPiece: goldenModel('tiny-bert'),
   BPE: goldenModel('tiny-roberta'),
@@ -67,7 +67,7 @@ describe.each(Object.entries(models))('%s: long texts of all kinds', (name, mode
     expect(text!.length).toBe({ WordPiece: 3, BPE: 1_000_002, Unigram: 250_001 }[name]);
   });
 
-  test('both tokenizers give the same beginning and the same true length', async () => {
+  test('both tokenizers give the same truncated ids and the same full length', async () => {
     const tokenizers = await Promise.all([open('javascript'), open('native')]);
     for (const [kind, text] of Object.entries(texts)) {
       const [ours, theirs] = await Promise.all(
@@ -80,7 +80,7 @@ describe.each(Object.entries(models))('%s: long texts of all kinds', (name, mode
   });
 });
 
-test('the event loop keeps turning while a long text is tokenized, and goes on with short ones after an abort', async () => {
+test('a long text does not block the event loop, and the tokenizer works after an abort', async () => {
   const tokenizer = await nodeTokenizer('javascript')(await readTokenizerDefinition(models.BPE));
   let turns = 0;
   const timer = setInterval(() => (turns += 1), 1);
@@ -99,7 +99,7 @@ test('the event loop keeps turning while a long text is tokenized, and goes on w
   await expect(tokenizer.encode(['hello'], { maxLength: 32 })).rejects.toMatchObject({ code: 'disposed' });
 });
 
-test('a text beyond the limit is refused by its row', async () => {
+test('a text that exceeds the limit is refused with its row', async () => {
   const embedder = createEmbedder(fakeParts({ encoder: fakeEncoder() }));
   await expect(embedder.embed(['a', 'a'.repeat(2 ** 22 + 1)])).rejects.toMatchObject({
     code: 'invalid-text',

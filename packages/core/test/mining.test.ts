@@ -11,8 +11,8 @@ function clustered(rows: number, cols: number, clusters: number, spread: number)
   return { data, rows, cols };
 }
 
-/** Candidates in a list that is sorted again for each: slow, and as plain as the rule. */
-function mineByHand(embeddings: Matrix, topK: number, maxPairs: number): Omit<ParaphrasePair, 'score'>[] {
+/** A simple and slow implementation of paraphrase mining, as a reference. */
+function minePairsNaively(embeddings: Matrix, topK: number, maxPairs: number): Omit<ParaphrasePair, 'score'>[] {
   const { rows } = embeddings;
   const scores = similarity(embeddings, embeddings);
   const score = (i: number, j: number): number => scores.data[i * rows + j]!;
@@ -36,10 +36,10 @@ describe('paraphraseMining', () => {
     { topK: 3, maxPairs: 10_000 },
     { topK: 100, maxPairs: 200 },
     { topK: 1, maxPairs: 1 },
-  ])('finds what sorting all pairs finds: %o', async ({ topK, maxPairs }) => {
+  ])('finds the same pairs as sorting all pairs: %o', async ({ topK, maxPairs }) => {
     const embeddings = clustered(130, 12, 9, 0.4);
     const pairs = await paraphraseMining(embeddings, { topK, maxPairs });
-    expect(pairs.map(({ first, second }) => ({ first, second }))).toEqual(mineByHand(embeddings, topK, maxPairs));
+    expect(pairs.map(({ first, second }) => ({ first, second }))).toEqual(minePairsNaively(embeddings, topK, maxPairs));
     expect(pairs.every(({ score }, i) => i === 0 || score <= pairs[i - 1]!.score)).toBe(true);
   });
 
@@ -52,7 +52,7 @@ describe('paraphraseMining', () => {
     ]);
   });
 
-  it('gives as many pairs as maxPairs says, each once; of equal scores those of the earlier rows', async () => {
+  it('gives maxPairs pairs, each once; of equal scores those of the earlier rows', async () => {
     const embeddings = clustered(60, 8, 6, 0.3);
     for (const maxPairs of [1, 10, 150]) {
       const pairs = await paraphraseMining(embeddings, { maxPairs });
@@ -71,7 +71,7 @@ describe('paraphraseMining', () => {
     ]);
   });
 
-  it('works across the rows that are searched together, and reports them', async () => {
+  it('finds pairs across batches of rows, and reports progress', async () => {
     const embeddings = clustered(2100, 4, 1050, 0);
     const done: number[] = [];
     const pairs = await paraphraseMining(embeddings, { topK: 1, onProgress: ({ rows }) => done.push(rows) });
@@ -91,8 +91,8 @@ describe('paraphraseMining', () => {
   });
 });
 
-/** The whole rule with all neighbourhoods at once, as the reference has it. */
-function communitiesByHand(embeddings: Matrix, threshold: number, minCommunitySize: number): number[][] {
+/** A simple implementation with all neighbourhoods in memory, like that of sentence-transformers. */
+function detectCommunitiesNaively(embeddings: Matrix, threshold: number, minCommunitySize: number): number[][] {
   const { rows } = embeddings;
   const scores = similarity(embeddings, embeddings);
   const least = Math.min(minCommunitySize, rows);
@@ -118,10 +118,10 @@ describe('communityDetection', () => {
     { spread: 0.8, threshold: 0.6, minCommunitySize: 2 },
     { spread: 0.5, threshold: 0.2, minCommunitySize: 1 },
     { spread: 0.5, threshold: -1, minCommunitySize: 1000 },
-  ])('finds what the plain rule finds: %o', async ({ spread, threshold, minCommunitySize }) => {
+  ])('finds the same communities as the simple implementation: %o', async ({ spread, threshold, minCommunitySize }) => {
     const embeddings = clustered(400, 10, 23, spread);
     const communities = await communityDetection(embeddings, { threshold, minCommunitySize });
-    expect(communities).toEqual(communitiesByHand(embeddings, threshold, minCommunitySize));
+    expect(communities).toEqual(detectCommunitiesNaively(embeddings, threshold, minCommunitySize));
     expect(communities.length).toBeGreaterThan(0);
   });
 

@@ -19,9 +19,9 @@ describe.each(goldenCallNames)('%s', (name) => {
     readFileSync(goldenPath(`models/${name}/expected.json`), 'utf8'),
   ) as Expectation;
 
-  it('gives the vectors of every call, loaded once', async () => {
+  it('gives the vectors of encode, encode_query and encode_document with one loaded model', async () => {
     await using embedder = await loadEmbedder(goldenModel(name), { backend: plainBackend(), onWarning: () => {} });
-    // A text without tokens gets zeros there, and is refused here.
+    // A text without tokens gives zeros in sentence-transformers, and is refused by sentvec.
     const isRead = ({ embedding }: GoldenCallCase): boolean => embedding.some((entry) => entry !== 0);
     for (const [call, role] of Object.entries(roles)) {
       const own = cases.filter((each) => each.call === call && isRead(each));
@@ -31,7 +31,7 @@ describe.each(goldenCallNames)('%s', (name) => {
       );
       const expected = own.flatMap(({ embedding }) => embedding);
       expect(vectors.data).toHaveLength(expected.length);
-      const largest = expected.reduce((most, value, i) => Math.max(most, Math.abs(value - vectors.data[i]!)), 0);
+      const largest = expected.reduce((max, value, i) => Math.max(max, Math.abs(value - vectors.data[i]!)), 0);
       expect(largest).toBeLessThan(measured.tolerance);
       expect(receipt.route).toBe(name.includes('router') ? (role ?? 'document') : undefined);
       for (const { text } of cases.filter((each) => each.call === call && !isRead(each)))
@@ -40,7 +40,7 @@ describe.each(goldenCallNames)('%s', (name) => {
   });
 });
 
-/** st6-router with other parameters of its Router, or another spelling of it. */
+/** The model st6-router with other parameters of its Router, or with another class of it. */
 function routed(
   parameters: Readonly<Record<string, unknown>>,
   type = 'sentence_transformers.models.Router',
@@ -70,20 +70,20 @@ describe('the route', () => {
   const pathOf = async (files: ModelFiles, route?: string): Promise<string> =>
     (await readModelFolder(files, { route })).encoderPath;
 
-  it('is the default one, the first one, or the one that is asked for', async () => {
+  it('is the given one, the default one, or the first one', async () => {
     expect(await pathOf(routed({ default_route: 'document' }))).toBe('document_0_Transformer');
     expect(await pathOf(routed({ default_route: null }))).toBe('query_0_Transformer');
     expect(await pathOf(routed({ default_route: 'document' }), 'query')).toBe('query_0_Transformer');
     expect(await pathOf(routed({}, 'sentence_transformers.models.Asym'), 'document')).toBe('document_0_Transformer');
   });
 
-  it('may be mapped from a task, or from texts', async () => {
+  it('may be mapped from a task, or from the modality text', async () => {
     const mapped = routed({ route_mappings: { "('search', 'text')": 'query', "(None, 'text')": 'document' } });
     expect(await pathOf(mapped, 'search')).toBe('query_0_Transformer');
     expect(await pathOf(mapped)).toBe('document_0_Transformer');
   });
 
-  it('may begin after the pooling, as with one dense layer for each of them', async () => {
+  it('may begin after the pooling, for example with a dense layer per route', async () => {
     const golden = goldenModel('tiny-t5');
     const json = (value: unknown): Uint8Array => new TextEncoder().encode(JSON.stringify(value));
     const part = (kind: string, path: string) => ({ type: `sentence_transformers.models.${kind}`, path });
@@ -109,7 +109,7 @@ describe('the route', () => {
     expect(await kinds('doc')).toEqual(['normalize']);
   });
 
-  it('that was chosen for the user is in the notes', async () => {
+  it('is mentioned in the notes when it was chosen by default', async () => {
     const { route, notes } = await readModelFolder(routed({ default_route: 'document' }));
     expect(route).toBe('document');
     expect(notes).toEqual([expect.stringMatching(/route "document".*also has "query"/)]);
@@ -124,8 +124,8 @@ describe('the route', () => {
       'invalid-argument',
       /no route for "passage".*"query", "document"/,
     ],
-    ['that must be named', routed({ allow_empty_key: false }), undefined, 'invalid-argument', /"query", "document"/],
-    ['that leads nowhere', routed({ default_route: 'image' }), undefined, 'invalid-model', /"image"/],
+    ['without a default', routed({ allow_empty_key: false }), undefined, 'invalid-argument', /"query", "document"/],
+    ['that does not exist', routed({ default_route: 'image' }), undefined, 'invalid-model', /"image"/],
     ['of a model without routes', goldenModel('tiny-bert'), 'query', 'invalid-argument', /no routes/],
     [
       'of a folder without modules',

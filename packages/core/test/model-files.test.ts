@@ -25,7 +25,7 @@ afterEach(() => rm(root, { recursive: true, force: true }));
 
 const text = (bytes: Uint8Array): string => new TextDecoder().decode(bytes);
 
-test('a folder: its files, their contents, sizes and hashes', async () => {
+test('a local folder gives its files, their contents, sizes and hashes', async () => {
   const model = await directoryModel(join(root, 'model'));
   expect(await model.list()).toEqual(['1_Pooling/config.json', 'config.json']);
   expect(text(await model.read('1_Pooling/config.json'))).toBe('pool');
@@ -66,7 +66,7 @@ test('a file larger than memory is refused with its size', async () => {
   });
 });
 
-test('a download of JSON that never ends is given up', async () => {
+test('an endless download of JSON is aborted', async () => {
   const server = createServer((_, response) => {
     const send = (): void => {
       while (response.write(' '.repeat(2 ** 20)));
@@ -85,24 +85,27 @@ test('a download of JSON that never ends is given up', async () => {
   }
 });
 
-test('a server that fails is told apart from one that does not have a file, and is asked again', async () => {
+test('an error of a server is distinguished from a missing file, and the next call tries again', async () => {
   let status = 503;
-  // Without the last three a text has other tokens, or is cut elsewhere.
-  const there = ['config.json', 'added_tokens.json', 'artifact.metadata', 'sentence_roberta_config.json'];
+  // Without the last three, a text would have other tokens or be truncated differently.
+  const existing = ['config.json', 'added_tokens.json', 'artifact.metadata', 'sentence_roberta_config.json'];
   const server = createServer((request, response) => {
-    const isThere = there.some((path) => request.url === `/${path}`);
-    response.writeHead(isThere ? status : 404).end(isThere ? '{}' : 'no such file');
+    const exists = existing.some((path) => request.url === `/${path}`);
+    response.writeHead(exists ? status : 404).end(exists ? '{}' : 'no such file');
   });
   await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
   try {
     const model = urlModel(`http://127.0.0.1:${(server.address() as AddressInfo).port}/`);
     for (status of [503, 429]) {
-      const refusal = { code: 'download-failed', message: expect.stringContaining(`the server answered ${status}`) };
+      const refusal = {
+        code: 'download-failed',
+        message: expect.stringContaining(`the server responded with status ${status}`),
+      };
       await expect(model.list()).rejects.toMatchObject(refusal);
       await expect(model.read('config.json')).rejects.toMatchObject(refusal);
     }
     status = 200;
-    expect(await model.list()).toEqual(there.toSorted());
+    expect(await model.list()).toEqual(existing.toSorted());
     expect(text(await model.read('config.json'))).toBe('{}');
     await expect(model.read('modules.json')).rejects.toMatchObject({ code: 'invalid-model' });
   } finally {
@@ -114,9 +117,9 @@ test('a server that fails is told apart from one that does not have a file, and 
 const layouts =
   /^(?:st6-(?:bert|layernorm|router|router-static|static)|late-\w+|splade-(?:bert-max|inference-free)|rerank-(?:pooled-dense|qwen3-lm)|tiny-(?:bert|gemma3|jina3-tasks))$/u;
 
-test('a folder of every kind has the same files behind a URL as on the disk', async () => {
-  // No model needs these: what tests expect, and how a language model writes texts.
-  const asked = (path: string): boolean => !/^(?:expected|tokens|generation_config)\.json$/u.test(path);
+test('every type of model folder has the same files at a URL as on disk', async () => {
+  // Models do not need these files: expected values of tests, and settings for generating texts.
+  const isRequested = (path: string): boolean => !/^(?:expected|tokens|generation_config)\.json$/u.test(path);
   const folders = new Map<string, ModelFiles>(
     fs
       .readdirSync(goldenPath('models'))
@@ -154,7 +157,7 @@ test('a folder of every kind has the same files behind a URL as on the disk', as
     await Promise.all(
       [...folders].map(async ([name, folder]) => {
         const model = urlModel(`http://127.0.0.1:${(server.address() as AddressInfo).port}/${name}/`);
-        expect([name, await model.list()]).toEqual([name, (await folder.list()).filter(asked).toSorted()]);
+        expect([name, await model.list()]).toEqual([name, (await folder.list()).filter(isRequested).toSorted()]);
       }),
     );
   } finally {
@@ -163,7 +166,7 @@ test('a folder of every kind has the same files behind a URL as on the disk', as
   }
 });
 
-test('links may lead elsewhere in the model, not out of it', async () => {
+test('symbolic links may lead to other files of the model, but not out of it', async () => {
   await symlink(join(root, 'secret.txt'), join(root, 'model', 'vocab.txt'));
   await symlink(join(root, 'model', 'config.json'), join(root, 'model', 'same.json'));
   await symlink(root, join(root, 'model', 'up'));
@@ -178,7 +181,7 @@ test('links may lead elsewhere in the model, not out of it', async () => {
   }
 });
 
-test('a snapshot in the cache of the hub links to the blobs of its repository, and no further', async () => {
+test('a snapshot in the cache of the hub may link to the blobs of its repository, and to nothing else', async () => {
   const repository = join(root, 'models--org--name');
   const snapshot = join(repository, 'snapshots', 'abc');
   await mkdir(snapshot, { recursive: true });
@@ -191,7 +194,7 @@ test('a snapshot in the cache of the hub links to the blobs of its repository, a
   await expect(model.read('vocab.txt')).rejects.toMatchObject({ code: 'invalid-model' });
 });
 
-test('a model is opened by its folder; a path without a folder is refused', async () => {
+test('a model is opened by the path of its folder; a path that does not exist is refused', async () => {
   expect((await openModel(join(root, 'model'))).directory).toBe((await directoryModel(join(root, 'model'))).directory);
   await expect(openModel(join(root, 'config.json'))).rejects.toMatchObject({ code: 'model-not-found' });
   await expect(openModel(join(root, 'secret.txt'))).rejects.toMatchObject({
@@ -203,7 +206,7 @@ test('a model is opened by its folder; a path without a folder is refused', asyn
   }
 });
 
-test('a model in memory', async () => {
+test('a model in memory lists and reads its files', async () => {
   const model = memoryModel('tiny', { 'b.txt': 'ü', 'a.bin': Uint8Array.of(1, 2) });
   expect(await model.list()).toEqual(['a.bin', 'b.txt']);
   expect(text(await model.read('b.txt'))).toBe('ü');
@@ -212,7 +215,7 @@ test('a model in memory', async () => {
   expect(() => memoryModel('bad', { '../x': '' })).toThrow(/stay inside/u);
 });
 
-test('a file that is there but cannot be read is told apart from one that is missing', async () => {
+test('a file that exists but cannot be read is distinguished from a missing one', async () => {
   const model = await directoryModel(join(root, 'model'));
   const { open } = fs.promises;
   fs.promises.open = () => Promise.reject(Object.assign(new Error('EMFILE'), { code: 'EMFILE', syscall: 'open' }));

@@ -49,7 +49,7 @@ describe('pooling', () => {
   const modesOf = async (config: Folder, options?: ModelFolderOptions) =>
     (await readModelFolder(folder({ '1_Pooling/config.json': config }), options)).head.pooling;
 
-  it('takes the old switches in their fixed order', async () => {
+  it('reads the older flags (pooling_mode_cls_token, …) in their fixed order', async () => {
     const on = {
       pooling_mode_lasttoken: true,
       pooling_mode_weightedmean_tokens: true,
@@ -67,7 +67,7 @@ describe('pooling', () => {
     expect((await modesOf({ pooling_mode_mean_tokens: false })).modes).toEqual(['mean']);
   });
 
-  it('takes the new form, which wins, in its own order', async () => {
+  it('reads "pooling_mode" in its own order and prefers it to the older flags', async () => {
     expect((await modesOf({ pooling_mode: 'max', pooling_mode_cls_token: true })).modes).toEqual(['max']);
     expect(
       await modesOf({ embedding_dimension: 4, pooling_mode: ['lasttoken', 'cls'], include_prompt: false }),
@@ -89,7 +89,7 @@ describe('pooling', () => {
     }),
   });
 
-  it('may be a plugin, by class path or by mode', async () => {
+  it('may be a custom pooling, named by class path or by mode', async () => {
     const model = folder({
       'modules.json': modules('Transformer', { type: 'my_code.pooling.SumPooling', path: 'pool' }, 'Normalize'),
       'pool/config.json': { fill: 7 },
@@ -106,7 +106,7 @@ describe('pooling', () => {
     );
   });
 
-  it('can be replaced, and the layers after it must then fit', async () => {
+  it('can be replaced by an option; the layers after it must fit the new vector length', async () => {
     expect((await readModelFolder(folder(), { pooling: 'lasttoken' })).head.pooling.modes).toEqual(['lasttoken']);
     expect((await readModelFolder(folder(), { pooling: sum })).head.pooling.name).toBe('SumPooling');
     await expect(readModelFolder(withDense(), { pooling: ['cls', 'mean'] })).rejects.toThrow(
@@ -178,7 +178,7 @@ describe('projections', () => {
 });
 
 describe('the encoder', () => {
-  it('may be in a folder of its own, with its configs and tokenizer', async () => {
+  it('may be in a subfolder, with its configs and tokenizer', async () => {
     const read = await readModelFolder(
       folder({
         'modules.json': modules({ type: 'sentence_transformers.models.Transformer', path: '0_Transformer' }, 'Pooling'),
@@ -196,27 +196,27 @@ describe('the encoder', () => {
 
   it.each<[string, Folder, number | undefined]>([
     [
-      'max_seq_length first',
+      'max_seq_length, if there is one',
       { 'sentence_bert_config.json': { max_seq_length: 9 }, 'tokenizer_config.json': { model_max_length: 5 } },
       9,
     ],
-    ['an older name of the file', { 'sentence_roberta_config.json': { max_seq_length: 9 } }, 9],
+    ['a file under an older name', { 'sentence_roberta_config.json': { max_seq_length: 9 } }, 9],
     [
-      'the tokenizer otherwise',
+      'model_max_length of the tokenizer without a max_seq_length',
       { 'sentence_bert_config.json': { max_seq_length: null }, 'tokenizer_config.json': { model_max_length: 5 } },
       5,
     ],
     [
-      'nothing when the limit is the placeholder of transformers',
+      'no file when model_max_length is the placeholder of transformers (about 1e30)',
       { 'tokenizer_config.json': '{"model_max_length": 1000000000000000019884624838656}' },
       undefined,
     ],
-    ['nothing when no file states it', {}, undefined],
-  ])('takes the length from %s', async (_, files, maxLength) => {
+    ['no file when none states it', {}, undefined],
+  ])('reads the maximum length from %s', async (_, files, maxLength) => {
     expect((await readModelFolder(folder(files))).maxLength).toBe(maxLength);
   });
 
-  it('accepts the settings of version 6 that change nothing', async () => {
+  it('accepts settings of sentence-transformers 6 that have their default values', async () => {
     const config = {
       transformer_task: 'feature-extraction',
       modality_config: { text: { method: 'forward', method_output_name: 'last_hidden_state' } },
@@ -241,7 +241,7 @@ it('reads prompts, similarity and dimension', async () => {
 });
 
 describe('a folder without modules.json', () => {
-  it('is pooled by the mean, which is noted', async () => {
+  it('gets mean pooling and a note that says so', async () => {
     const read = await readModelFolder(folder({ 'modules.json': undefined }));
     expect(read).toMatchObject({ encoder: 'transformer', head: { pooling: { modes: ['mean'] }, projections: [] } });
     expect(read.notes).toEqual([
@@ -249,7 +249,7 @@ describe('a folder without modules.json', () => {
     ]);
   });
 
-  it('is pooled by the last token when it was made to predict the next one', async () => {
+  it('gets last-token pooling when its architecture is a causal language model', async () => {
     const config = { architectures: ['Qwen3ForCausalLM'], hidden_size: 4 };
     const read = await readModelFolder(folder({ 'modules.json': undefined, 'config.json': config }));
     expect(read.head.pooling.modes).toEqual(['lasttoken']);
@@ -259,7 +259,7 @@ describe('a folder without modules.json', () => {
     expect(both.head.pooling.modes).toEqual(['mean']);
   });
 
-  it('is pooled as asked, without a note', async () => {
+  it('gets the pooling of the caller without a note', async () => {
     const read = await readModelFolder(folder({ 'modules.json': undefined }), { pooling: 'cls' });
     expect([read.head.pooling.modes, read.notes]).toEqual([['cls'], []]);
   });
@@ -268,7 +268,7 @@ describe('a folder without modules.json', () => {
 describe('subfolder', () => {
   const files = memoryModel('model', { 'a/b/c.txt': 'deep', 'a/x.txt': 'text', 'ab/y.txt': 'other' });
 
-  it('is a model of its own', async () => {
+  it('can be read like a model folder', async () => {
     const inner = subfolder({ ...files, directory: '/models/m', revision: 'r' }, './a/');
     expect([inner.name, inner.directory, inner.revision]).toEqual(['model/a', '/models/m/a', 'r']);
     expect(await inner.list()).toEqual(['b/c.txt', 'x.txt']);
@@ -277,7 +277,7 @@ describe('subfolder', () => {
     await expect(inner.read('../ab/y.txt')).rejects.toThrow(SentvecError);
   });
 
-  it('keeps what the source can and cannot do', async () => {
+  it('has the optional methods of its source and no others', async () => {
     const plain: ModelFiles = { name: files.name, list: () => files.list(), read: (path) => files.read(path) };
     expect(subfolder(plain, 'a')).not.toHaveProperty('size');
     expect(await subfolder({ ...files, sha256: async (path) => `hash of ${path}` }, 'a').sha256?.('x.txt')).toBe(

@@ -4,7 +4,7 @@ import { loadEmbedder, nodeTokenizer } from '@sentvec/core/node';
 import { goldenExpectation, goldenModel, goldenModelNames } from '@sentvec/testing';
 import { afterAll, describe, expect, test } from 'vitest';
 
-/** Largest difference between the vectors and those of PyTorch. */
+/** The largest absolute difference between an entry of `vectors` and the same entry of the expected vectors. */
 function largestDifference(
   vectors: { data: Float32Array; cols: number },
   expected: readonly (readonly number[])[],
@@ -21,7 +21,7 @@ function largestDifference(
 const tokenizers = {
   native: nodeTokenizer('native'),
   javascript: nodeTokenizer('javascript'),
-  'javascript on this thread': javaScriptTokenizer,
+  'javascript without worker threads': javaScriptTokenizer,
 };
 
 describe.each(goldenModelNames)('%s', (name) => {
@@ -40,7 +40,7 @@ describe.each(goldenModelNames)('%s', (name) => {
   });
 
   test.each(Object.keys(tokenizers) as (keyof typeof tokenizers)[])(
-    'the vectors of PyTorch, tokenizer: %s',
+    'gives the vectors of PyTorch with the tokenizer: %s',
     async (library) => {
       const { vectors, receipt } = await (await load(library)).embed(texts);
       expect(
@@ -56,7 +56,7 @@ describe.each(goldenModelNames)('%s', (name) => {
     },
   );
 
-  test('with prompts', async () => {
+  test('gives the vectors of PyTorch with prompts', async () => {
     const embedder = await load('javascript');
     for (const { text, prompt_name: prompt, prompt: promptText, embedding } of expectation.prompted) {
       expect(largestDifference((await embedder.embed([text], { prompt })).vectors, [embedding])).toBeLessThan(5e-5);
@@ -64,7 +64,7 @@ describe.each(goldenModelNames)('%s', (name) => {
     }
   });
 
-  test('a vector does not depend on batch, order or neighbours', async () => {
+  test('gives a text the same vector in every batch and order', async () => {
     const embedder = await load('javascript');
     const { vectors } = await embedder.embed(texts);
     const rowOf = (row: number): readonly number[] => [
@@ -79,7 +79,7 @@ describe.each(goldenModelNames)('%s', (name) => {
     }
   });
 
-  test('what the folder says', async () => {
+  test('has the dimension, maximum length and similarity function of its folder', async () => {
     const embedder = await load('javascript');
     expect(embedder).toMatchObject({
       dimension: expectation.dimension,

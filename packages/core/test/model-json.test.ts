@@ -23,15 +23,15 @@ describe('JSON of a model folder', () => {
     'broken.json': brokenUtf8,
   });
 
-  it('is read whatever it holds, as an object only where one is needed, and may be missing', async () => {
+  it('readJson() reads any value or undefined for a missing file; readJsonObject() requires an object', async () => {
     expect(await readJson(model, 'list.json')).toEqual([1]);
     expect(await readJsonObject(model, 'object.json')).toEqual({ a: '[["[[' });
     expect(await readJson(model, 'none.json')).toBeUndefined();
-    await expect(readJsonObject(model, 'list.json')).rejects.toThrow('a-model/list.json must hold a JSON object.');
+    await expect(readJsonObject(model, 'list.json')).rejects.toThrow('a-model/list.json must contain a JSON object.');
     await expect(readJson(model, 'broken.json')).rejects.toThrow('a-model/broken.json is not JSON');
   });
 
-  it('may be nested 128 levels deep, whatever its strings contain', () => {
+  it('may be nested 128 levels deep; brackets in strings do not count', () => {
     expect(() => parseJson(utf8(nested(128)), 'x.json')).not.toThrow();
     expect(() => parseJson(utf8(nested(129)), 'x.json')).toThrow(
       'x.json nests arrays and objects more than 128 levels',
@@ -43,8 +43,8 @@ describe('JSON of a model folder', () => {
   });
 });
 
-describe('a file that would fill the memory', () => {
-  it('is refused before it is read, where its size is known', async () => {
+describe('a JSON file that would exhaust the memory', () => {
+  it('is refused before it is read when its size is known', async () => {
     const read = async (): Promise<Uint8Array> => {
       throw new Error('It was read.');
     };
@@ -56,21 +56,23 @@ describe('a file that would fill the memory', () => {
     };
     await expect(readJson(model, 'config.json')).rejects.toMatchObject({
       code: 'invalid-model',
-      message: expect.stringMatching(/^large\/config\.json has 1099511627776 bytes; at most 134217728 are read/u),
+      message: expect.stringMatching(/^large\/config\.json has 1099511627776 bytes; at most 134217728 are allowed/u),
     });
     const plain = { ...model, size: async (path: string) => (path === 'README.md' ? 2 ** 40 : 2) };
     const card = readModelFolder({ ...plain, read: async () => utf8('{}') });
     await expect(card).rejects.toMatchObject({ code: 'invalid-model', message: expect.stringContaining('README.md') });
   });
 
-  it('is refused when it would become many times as large', () => {
+  it('is refused when it contains more than 4,194,304 arrays and objects', () => {
     const many = (count: number): Uint8Array => utf8(`[${'[],'.repeat(count - 2)}[]]`);
     expect(() => parseJson(many(2 ** 22), 'x.json')).not.toThrow();
-    expect(() => parseJson(many(2 ** 22 + 1), 'x.json')).toThrow('x.json holds more than 4194304 arrays and objects');
+    expect(() => parseJson(many(2 ** 22 + 1), 'x.json')).toThrow(
+      'x.json contains more than 4194304 arrays and objects',
+    );
   });
 });
 
-/** A golden model with files replaced. */
+/** The golden model `tiny-bert` with changed files. */
 async function changed(changes: Readonly<Record<string, (content: string) => Uint8Array>>): Promise<ModelFiles> {
   const golden = goldenModel('tiny-bert');
   const files: Record<string, Uint8Array> = {};
@@ -94,10 +96,10 @@ const jsonFiles = [
 
 describe.each(jsonFiles)('%s', (path) => {
   it.each([
-    ['in broken UTF-8', () => brokenUtf8],
+    ['with invalid UTF-8', () => brokenUtf8],
     ['nested 100,000 levels deep', (content: string) => utf8(`{"x":${nested(100_000)},${content.trim().slice(1)}`)],
-    ['cut short', (content: string) => utf8(content.slice(0, -3))],
-  ])('%s is refused by its name', async (_, change) => {
+    ['truncated', (content: string) => utf8(content.slice(0, -3))],
+  ])('%s is refused with an error that names the file', async (_, change) => {
     const loading = loadEmbedder(await changed({ [path]: change }), { backend: plainBackend() });
     const error: unknown = await loading.catch((reason: unknown) => reason);
     expect(error).toBeInstanceOf(SentvecError);

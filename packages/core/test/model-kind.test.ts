@@ -31,17 +31,20 @@ const others = [
   ['multi-vector', 'query_prefix', folder({ 'config_sentence_transformers.json': { query_prefix: '[Q] ' } })],
 ] as const;
 
-describe('the kind of a model', () => {
-  it.each(others)('%s, by %s: loadEmbedder() refuses it by name', async (kind, evidence, model) => {
-    expect(await readModelKind(model)).toBe(kind);
-    await expect(loadEmbedder(model)).rejects.toMatchObject({
-      code: 'unsupported-model',
-      message: expect.stringContaining(evidence),
-      details: { kind },
-    });
-  });
+describe('readModelKind() and loadModel()', () => {
+  it.each(others)(
+    'recognize a %s model by %s, which loadEmbedder() names in its error',
+    async (kind, evidence, model) => {
+      expect(await readModelKind(model)).toBe(kind);
+      await expect(loadEmbedder(model)).rejects.toMatchObject({
+        code: 'unsupported-model',
+        message: expect.stringContaining(evidence),
+        details: { kind },
+      });
+    },
+  );
 
-  it('embedder: with its modules, without any, by its type', async () => {
+  it('recognize an embedder by its modules, by its architecture and by its model_type', async () => {
     const embedders = [
       goldenModel('tiny-bert'),
       plain('BertModel'),
@@ -51,14 +54,14 @@ describe('the kind of a model', () => {
     for (const model of embedders) expect(await readModelKind(model)).toBe('embedder');
   });
 
-  it('of an unknown type is refused', async () => {
+  it('refuse an unknown model_type', async () => {
     await expect(readModelKind(typed('Oracle'))).rejects.toMatchObject({
       code: 'unsupported-model',
       message: expect.stringMatching(/describes a Oracle; .*CrossEncoder/),
     });
   });
 
-  it('decides what loadModel() gives', async () => {
+  it('load an embedder and a multi-vector model; loadModel() has no option "pooling"', async () => {
     const model = await loadModel(goldenModel('tiny-bert'), { backend: plainBackend() });
     expect(model.kind).toBe('embedder');
     await model.dispose();
@@ -71,13 +74,13 @@ describe('the kind of a model', () => {
   });
 
   it.each(['tiny-bert', 'late-bert', 'rerank-bert-1-label', 'splade-bert-max'])(
-    'whichever it is, the model has the result of its self-check, and stops listening to the signals of its calls: %s',
+    'load a model with the result of its self-check that removes its listeners from the signals of calls: %s',
     async (name) => {
       await using model = await loadModel(goldenModel(name), { backend: plainBackend() });
       expect(model.selfCheck?.state).toBe('skipped'); // The plain backend has nothing to compare with.
       const { signal } = new AbortController();
       if (model.kind === 'reranker') await model.rank('a', ['b'], { signal });
-      else await (model as Embedder).embedDocuments(['a'], { signal }); // All of them take texts and a signal alike.
+      else await (model as Embedder).embedDocuments(['a'], { signal }); // All other kinds have this method.
       expect(getEventListeners(signal, 'abort')).toEqual([]);
       await using unchecked = await loadModel(goldenModel(name), { backend: plainBackend(), selfCheck: false });
       expect(unchecked.selfCheck).toBeUndefined();

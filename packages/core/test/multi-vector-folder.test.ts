@@ -25,22 +25,25 @@ const parts = async function* () {
 };
 
 describe('token vectors in a folder', () => {
-  it.each(['float32', 'int8', 'binary'] as const)('%s: have the scores that they have in memory', async (precision) => {
-    const path = join(folder, precision);
-    await writeMultiVectors(path, parts(), { precision, fingerprint: 'space' });
-    const stored = await openMultiVectors(path, { fingerprint: 'space' });
-    expect(stored).toMatchObject({ texts: 70, cols, precision, fingerprint: 'space' });
-    const all = joinMatrices(documents);
-    const inMemory = precision === 'float32' ? all : quantizeTokens(all, precision);
-    expect(await maxSimilarityScores(query, stored)).toEqual(await maxSimilarityScores(query, inMemory));
-    const candidates = [69, 3, 0, 3, 40];
-    const some = await maxSimilarityScores(query, stored, { candidates });
-    expect(some).toEqual(await maxSimilarityScores(query, inMemory, { candidates }));
-    expect(await searchByMaxSimilarity(query, stored)).toEqual(await searchByMaxSimilarity(query, inMemory));
-    expect(() => stored.read(69, 71)).toThrow('There are no documents 69 to 71');
-  });
+  it.each(['float32', 'int8', 'binary'] as const)(
+    '%s: give the same scores from a folder as from memory',
+    async (precision) => {
+      const path = join(folder, precision);
+      await writeMultiVectors(path, parts(), { precision, fingerprint: 'space' });
+      const stored = await openMultiVectors(path, { fingerprint: 'space' });
+      expect(stored).toMatchObject({ texts: 70, cols, precision, fingerprint: 'space' });
+      const all = joinMatrices(documents);
+      const inMemory = precision === 'float32' ? all : quantizeTokens(all, precision);
+      expect(await maxSimilarityScores(query, stored)).toEqual(await maxSimilarityScores(query, inMemory));
+      const candidates = [69, 3, 0, 3, 40];
+      const some = await maxSimilarityScores(query, stored, { candidates });
+      expect(some).toEqual(await maxSimilarityScores(query, inMemory, { candidates }));
+      expect(await searchByMaxSimilarity(query, stored)).toEqual(await searchByMaxSimilarity(query, inMemory));
+      expect(() => stored.read(69, 71)).toThrow('There are no documents 69 to 71');
+    },
+  );
 
-  it('refuse another space, a folder that is taken, and what is damaged', async () => {
+  it('are refused for another fingerprint, a non-empty output folder, and damaged files', async () => {
     const path = join(folder, 'refusals');
     await writeMultiVectors(path, parts(), { fingerprint: 'space' });
     await expect(openMultiVectors(path, { fingerprint: 'other' })).rejects.toMatchObject({ code: 'space-mismatch' });
@@ -49,10 +52,10 @@ describe('token vectors in a folder', () => {
     await expect(openMultiVectors(path)).rejects.toThrow(/segment-00000.bin is damaged/u);
     await writeFile(join(path, 'index.json'), '{');
     await expect(openMultiVectors(path)).rejects.toThrow(/index.json is damaged/u);
-    await expect(openMultiVectors(folder)).rejects.toThrow(/holds no token vectors/u);
+    await expect(openMultiVectors(folder)).rejects.toThrow(/contains no token vectors/u);
   });
 
-  it('leave nothing behind when the vectors cannot be written', async () => {
+  it('leave no files when the vectors cannot be written', async () => {
     const path = join(folder, 'broken');
     const broken = joinMatrices([matrix(2, 1), { data: new Float32Array(cols).fill(NaN), rows: 1, cols }]);
     await expect(writeMultiVectors(path, [broken])).rejects.toMatchObject({ code: 'invalid-argument' });

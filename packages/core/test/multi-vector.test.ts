@@ -1,4 +1,4 @@
-// Models of late interaction: what their folders say of queries and documents, scores, and pooled tokens.
+// Late-interaction models: the settings of their folders for queries and documents, MaxSim scores, and token pooling.
 import { readFileSync } from 'node:fs';
 import {
   applyProjections,
@@ -30,7 +30,7 @@ import { fakeEncoder } from './fake-parts.ts';
 
 const golden = (name: string) => goldenExpectation(name) as unknown as GoldenMultiVectors;
 
-/** The embedder of a folder over an encoder that computes nothing, with the batches that it was given. */
+/** The embedder of a folder with a fake encoder, which records its batches and returns ones. */
 async function scripted(
   model: ModelFiles,
   options: Parameters<typeof loadMultiVectorEmbedder>[1] = {},
@@ -55,7 +55,7 @@ async function scripted(
   return { embedder: await loadMultiVectorEmbedder(model, { backend, selfCheck: false, ...options }), batches };
 }
 
-/** A golden folder with some of its JSON files changed, left out, or added; an array replaces the whole content. */
+/** A golden model whose JSON files are merged with `changes`: an array replaces a file, `undefined` removes it. */
 async function changed(name: string, changes: Record<string, object | undefined>): Promise<ModelFiles> {
   const model = goldenModel(name);
   const listed = await model.list();
@@ -81,7 +81,7 @@ const refusal = async (work: Promise<unknown>): Promise<string> => {
   return SentvecError.is(error) ? `${error.code}: ${error.message}` : String(error);
 };
 
-describe('reads queries and documents as the folder says', () => {
+describe('tokenizes queries and documents with the settings of the folder', () => {
   it.each(
     goldenMultiVectorNames.flatMap((name) => [
       [name, 'in JavaScript', undefined] as const,
@@ -102,7 +102,7 @@ describe('reads queries and documents as the folder says', () => {
 
   const sample = 'what is the capital of France?';
 
-  it('attends to the expansion, makes it longer or leaves it out', async () => {
+  it('supports query expansion of the strategies "fixed" and "min", with attention, and none', async () => {
     const expand = (query_expansion: object | null) =>
       changed('late-bert', { 'sentence_bert_config.json': { query_expansion } });
     const long = `${sample} ${sample}`;
@@ -110,15 +110,15 @@ describe('reads queries and documents as the folder says', () => {
     await attending.embedder.embedQuery('hello');
     expect([...attending.batches[0]!.mask]).toEqual(Array.from({ length: 24 }, () => 1));
     expect(attending.batches[0]!.ids.at(-1)).toBe(6);
-    const least = await scripted(await expand({ strategy: 'min', attend: false, token: '[UNK]', length: 12 }));
-    expect((await least.embedder.embedQuery('hello')).matrix.rows).toBe(12);
-    expect(least.batches[0]!.ids.at(-1)).toBe(3);
-    expect((await least.embedder.embedQuery(long)).matrix.rows).toBeGreaterThan(20);
+    const atLeast = await scripted(await expand({ strategy: 'min', attend: false, token: '[UNK]', length: 12 }));
+    expect((await atLeast.embedder.embedQuery('hello')).matrix.rows).toBe(12);
+    expect(atLeast.batches[0]!.ids.at(-1)).toBe(3);
+    expect((await atLeast.embedder.embedQuery(long)).matrix.rows).toBeGreaterThan(20);
     const none = await scripted(await expand(null));
     expect((await none.embedder.embedQuery('hello')).matrix.rows).toBe(7);
   });
 
-  it('reads what PyLate saved in other years', async () => {
+  it('reads the settings that older versions of PyLate saved', async () => {
     const file = 'config_sentence_transformers.json';
     const off = await scripted(await changed('late-pylate', { [file]: { do_query_expansion: false } }));
     expect((await off.embedder.embedQuery('hello')).matrix.rows).toBe(7);
@@ -132,7 +132,7 @@ describe('reads queries and documents as the folder says', () => {
     expect((await none.embedder.embedDocuments(['hello!'])).vectors.offsets[1]).toBe(8);
   });
 
-  it('passes over a pooling that PyLate listed, but not over one of its successors', async () => {
+  it('ignores the Pooling module in folders of PyLate and refuses it in other folders', async () => {
     const list = modules(['Transformer', ''], ['Pooling', '1_Pooling'], ['Dense', '1_Dense']);
     const file = 'config_sentence_transformers.json';
     const old = await scripted(await changed('late-pylate', { [file]: { model_type: null }, 'modules.json': list }));
@@ -140,7 +140,7 @@ describe('reads queries and documents as the folder says', () => {
     expect(await refusal(scripted(await changed('late-pylate', { 'modules.json': list })))).toMatch(/Pooling/u);
   });
 
-  it('pools the tokens of documents as a module says', async () => {
+  it('pools tokens with the settings of HierarchicalTokenPooling', async () => {
     const list = modules(['Transformer', ''], ['Dense', '1_Dense'], ['HierarchicalTokenPooling', '2_Pooling']);
     const rowsOf = async (config: object, role: 'query' | 'document' = 'document') => {
       const model = await changed('late-bert', { 'modules.json': list, '2_Pooling/config.json': config });
@@ -164,14 +164,14 @@ describe('reads queries and documents as the folder says', () => {
     expect(await refusal(rowsOf({ tasks: ['title'] }))).toMatch(/^invalid-model: "tasks"/u);
   });
 
-  it('reads a checkpoint of Stanford without metadata as ColBERTv2', async () => {
+  it('reads a Stanford checkpoint without artifact.metadata as ColBERTv2', async () => {
     const { embedder } = await scripted(await changed('late-stanford', { 'artifact.metadata': undefined }));
     expect(embedder.maxLength.query).toBe(32);
     expect(embedder.prompts).toEqual({ query: '[unused0] ', document: '[unused1] ' });
     expect((await embedder.embedQuery('hello')).receipt.notes.join()).toContain('artifact.metadata');
   });
 
-  it('keeps the only tokens that give vectors, and skips words of queries where its settings say so', async () => {
+  it('supports keep_only_token_ids, and skip words of queries with skiplist_tasks', async () => {
     const only = await changed('late-bert', {
       '2_MultiVectorMask/config.json': { keep_only_token_ids: [4], skiplist_tasks: ['query', 'document'] },
     });
@@ -180,7 +180,7 @@ describe('reads queries and documents as the folder says', () => {
     expect((await embedder.embedQuery('hello?')).matrix.rows).toBe(15);
   });
 
-  it('takes lengths from the caller, and refuses those that the encoder has no positions for', async () => {
+  it('uses the lengths of the caller and refuses lengths beyond the positions of the encoder', async () => {
     const { embedder } = await scripted(goldenModel('late-modernbert'), { queryLength: 12, documentLength: 20 });
     const { vectors, receipt } = await embedder.embedDocuments([sample, `${sample} ${sample}`]);
     expect([...vectors.offsets]).toEqual([0, 20, 40]);
@@ -197,7 +197,7 @@ describe('reads queries and documents as the folder says', () => {
         );
   });
 
-  it('has a fingerprint that changes with what decides the vectors', async () => {
+  it('has another fingerprint for another query or document length', async () => {
     const prints = new Set<string>();
     for (const options of [{}, { documentLength: 20 }, { queryLength: 12 }])
       prints.add((await (await scripted(goldenModel('late-bert'), options)).embedder.fingerprint()).hash);
@@ -205,12 +205,12 @@ describe('reads queries and documents as the folder says', () => {
   });
 });
 
-describe('refuses', () => {
-  it('models of other kinds by name', async () => {
+describe('loadMultiVectorEmbedder() refuses', () => {
+  it('an embedder, and names its loader', async () => {
     expect(await refusal(scripted(goldenModel('tiny-bert')))).toMatch(/^unsupported-model: .*loadEmbedder\(\)/u);
   });
 
-  it('an empty query, and documents that are not strings', async () => {
+  it('empty queries, documents that are not strings, and calls after dispose()', async () => {
     const { embedder } = await scripted(goldenModel('late-bert'));
     expect(await refusal(embedder.rank(' ', ['a']))).toMatch(/^invalid-text: The query is empty/u);
     expect(await refusal(embedder.embedDocuments(['a', 7 as never]))).toMatch(/^invalid-text: Row 1/u);
@@ -218,7 +218,7 @@ describe('refuses', () => {
     expect(await refusal(embedder.embedQuery('a'))).toMatch(/^disposed/u);
   });
 
-  it('a configuration that contradicts itself', async () => {
+  it('unsupported or inconsistent settings', async () => {
     const strategy = { 'sentence_bert_config.json': { query_expansion: { strategy: 'max', length: 8 } } };
     expect(await refusal(scripted(await changed('late-bert', strategy)))).toMatch(/^unsupported-model.*"max"/u);
     const left = { 'tokenizer_config.json': { padding_side: 'left' } };
@@ -233,7 +233,7 @@ describe('refuses', () => {
   });
 });
 
-/** Numbers between -1 and 1 that are the same each time. */
+/** A matrix of pseudorandom numbers between -1 and 1, the same for the same seed. */
 function randomMatrix(rows: number, cols: number, seed: number): Matrix {
   let state = seed;
   const data = Float32Array.from({ length: rows * cols }, () => {
@@ -248,7 +248,7 @@ describe('MaxSim', () => {
   const matrices = [33, 0, 1, 600, 512, 2].map((rows, seed) => randomMatrix(rows, 20, seed + 2));
   const documents = joinMatrices(matrices);
 
-  it('gives the scores of the plain form, for all documents and for candidates', async () => {
+  it('gives the scores of maxSimilarity() for all documents and for candidates', async () => {
     const expected = matrices.map((document) => maxSimilarity(query, document));
     const scores = await maxSimilarityScores(query, documents);
     for (const [index, score] of expected.entries()) expect(scores[index]).toBeCloseTo(score, 4);
@@ -257,12 +257,12 @@ describe('MaxSim', () => {
     expect([...some]).toEqual([scores[4]! / 7, scores[0]! / 7].map(Math.fround).map((each) => expect.closeTo(each, 5)));
   });
 
-  it('finds the best, equal scores in the order of documents', async () => {
+  it('finds the best documents, those with equal scores in the order of their rows', async () => {
     const hits = await searchByMaxSimilarity(query, joinMatrices([...matrices, ...matrices]), { topK: 4 });
     expect(hits.map(({ row }) => row)).toEqual([4, 10, 3, 9]);
     const some = await searchByMaxSimilarity(query, documents, { topK: 2, candidates: [5, 4, 0] });
     expect(some.map(({ row }) => row)).toEqual([4, 0]);
-    // Two first stages may both have found a document.
+    // A document that is listed twice as a candidate is found once.
     const merged = await searchByMaxSimilarity(query, documents, { topK: 2, candidates: [4, 5, 4, 0] });
     expect(merged).toEqual(some);
   });
@@ -284,19 +284,19 @@ describe('MaxSim', () => {
   ] as const)('%s token vectors give nearly the same scores', async (precision, tolerance, cols) => {
     const unit = ({ data, rows }: Matrix): Matrix => applyProjections([{ kind: 'normalize' }], { data, rows, cols });
     const texts = [33, 0, 1, 600, 512, 2].map((rows, seed) => unit(randomMatrix(rows, cols, seed + 2)));
-    const asked = unit(randomMatrix(7, cols, 1));
-    const exact = await maxSimilarityScores(asked, joinMatrices(texts));
+    const unitQuery = unit(randomMatrix(7, cols, 1));
+    const exact = await maxSimilarityScores(unitQuery, joinMatrices(texts));
     const quantized = quantizeTokens(joinMatrices(texts), precision);
-    const scores = await maxSimilarityScores(asked, quantized);
+    const scores = await maxSimilarityScores(unitQuery, quantized);
     for (const [index, score] of exact.entries()) expect(Math.abs(scores[index]! - score) / 7).toBeLessThan(tolerance);
     expect(quantized.data.length).toBe(1148 * (precision === 'int8' ? cols : cols / 8));
   });
 
-  it('binary scores are products of the query in 8 bits with signs, for lengths that fill no byte', async () => {
-    const [asked, document] = [randomMatrix(3, 11, 5), randomMatrix(4, 11, 6)];
+  it('binary scores are dot products of the int8 query with signs, also for lengths that are no multiple of 8', async () => {
+    const [unitQuery, document] = [randomMatrix(3, 11, 5), randomMatrix(4, 11, 6)];
     const signs = { ...document, data: document.data.map((entry) => (entry > 0 ? 1 : -1) / Math.sqrt(11)) };
-    const [score] = await maxSimilarityScores(asked, quantizeTokens(joinMatrices([document]), 'binary'));
-    expect(score).toBeCloseTo(maxSimilarity(asked, signs), 1);
+    const [score] = await maxSimilarityScores(unitQuery, quantizeTokens(joinMatrices([document]), 'binary'));
+    expect(score).toBeCloseTo(maxSimilarity(unitQuery, signs), 1);
   });
 
   it('refuses to quantize NaN', () => {
@@ -317,7 +317,7 @@ describe('token pooling', () => {
   const matrix = { data: Float32Array.from(vectors.flat()), rows: vectors.length, cols: 8 };
 
   it.each(pooled)(
-    'gives the clusters of sentence-transformers, factor $factor',
+    'gives the clusters of sentence-transformers for the factor $factor',
     ({ vectors: expected, ...options }) => {
       const found = poolTokens(matrix, options);
       expect(found.rows).toBe(expected.length);
@@ -331,10 +331,10 @@ describe('token pooling', () => {
     },
   );
 
-  it('leaves what is too short, and refuses a factor below 1', () => {
+  it('returns few tokens unchanged, merges equal distances together, and refuses NaN and a factor below 1', () => {
     expect(poolTokens({ data: matrix.data.subarray(0, 16), rows: 2, cols: 8 }, { factor: 4 }).rows).toBe(2);
     expect(poolTokens(matrix, { factor: 1 })).toBe(matrix);
-    // Merges of equal height are one to scipy.
+    // Like scipy's fcluster, merges at an equal distance are made together.
     const same = { data: Float32Array.from({ length: 32 }, (_, i) => (i % 8 === 0 ? 1 : 0)), rows: 4, cols: 8 };
     expect(poolTokens(same, { factor: 2, protectedTokens: 0 }).rows).toBe(1);
     const broken = { ...matrix, data: matrix.data.slice() };

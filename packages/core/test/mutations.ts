@@ -1,7 +1,7 @@
-/** Reproducible damage to JSON: fields that are missing, of another kind, out of range, or parts where others belong. */
+/** Reproducible mutations of JSON: fields removed, of another type or out of range, and values in the wrong place. */
 import type { Random } from './random-tokenizers.ts';
 
-/** Values that break assumptions, as JSON. */
+/** JSON texts of values that readers may not expect. */
 const values = [
   'null',
   'true',
@@ -60,7 +60,7 @@ const values = [
 
 type Container = Record<string, unknown>;
 
-/** A JSON text with one or two things changed, for which it may not be JSON any more. */
+/** A JSON text with one or two random changes, truncated or with a random character; it may be invalid JSON. */
 export function mutate(random: Random, json: string): string {
   if (random.chance(0.05)) return json.slice(0, random.below(json.length));
   if (random.chance(0.05)) {
@@ -83,7 +83,7 @@ export function mutate(random: Random, json: string): string {
   return JSON.stringify(root).replaceAll(/"\uE000(\d+)\uE001"/gu, (_, index: string) => inserted[Number(index)]!);
 }
 
-/** Where something stands, but for most of the pieces of a vocabulary. */
+/** The containers and keys of all values; of a container with more than 30 keys, about 30 of them. */
 function placesOf(value: unknown): (readonly [Container, string])[] {
   if (typeof value !== 'object' || value === null) return [];
   const container = value as Container;

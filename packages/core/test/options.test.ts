@@ -7,7 +7,7 @@ import { fakeParts } from './fake-parts.ts';
 
 const vectors: core.Matrix = { data: Float32Array.of(1, 0, 0, 1), rows: 2, cols: 2 };
 const embedder = core.createEmbedder(fakeParts());
-// A misspelt option, which TypeScript would refuse and JavaScript lets through.
+// A misspelt option. `as object` hides it from the type checker, as in a JavaScript caller.
 const wrong = { topk: 3 } as object;
 
 const calls: Readonly<Record<string, () => unknown>> = {
@@ -35,7 +35,7 @@ const calls: Readonly<Record<string, () => unknown>> = {
   'directoryModel()': () => node.directoryModel('.', wrong),
 };
 
-test.each(Object.keys(calls))('%s refuses an option that it does not have', async (call) => {
+test.each(Object.keys(calls))('%s refuses an unknown option', async (call) => {
   const name = call.split(' ')[0]!;
   await expect((async () => calls[call]!())()).rejects.toMatchObject({
     code: 'invalid-argument',
@@ -43,7 +43,7 @@ test.each(Object.keys(calls))('%s refuses an option that it does not have', asyn
   });
 });
 
-test('maxWait belongs to streams', async () => {
+test('maxWait is an option of embedStream() only', async () => {
   const options = { maxWait: 5 } as object;
   const refused = { code: 'invalid-argument', message: expect.stringContaining('no option "maxWait"') };
   await expect(embedder.embed('a', options)).rejects.toMatchObject(refused);
@@ -51,11 +51,11 @@ test('maxWait belongs to streams', async () => {
   for await (const { row } of embedder.embedStream(['a'], options)) expect(row).toBe(0);
 });
 
-test('options that are undefined are left out', async () => {
+test('options with the value undefined are ignored', async () => {
   expect((await embedder.embed('a', { ...({ topk: undefined } as object), prompt: undefined })).vectors.rows).toBe(1);
 });
 
-test.each([NaN, -1, 0.5, Infinity, '3'])('retries cannot be %s', async (retries) => {
+test.each([NaN, -1, 0.5, Infinity, '3'])('hubModel() and hubUrlModel() refuse retries: %s', async (retries) => {
   const wrongCount = { retries } as { retries: number };
   for (const model of [core.hubUrlModel('a/b', wrongCount), node.hubModel('a/b', wrongCount)])
     await expect(model).rejects.toMatchObject({

@@ -18,7 +18,7 @@ import { dense, denseConfig, modules } from './small-folders.ts';
 
 const card = (fields: string): string => `---\n${fields}\n---\n# A model\n`;
 
-/** A folder without `modules.json`, and the models that its source has besides. */
+/** A folder without `modules.json` whose `related()` finds the models in `others`. */
 function plain(
   files: Readonly<Record<string, unknown>>,
   others: Readonly<Record<string, ModelFiles>> = {},
@@ -63,7 +63,7 @@ describe('a folder without modules.json whose card names its base model', () => 
     'base_model: org/base\nlibrary_name: transformers.js',
     'base_model:\n- org/base\ntags: [onnx]\nbase_model_relation: quantized',
     'base_model: "org/base" # a comment\nlicense: mit',
-  ])('takes all that follows the encoder from there: %s', async (fields) => {
+  ])('gets head, prompts and similarity function of the base model: %s', async (fields) => {
     const read = await readModelFolder(plain({ 'README.md': card(fields) }, { 'org/base': base }));
     expect(read).toMatchObject({
       headSource: 'base-model',
@@ -87,7 +87,7 @@ describe('a folder without modules.json whose card names its base model', () => 
     await expect(readModelFolder(circle['org/a'])).rejects.toMatchObject({ code: 'unsupported-model' });
   });
 
-  it('is refused when the two have vectors of another length', async () => {
+  it('is refused when hidden_size differs from that of the base model', async () => {
     const model = plain(
       { 'README.md': card('base_model: org/base'), 'config.json': { model_type: 'bert', hidden_size: 8 } },
       { 'org/base': base },
@@ -95,7 +95,7 @@ describe('a folder without modules.json whose card names its base model', () => 
     await expect(readModelFolder(model)).rejects.toMatchObject({ code: 'invalid-model' });
   });
 
-  it('is loaded without it when the caller says how to pool', async () => {
+  it('does not read the base model when the caller sets the pooling', async () => {
     const model = plain({ 'README.md': card('base_model: org/nowhere\nlibrary_name: transformers.js') });
     expect(await readModelFolder(model, { pooling: 'max' })).toMatchObject({
       headSource: 'caller',
@@ -105,26 +105,38 @@ describe('a folder without modules.json whose card names its base model', () => 
   });
 });
 
-describe('a folder that does not say how to pool', () => {
+describe('a folder without modules.json and without a readable base model', () => {
   it.each([
     [
-      'a conversion whose base is not there',
+      'a conversion whose base model cannot be read',
       'base_model: org/nowhere\nlibrary_name: transformers.js',
       /org\/nowhere cannot be read: There is no model/,
     ],
     ['a quantization', 'base_model: org/nowhere\nbase_model_relation: quantized', /a conversion of another model/],
-    ['a base named, and no weights but ONNX', 'base_model: org/nowhere', /Load org\/nowhere instead/],
-    ['a model of sentences by its task', 'pipeline_tag: sentence-similarity', /its card calls it a model of sentences/],
-    ['by its library', 'library_name: sentence-transformers', /pass the pooling that its card names/],
-    ['by its tags', 'tags:\n  - bert\n  - sentence-transformers', /a model of sentences/],
-  ])('is refused with the ways out: %s', async (_, fields, message) => {
+    ['a card with a base model, and only ONNX weights', 'base_model: org/nowhere', /Load org\/nowhere instead/],
+    [
+      'a sentence embedding model by its pipeline_tag',
+      'pipeline_tag: sentence-similarity',
+      /its card describes a sentence embedding model/,
+    ],
+    [
+      'a sentence embedding model by its library_name',
+      'library_name: sentence-transformers',
+      /set "pooling" as the card describes it/,
+    ],
+    [
+      'a sentence embedding model by its tags',
+      'tags:\n  - bert\n  - sentence-transformers',
+      /a sentence embedding model/,
+    ],
+  ])('is refused with an error that says what to do: %s', async (_, fields, message) => {
     await expect(readModelFolder(plain({ 'README.md': card(fields) }))).rejects.toMatchObject({
       code: 'unsupported-model',
       message: expect.stringMatching(message),
     });
   });
 
-  it('is refused by its card on a web server as well', async () => {
+  it('is refused because of its card on a web server as well', async () => {
     const files: Readonly<Record<string, string>> = {
       '/config.json': '{"model_type":"bert","hidden_size":4}',
       '/README.md': card('pipeline_tag: sentence-similarity'),
@@ -149,7 +161,7 @@ describe('a folder that does not say how to pool', () => {
     ['a card without fields', '# A model\n'],
     ['a card that cannot be read', card('a: [')],
     [
-      'a card with a bomb of aliases',
+      'a card with nested YAML aliases (a "billion laughs" attack)',
       card(
         `a: &a [x,x]\n${'bcdefghij'
           .split('')
@@ -157,15 +169,15 @@ describe('a folder that does not say how to pool', () => {
           .join('\n')}`,
       ),
     ],
-    ['a base that was trained further, whose own card cannot be read', card('base_model: org/nowhere')],
-  ])('gets the mean when it is an encoder: %s', async (_, readme) => {
+    ['PyTorch weights and a base model whose card cannot be read', card('base_model: org/nowhere')],
+  ])('gets mean pooling when it is an encoder: %s', async (_, readme) => {
     const files = { 'model.safetensors': new Uint8Array(8), ...(readme !== undefined && { 'README.md': readme }) };
     const read = await readModelFolder(plain(files));
     expect(read).toMatchObject({ headSource: 'assumed', head: { pooling: { modes: ['mean'] }, projections: [] } });
     expect(read.notes).toEqual([expect.stringMatching(/the pooling "mean" was assumed/)]);
   });
 
-  it('gets the mean when it is a conversion of an encoder', async () => {
+  it('gets mean pooling when it is a conversion of an encoder', async () => {
     const encoder = plain({ 'README.md': card('pipeline_tag: fill-mask') }, {}, 'google-bert/bert');
     const model = plain(
       { 'README.md': card('base_model: google-bert/bert\nlibrary_name: transformers.js') },
@@ -180,7 +192,7 @@ describe('a folder that does not say how to pool', () => {
     'DistilBertForQuestionAnswering',
     'RobertaForMultipleChoice',
     'ViTForImageClassification',
-  ])('is refused by the name of its task: %s', async (architecture) => {
+  ])('is refused when its architecture has a head for another task: %s', async (architecture) => {
     const model = plain({ 'config.json': { model_type: 'bert', architectures: [architecture] } });
     await expect(readModelFolder(model)).rejects.toMatchObject({
       code: 'unsupported-model',
@@ -190,7 +202,7 @@ describe('a folder that does not say how to pool', () => {
   });
 });
 
-/** Golden files without those that say how to pool, with others. */
+/** The golden model `tiny-bert` without `modules.json` and its module folders, with the files in `changes`. */
 async function bare(changes: Readonly<Record<string, string | Uint8Array>> = {}): Promise<ModelFiles> {
   const golden = goldenModel('tiny-bert');
   const paths = (await golden.list()).filter((path) => !/^(modules\.json|\d_|expected)/.test(path));
@@ -213,7 +225,7 @@ const changedEncoder = (change: (encoder: Encoder) => Partial<Encoder>): Backend
 };
 
 describe('loadEmbedder', () => {
-  it('says at every load what it assumed, in a warning and in each receipt', async () => {
+  it('reports an assumed pooling as a warning and in each receipt', async () => {
     const warnings: string[] = [];
     const onWarning = (message: string): void => void warnings.push(message);
     const embedder = await loadEmbedder(await bare(), { backend: plainBackend(), onWarning });
@@ -222,7 +234,7 @@ describe('loadEmbedder', () => {
     expect(embedder.headSource).toBe('assumed');
   });
 
-  it('uses the vectors that the ONNX file gives for texts, before it asks for the base model', async () => {
+  it('prefers a sentence_embedding output of the ONNX file to the base model, but not to an option', async () => {
     const readme = card('base_model: org/nowhere\nlibrary_name: transformers.js');
     const pooled = (batch: TokenBatch): Float32Array => Float32Array.from({ length: batch.rows * 3 }, (_, i) => i % 3);
     const backend = changedEncoder(() => ({
@@ -238,11 +250,11 @@ describe('loadEmbedder', () => {
     expect(embedder).toMatchObject({ headSource: 'graph', dimension: 3 });
     expect(warnings).toEqual([expect.stringContaining('the output "sentence_embedding" of its ONNX file')]);
     expect([...(await embedder.embed('a')).vector]).toEqual([0, 1, 2]);
-    const asked = await loadEmbedder(await bare({ 'README.md': readme }), { backend, pooling: 'cls', onWarning });
-    expect(asked).toMatchObject({ headSource: 'caller', dimension: 32 });
+    const withPooling = await loadEmbedder(await bare({ 'README.md': readme }), { backend, pooling: 'cls', onWarning });
+    expect(withPooling).toMatchObject({ headSource: 'caller', dimension: 32 });
   });
 
-  it('disposes an encoder that was loaded to look into it, when the folder is refused', async () => {
+  it('disposes the encoder when the folder is refused', async () => {
     let disposed = 0;
     const backend = changedEncoder(() => ({ dispose: async () => void (disposed += 1) }));
     const model = await bare({ 'README.md': card('pipeline_tag: sentence-similarity') });
@@ -250,17 +262,17 @@ describe('loadEmbedder', () => {
     expect(disposed).toBe(1);
   });
 
-  it('refuses token vectors of another length than the configuration says, such as logits', async () => {
+  it('refuses token vectors whose length differs from hidden_size, such as logits', async () => {
     const backend = changedEncoder(() => ({ hiddenSize: 959 }));
     for (const model of [await bare(), goldenModel('tiny-bert')]) {
       await expect(loadEmbedder(model, { backend, selfCheck: false, onWarning: () => {} })).rejects.toMatchObject({
         code: 'invalid-model',
-        message: expect.stringMatching(/gives 959 numbers for a token, where config\.json says 32/),
+        message: expect.stringMatching(/gives 959 numbers for a token, but config\.json says 32/),
       });
     }
   });
 
-  it('reports an error of the folder as invalid-model, and one of an option as invalid-argument', async () => {
+  it('reports an invalid setting of the folder as invalid-model and an invalid option as invalid-argument', async () => {
     const withFiles = async (changes: Readonly<Record<string, object>>): Promise<ModelFiles> => {
       const golden = goldenModel('tiny-bert');
       const files = await Promise.all(
@@ -280,7 +292,7 @@ describe('loadEmbedder', () => {
   });
 });
 
-describe('tokens beyond the weights', () => {
+describe('token ids beyond the embedding matrix', () => {
   interface TokenizerFile {
     readonly added_tokens: readonly object[];
     readonly model: { readonly vocab: Readonly<Record<string, number>> };
@@ -309,7 +321,7 @@ describe('tokens beyond the weights', () => {
     special: true,
   };
 
-  it('that were only added refuse the texts that have them, not the model', async () => {
+  it('of added tokens make texts that contain them invalid, but not the model', async () => {
     const model = await tokenizerWith(({ added_tokens: tokens, ...rest }) => ({
       ...rest,
       added_tokens: [...tokens, { id: 959, ...added }],
@@ -325,11 +337,11 @@ describe('tokens beyond the weights', () => {
     });
   });
 
-  it('that every text gets, or that the vocabulary has, refuse the model', async () => {
+  it('of special tokens of every text, or of the vocabulary, make the model invalid', async () => {
     const processor = { type: 'BertProcessing', cls: ['[CLS]', 70_000], sep: ['[SEP]', 3] };
     const framed = await tokenizerWith(
       (tokenizer) => ({ ...tokenizer, post_processor: processor }),
-      // Another class would decide itself which tokens are put around a text.
+      // Other tokenizer classes replace this post-processor by their own.
       'PreTrainedTokenizerFast',
     );
     await expect(loadEmbedder(framed, { backend: plainBackend() })).rejects.toMatchObject({ code: 'invalid-model' });

@@ -34,7 +34,7 @@ poolingContract(norm.create({}), {
   reference: ({ vectors: [first = []] }) => [...first, Math.hypot(...first)],
 });
 
-describe('values', () => {
+describe('pooled vectors', () => {
   // Two texts of two and three tokens, the first padded on the right.
   const tokens = { data: new Float32Array([1, 2, 3, -4, 9, 9, 0, 1, -1, 5, 6, 0]), rows: 6, cols: 2 };
   const batch = { ids: new Int32Array(6), mask: new Int32Array([1, 1, 0, 1, 1, 1]), rows: 2, cols: 3 };
@@ -47,16 +47,16 @@ describe('values', () => {
     lasttoken: [3, -4, 6, 0],
   };
 
-  it.each(poolingModes)('of %s', (mode) => {
+  it.each(poolingModes)('of the mode %s have the expected values', (mode) => {
     expect([...createPooling(mode).pool(tokens, batch).data]).toEqual(expected[mode].map(Math.fround));
   });
 
-  it('of several modes stand side by side, in their order', () => {
+  it('of several modes are concatenated in their order', () => {
     const { data, rows, cols } = createPooling(['lasttoken', 'cls']).pool(tokens, batch);
     expect({ data: [...data], rows, cols }).toEqual({ data: [3, -4, 1, 2, 6, 0, 0, 1], rows: 2, cols: 4 });
   });
 
-  it.each(goldenModelNames)('of the golden model %s follow from its token embeddings', (name) => {
+  it.each(goldenModelNames)('of the golden model %s are computed from its token embeddings', (name) => {
     const modes: Record<string, PoolingMode[]> = {
       'tiny-roberta': ['cls'],
       'tiny-bert-multipool': ['cls', 'max', 'mean'],
@@ -76,7 +76,7 @@ describe('values', () => {
     }
   });
 
-  it('are NaN when an encoder gives NaN', () => {
+  it('contain NaN when the encoder returns NaN', () => {
     const broken = { data: new Float32Array([NaN, 1, 2, 3, 4, 5]), rows: 6, cols: 1 };
     for (const mode of ['max', 'mean', 'mean_sqrt_len_tokens', 'weightedmean', 'cls'] as const) {
       expect(createPooling(mode).pool(broken, { ...batch, mask: new Int32Array(6).fill(1) }).data[0]).toBeNaN();
@@ -85,7 +85,7 @@ describe('values', () => {
 });
 
 describe('custom pooling', () => {
-  it('carries its config, which says whether prompts take part', () => {
+  it('has its config and reads include_prompt from it', () => {
     expect(norm.create({ scale: 2 })).toMatchObject({
       name: 'FirstAndNorm',
       config: { scale: 2 },
@@ -95,7 +95,7 @@ describe('custom pooling', () => {
     expect(norm.create({}).modes).toBeUndefined();
   });
 
-  it('keeps the size of a token unless it says otherwise', () => {
+  it('has an outputSize equal to the hidden size by default', () => {
     const zeros = definePooling({
       name: 'Zeros',
       create: () => ({ pool: ({ cols }, { rows }) => ({ data: new Float32Array(rows * cols), rows, cols }) }),
@@ -103,14 +103,14 @@ describe('custom pooling', () => {
     expect(zeros.create({}).outputSize(7)).toBe(7);
   });
 
-  it('is refused when its result has another size than it declares', () => {
+  it('throws when its result has another shape than its outputSize declares', () => {
     const wrong = definePooling({
       name: 'Wrong',
       create: () => ({ pool: () => ({ data: new Float32Array(2), rows: 1, cols: 2 }) }),
     });
     const batch = { ids: new Int32Array(1), mask: new Int32Array(1), rows: 1, cols: 1 };
     expect(() => wrong.create({}).pool({ data: new Float32Array(3), rows: 1, cols: 3 }, batch)).toThrow(
-      /"Wrong" gave 1 × 2 .* promised 1 × 3/u,
+      /"Wrong" gave 1 × 2 .* require 1 × 3/u,
     );
   });
 
@@ -120,7 +120,7 @@ describe('custom pooling', () => {
 });
 
 describe('resolvePooling', () => {
-  it('takes every form', () => {
+  it('accepts a mode, a list of modes, a definition and a pooling', () => {
     expect(resolvePooling('max').modes).toEqual(['max']);
     expect(resolvePooling(['max', 'cls'])).toMatchObject({ modes: ['max', 'cls'], name: 'max+cls' });
     expect(resolvePooling(norm).name).toBe('FirstAndNorm');
@@ -129,7 +129,7 @@ describe('resolvePooling', () => {
     expect(own.includePrompt).toBe(false);
   });
 
-  it('refuses unknown modes, and none', () => {
+  it('refuses unknown modes and an empty list', () => {
     expect(() => resolvePooling('median' as PoolingMode)).toThrow(/no pooling mode "median"/u);
     expect(() => resolvePooling([])).toThrow(/no pooling mode/u);
   });

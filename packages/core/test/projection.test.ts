@@ -16,7 +16,7 @@ const numbers = (rows: number, cols: number, seed: number) =>
 const product = (x: number[][], w: number[][]) =>
   x.map((row) => w.map((out) => out.reduce((sum, value, i) => sum + value * row[i]!, 0)));
 
-/** Infinite when the sizes differ; NaN when there is one, which no bound accepts. */
+/** The largest absolute difference: infinite when the shapes differ, NaN (which fails every comparison) with a NaN. */
 function difference(actual: Matrix, expected: readonly (readonly number[])[]): number {
   const rows = rowsOf(actual);
   if (rows.length !== expected.length || rows.some((row, r) => row.length !== expected[r]!.length)) return Infinity;
@@ -39,7 +39,7 @@ describe('dense', () => {
     ).toBeLessThanOrEqual(1e-6);
   });
 
-  it('adds the residual after the activation, through its own weights when the sizes differ', () => {
+  it('adds the residual after the activation, multiplied by its own weights when the sizes differ', () => {
     const [x, w, r] = [numbers(2, 4, 1), numbers(4, 4, 2), numbers(3, 4, 5)];
     expect(
       difference(
@@ -68,8 +68,8 @@ describe('dense', () => {
   });
 });
 
-describe('the others', () => {
-  it('normalize divides by the norm, and leaves zeros', () => {
+describe('the other projections', () => {
+  it('normalize divides by the norm and keeps vectors of zeros', () => {
     expect(
       difference(
         applyProjections(
@@ -89,7 +89,7 @@ describe('the others', () => {
     ).toBeLessThanOrEqual(6e-8);
   });
 
-  it('layer norm subtracts the mean, divides by the deviation over all entries, scales and shifts', () => {
+  it('layer norm subtracts the mean, divides by the standard deviation, scales and shifts', () => {
     const x = [1, 2, 4, 9];
     const [mean, variance] = [4, (9 + 4 + 0 + 25) / 4];
     const norm: Projection = {
@@ -106,7 +106,7 @@ describe('the others', () => {
     ).toBeLessThanOrEqual(1e-6);
   });
 
-  it('truncate keeps the first entries, or all there are', () => {
+  it('truncate keeps the first entries, or all when there are fewer', () => {
     expect(
       difference(
         applyProjections(
@@ -128,7 +128,7 @@ describe('the others', () => {
   });
 });
 
-describe('a chain', () => {
+describe('a chain of projections', () => {
   const chain: Projection[] = [
     { kind: 'normalize' },
     { kind: 'dense', weight: matrix(numbers(7, 6, 4)), activation: 'GELU' },
@@ -137,7 +137,7 @@ describe('a chain', () => {
     { kind: 'normalize' },
   ];
 
-  it('never touches its input', () => {
+  it('does not change its input', () => {
     const input = matrix(numbers(3, 6, 1));
     const before = input.data.slice();
     const output = applyProjections(chain, input);
@@ -146,27 +146,31 @@ describe('a chain', () => {
     expect(applyProjections([], input)).toBe(input);
   });
 
-  it('gives a row the same bits alone and in any company', () => {
+  it('gives a row the same bits alone and among other rows', () => {
     const rows = numbers(9, 6, 1);
     const together = rowsOf(applyProjections(chain, matrix(rows)));
     for (const [index, row] of rows.entries())
       expect(rowsOf(applyProjections(chain, matrix([row])))[0]).toEqual(together[index]);
   });
 
-  it('takes no rows', () => {
+  it('accepts a matrix without rows', () => {
     expect(applyProjections(chain, { data: new Float32Array(0), rows: 0, cols: 6 })).toMatchObject({
       rows: 0,
       cols: 5,
     });
   });
 
-  it('knows its sizes', () => {
+  it('has the output size of its last projection', () => {
     expect(chain.reduce((size, projection) => projectionOutputSize(projection, size), 6)).toBe(5);
   });
 });
 
 it.each<[string, Projection, RegExp]>([
-  ['another width', { kind: 'dense', weight: matrix([[1, 2]]), activation: 'Identity' }, /1 × 2 gets vectors of 3/u],
+  [
+    'a dense layer for a shorter vector',
+    { kind: 'dense', weight: matrix([[1, 2]]), activation: 'Identity' },
+    /1 × 2 gets vectors of 3/u,
+  ],
   [
     'too few biases',
     { kind: 'dense', weight: matrix([[1, 2, 3]]), bias: new Float32Array(2), activation: 'Identity' },
@@ -178,7 +182,7 @@ it.each<[string, Projection, RegExp]>([
     /residual of 3 × 3/u,
   ],
   [
-    'other residual weights',
+    'residual weights of another shape',
     {
       kind: 'dense',
       weight: matrix([[1, 2, 3]]),
@@ -189,7 +193,7 @@ it.each<[string, Projection, RegExp]>([
     /residual of 1 × 2/u,
   ],
   [
-    'another layer norm',
+    'a layer norm of another length',
     { kind: 'layer-norm', weight: new Float32Array(3), bias: new Float32Array(2), epsilon: 0 },
     /3 and 2 entries/u,
   ],
@@ -199,7 +203,7 @@ it.each<[string, Projection, RegExp]>([
 });
 
 it.each(['tiny-roberta', 'tiny-bert-multipool'])(
-  'makes the final vectors of the golden model %s of its pooled ones',
+  'computes the final vectors of the golden model %s from its pooled ones',
   async (name) => {
     const weights = await readWeights(goldenModel(name), '2_Dense/model.safetensors');
     const {

@@ -1,4 +1,4 @@
-/** Properties of the readers of model files, over files that fast-check makes up and shrinks. */
+/** Property tests of the readers of `safetensors` and `tokenizer.json` files, with files that fast-check generates. */
 import {
   javaScriptTokenizer,
   memoryModel,
@@ -16,7 +16,7 @@ const runs = { numRuns: 300 };
 
 const weightsOf = (file: Uint8Array) => readWeights(memoryModel('made up', { 'model.safetensors': file }));
 
-/** A file with this header, valid or not, and `dataBytes` bytes of data. */
+/** A safetensors file with this header, which may be invalid, and `dataBytes` bytes of data. */
 function safetensors(header: string, dataBytes: number): Uint8Array {
   const json = new TextEncoder().encode(header);
   const file = new Uint8Array(8 + json.length + dataBytes);
@@ -35,7 +35,7 @@ const tensorName = name.filter((text) => text !== '__metadata__');
 describe('safetensors', () => {
   const shape = fc.array(fc.integer({ min: 0, max: 4 }), { maxLength: 3 });
 
-  it('give back the names, shapes and bits that were written', async () => {
+  it('are read with the names, shapes and bits that were written', async () => {
     const tensor = shape.chain((extents) => {
       const length = extents.reduce((product, extent) => product * extent, 1);
       const size = { minLength: length, maxLength: length };
@@ -58,7 +58,7 @@ describe('safetensors', () => {
     );
   });
 
-  it('are read as their header says, in whatever order it lists the tensors', async () => {
+  it('are read in the same way whatever the order of the tensors in the header', async () => {
     const sized = fc.uniqueArray(fc.tuple(tensorName, fc.integer({ min: 0, max: 5 })), {
       selector: ([key]) => key,
       maxLength: 6,
@@ -86,7 +86,7 @@ describe('safetensors', () => {
     );
   });
 
-  it('with any header are refused with an error that names the file, or their tensors cover the data without a gap', async () => {
+  it('with an arbitrary header are refused by name, unless the tensors cover the data without a gap', async () => {
     const size = fc.oneof(fc.nat(16), fc.constantFrom(-1, 0.5, 2 ** 31, 2 ** 53, 1e300));
     const entry = fc.record(
       {
@@ -127,12 +127,12 @@ describe('tokenizer.json', () => {
     fc.record({ String: piece }),
     fc.record({ Regex: fc.constantFrom('a+', '\\s', '[ab]|$', '(', '\\p{L}+', '(?i)a', 'a{2,1}') }),
   );
-  /** Models whose fields fit together. */
+  /** Pieces of a vocabulary that contains the unknown token. */
   const pieces = fc
     .uniqueArray(piece, { maxLength: 8 })
     .map((list) => ['[UNK]', ...list.filter((each) => each !== '[UNK]')]);
   const numbered = pieces.map((list) => Object.fromEntries(list.map((each, id) => [each, id])));
-  const sound = fc.oneof(
+  const validModel = fc.oneof(
     fc.record({
       type: fc.constantFrom('WordPiece', 'WordLevel', 'BPE'),
       vocab: numbered,
@@ -204,7 +204,7 @@ describe('tokenizer.json', () => {
         use_regex: fc.boolean(),
         trim_offsets: fc.boolean(),
       }),
-      model: fc.oneof(sound, anyModel),
+      model: fc.oneof(validModel, anyModel),
     },
     { requiredKeys: ['model'] },
   );
@@ -213,7 +213,7 @@ describe('tokenizer.json', () => {
   const read = (json: unknown): Promise<TokenizerDefinition> =>
     readTokenizerDefinition(memoryModel('made up', { 'tokenizer.json': JSON.stringify(json) }));
 
-  /** How the texts were tokenized, or the code of the error by which the file or a text was refused. */
+  /** `tokenized` when all ids are valid and reproducible, or the code of the error for the file or a text. */
   async function tokenize(json: unknown, texts: readonly string[]): Promise<string> {
     try {
       const definition = await read(json);
@@ -221,19 +221,19 @@ describe('tokenizer.json', () => {
       const options = { maxLength: 64, addSpecialTokens: false };
       const once = await loaded.encode(texts, options);
       const again = await loaded.encode(texts, options);
-      const isSound = once.every(
+      const isValid = once.every(
         ({ ids, length }, row) =>
           ids.every((id, index) => id >= 0 && id < definition.vocabularySize && id === again[row]!.ids[index]) &&
           ids.length === Math.min(length, options.maxLength),
       );
-      return isSound ? 'tokenized' : 'ids that cannot be';
+      return isValid ? 'tokenized' : 'invalid ids';
     } catch (error) {
       if (SentvecError.is(error)) return error.code;
       throw error;
     }
   }
 
-  it('is refused as invalid or unsupported, or gives each text ids of its vocabulary, the same each time', async () => {
+  it('is refused as invalid or unsupported, or gives each text the same ids of its vocabulary in every call', async () => {
     let tokenized = 0;
     await fc.assert(
       fc.asyncProperty(tokenizer, fc.array(text, { minLength: 1, maxLength: 4 }), async (json, texts) => {
@@ -265,7 +265,7 @@ function detailsOf(error: unknown, code: ErrorCode): SentvecError['details'] {
   throw error;
 }
 
-/** How many tensors a header lists, if they cover the data of its file without a gap; else `undefined`. */
+/** The number of tensors of a header if they cover all `dataBytes`; otherwise `undefined`. */
 function contentsOf(header: unknown, dataBytes: number): unknown {
   if (typeof header !== 'object' || header === null) return undefined;
   const sizes = Object.entries(header)
@@ -281,7 +281,7 @@ function mapped<From, To>(
   return Object.fromEntries(Object.entries(fields).map(([key, value]) => [key, change(value)]));
 }
 
-/** The JSON with the keys of each object in the opposite order. */
+/** The same value with the keys of each object in reverse order. */
 function reversed(value: unknown): unknown {
   if (Array.isArray(value)) return value.map(reversed);
   if (typeof value !== 'object' || value === null) return value;

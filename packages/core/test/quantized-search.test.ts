@@ -23,7 +23,7 @@ function dot(x: readonly number[], y: readonly number[]): number {
   return x.reduce((sum, entry, i) => sum + entry * y[i]!, 0);
 }
 
-/** Bits as 0 and 1, whole numbers as they are. */
+/** The entries of a row: bits as 0 and 1 for binary precisions, otherwise the integers. */
 function numbers(quantized: QuantizedMatrix, at: number): number[] {
   if (!quantized.precision.endsWith('binary')) return row(quantized, at);
   return row(quantized, at)
@@ -66,23 +66,26 @@ function searchByHand(
 describe.each(quantizedPrecisions)('searchQuantized, %s', (precision) => {
   const quantized = quantize(corpus, precision);
 
-  it('finds what comparing everything finds, without rescoring', async () => {
+  it('finds the same rows as a brute-force search without rescoring', async () => {
     expect(await searchQuantized(queries, quantized, { topK: 9, rescore: false })).toEqual(
       searchByHand(quantized, 9, 'not'),
     );
   });
 
-  it.each(['with itself', 'with the corpus'] as const)('rescored %s', async (how) => {
-    const rescoreWith = how === 'with the corpus' ? corpus : undefined;
-    const expected = searchByHand(quantized, 9, how);
-    const hits = await searchQuantized(queries, quantized, { topK: 9, rescoreWith });
-    expect(hits.map((found) => found.map((hit) => hit.row))).toEqual(
-      expected.map((found) => found.map((hit) => hit.row)),
-    );
-    for (const [i, { score }] of hits.flat().entries()) expect(score).toBeCloseTo(expected.flat()[i]!.score, 4);
-  });
+  it.each(['with itself', 'with the corpus'] as const)(
+    'finds the same rows as a brute-force search rescored %s',
+    async (how) => {
+      const rescoreWith = how === 'with the corpus' ? corpus : undefined;
+      const expected = searchByHand(quantized, 9, how);
+      const hits = await searchQuantized(queries, quantized, { topK: 9, rescoreWith });
+      expect(hits.map((found) => found.map((hit) => hit.row))).toEqual(
+        expected.map((found) => found.map((hit) => hit.row)),
+      );
+      for (const [i, { score }] of hits.flat().entries()) expect(score).toBeCloseTo(expected.flat()[i]!.score, 4);
+    },
+  );
 
-  it('takes the corpus in pieces', async () => {
+  it('finds the same rows in a corpus of several pieces', async () => {
     const whole = await searchQuantized(queries, quantized, { topK: 9 });
     const pieces = Array.from({ length: 10 }, (_, i) => ({
       ...quantized,
@@ -99,7 +102,7 @@ describe.each(quantizedPrecisions)('searchQuantized, %s', (precision) => {
 });
 
 describe('rescoring', () => {
-  it('with the corpus and all rows as candidates is the exact search', async () => {
+  it('all rows with the corpus equals the exact search', async () => {
     const exact = similarity(queries, corpus, 'dot');
     const hits = await searchQuantized(queries, quantize(corpus, 'ubinary'), {
       topK: 5,
@@ -116,21 +119,21 @@ describe('rescoring', () => {
 });
 
 describe('quantize', () => {
-  it('puts entries outside of the ranges into the nearest step, and all of an empty range into the first', () => {
+  it('clamps entries outside the ranges and maps all entries of an empty range to the lowest value', () => {
     const ranges: Matrix = { data: Float32Array.of(-1, 0.5, 1, 0.5), rows: 2, cols: 2 };
     const vectors: Matrix = { data: Float32Array.of(-7, 0.5, 7, 0.5, 0, 9), rows: 3, cols: 2 };
     expect([...quantize(vectors, 'uint8', { ranges }).data]).toEqual([0, 0, 255, 0, 127, 8]);
     expect([...quantize(vectors, 'int8', { ranges }).data]).toEqual([-128, -128, 127, -128, -1, -120]);
   });
 
-  it('gives no rows for no rows, when it has ranges', () => {
+  it('gives no rows for no rows when the ranges are known', () => {
     const none: Matrix = { data: new Float32Array(0), rows: 0, cols: 2 };
     const ranges: Matrix = { data: Float32Array.of(-1, -1, 1, 1), rows: 2, cols: 2 };
     expect(quantize(none, 'int8', { ranges })).toMatchObject({ rows: 0, cols: 2, dimension: 2 });
     expect(quantize(none, 'binary')).toMatchObject({ rows: 0, cols: 1, dimension: 2 });
   });
 
-  it('takes ranges from a calibration set', () => {
+  it('computes the ranges from a calibration set', () => {
     const calibration = randomMatrix(50, dimension, 34);
     const ranges = quantizationRanges(calibration);
     for (let i = 0; i < dimension; i++) {
@@ -141,32 +144,35 @@ describe('quantize', () => {
   });
 });
 
-describe('bad arguments', () => {
+describe('quantize() and searchQuantized() refuse', () => {
   const none: Matrix = { data: new Float32Array(0), rows: 0, cols: dimension };
   const ranges: Matrix = { data: Float32Array.of(0, 1), rows: 2, cols: 1 };
   const one: Matrix = { data: Float32Array.of(0.5), rows: 1, cols: 1 };
   const bad: readonly (readonly [string, () => unknown])[] = [
     ['an unknown precision', () => quantize(corpus, 'int4' as 'int8')],
-    ['nothing to take ranges from', () => quantize(none, 'int8')],
+    ['int8 without ranges and without rows', () => quantize(none, 'int8')],
     ['ranges of one row', () => quantize(one, 'int8', { ranges: one })],
     ['ranges of another dimension', () => quantize(corpus, 'int8', { ranges })],
-    ['ranges upside down', () => quantize(one, 'int8', { ranges: { ...ranges, data: Float32Array.of(1, 0) } })],
+    [
+      'a minimum above its maximum',
+      () => quantize(one, 'int8', { ranges: { ...ranges, data: Float32Array.of(1, 0) } }),
+    ],
     ['entries that are not numbers', () => quantize({ ...one, data: Float32Array.of(NaN) }, 'uint8', { ranges })],
     ['topK of 0', () => searchQuantized(queries, quantize(corpus, 'int8'), { topK: 0 })],
     ['rescoreMultiplier of 0', () => searchQuantized(queries, quantize(corpus, 'int8'), { rescoreMultiplier: 0 })],
     ['a corpus of another dimension', () => searchQuantized(queries, quantize(one, 'binary'))],
-    ['no rows', () => searchQuantized(queries, [])],
+    ['an empty list of pieces', () => searchQuantized(queries, [])],
     ['bytes that do not fill the rows', () => searchQuantized(queries, { ...quantize(corpus, 'binary'), rows: 7 })],
     [
-      'pieces of two precisions',
+      'pieces of different precisions',
       () => searchQuantized(queries, [quantize(corpus, 'binary'), quantize(corpus, 'ubinary')]),
     ],
     [
-      'pieces of two ranges',
+      'pieces of different ranges',
       () => searchQuantized(queries, [quantize(corpus, 'int8'), quantize(randomMatrix(9, dimension, 1), 'int8')]),
     ],
     [
-      'other vectors to rescore with',
+      'another number of rows to rescore with',
       () => searchQuantized(queries, quantize(corpus, 'int8'), { rescoreWith: queries }),
     ],
     [
@@ -174,7 +180,7 @@ describe('bad arguments', () => {
       () => searchQuantized(queries, quantize(corpus, 'int8'), { rescoreWith: one }),
     ],
     [
-      'no ranges',
+      'an int8 corpus without ranges',
       () => {
         const { ranges: _, ...withoutRanges } = quantize(corpus, 'int8');
         return searchQuantized(queries, withoutRanges);

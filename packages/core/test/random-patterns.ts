@@ -1,7 +1,12 @@
-/** Reproducible regular expressions of all the parts that a pattern in a `tokenizer.json` may have, and texts for them. */
+/**
+ * Reproducible random regular expressions with the syntax that patterns in a `tokenizer.json` use, and texts for them.
+ */
 import type { Random } from './random-tokenizers.ts';
 
-/** The end of each piece shows: its last character has an id of its own. */
+/**
+ * A `tokenizer.json` that splits by `pattern` into characters; ids show the split because the last character of each
+ * piece has an id of its own.
+ */
 export function splittingTokenizer(pattern: string, behavior: string): string {
   const characters = Array.from(new Set("abcAB12 \n\réÉ中😀's_.e\u0301ſ"));
   const vocab = Object.fromEntries(
@@ -15,7 +20,7 @@ export function splittingTokenizer(pattern: string, behavior: string): string {
   });
 }
 
-/** Parts that match characters. */
+/** Expressions that match a character. */
 export const atoms = [
   'a',
   'b',
@@ -48,8 +53,8 @@ export const atoms = [
   '\\p{M}',
   '\\x{e9}',
 ];
-/** What may follow such a part. */
-export const repetitions = [
+/** Quantifiers. */
+export const quantifiers = [
   '*',
   '+',
   '?',
@@ -66,17 +71,17 @@ export const repetitions = [
   '{1,2}+',
 ];
 
-/** A regular expression of random parts. */
+/** A random regular expression with groups up to `depth` levels deep. */
 export function randomPattern(random: Random, depth: number): string {
   const sequences = random.list(1, 3, () =>
     random
       .list(1, 3, () => {
         const kind = random.next();
-        if (depth === 0 || kind < 0.5) return random.pick(atoms) + (random.chance(0.4) ? random.pick(repetitions) : '');
+        if (depth === 0 || kind < 0.5) return random.pick(atoms) + (random.chance(0.4) ? random.pick(quantifiers) : '');
         if (kind < 0.6) return random.pick(['^', '$', '\\b', '\\B', '\\A', '\\z', '\\Z']);
         const open = random.pick(['(', '(?:', '(?>', '(?i:', '(?=', '(?!', '(?<=', '(?<!']);
         const repeats = !/[=!]$/u.test(open) && random.chance();
-        return `${open}${randomPattern(random, depth - 1)})${repeats ? random.pick(repetitions) : ''}`;
+        return `${open}${randomPattern(random, depth - 1)})${repeats ? random.pick(quantifiers) : ''}`;
       })
       .join(''),
   );
@@ -107,7 +112,7 @@ const characters = [
   'ſ',
 ];
 
-/** A text of characters that patterns tell apart. */
+/** A random text of 1 to 14 characters, which belong to different character classes. */
 export function randomPatternText(random: Random): string {
   return random.list(1, 14, () => random.pick(characters)).join('');
 }

@@ -1,9 +1,9 @@
-/** Reproducible tokenizers from all the parts that a `tokenizer.json` may have, and texts that bring out their differences. */
+/** Reproducible random `tokenizer.json` files with all components that the format defines, and texts to tokenize. */
 import { charsmap } from './charsmap.ts';
 
 type Json = Record<string, unknown>;
 
-/** Numbers from 0 to 1 that depend on a seed alone (mulberry32). */
+/** A seeded pseudorandom generator (mulberry32). `next()` returns a number from 0, inclusive, to 1, exclusive. */
 export class Random {
   #state: number;
 
@@ -30,8 +30,8 @@ export class Random {
     return values[this.below(values.length)]!;
   }
 
-  list<Value>(least: number, most: number, make: (index: number) => Value): Value[] {
-    return Array.from({ length: least + this.below(most - least + 1) }, (_, index) => make(index));
+  list<Value>(min: number, max: number, create: (index: number) => Value): Value[] {
+    return Array.from({ length: min + this.below(max - min + 1) }, (_, index) => create(index));
   }
 }
 
@@ -83,7 +83,9 @@ const patterns = [
   '(a*)*b',
   '(?>a+)b?',
 ];
-/** Pieces of texts: letters of all kinds, whitespace of all kinds, marks, emoji in several parts, halves of pairs. */
+/**
+ * Pieces of texts: letters of several scripts, kinds of whitespace, combining marks, emoji sequences, a lone surrogate.
+ */
 const chunks = [
   ...alphabet,
   '  ',
@@ -129,12 +131,12 @@ const chunks = [
   '中中',
 ];
 
-/** A text of any characters. */
+/** A text of up to 12 random chunks. */
 export function randomText(random: Random): string {
   return random.list(0, 12, () => random.pick(chunks)).join('');
 }
 
-/** A `tokenizer.json` of random parts. */
+/** A `tokenizer.json` of random components. */
 export function randomTokenizer(random: Random): Json {
   return {
     version: '1.0',
@@ -232,7 +234,7 @@ function preTokenizer(random: Random, depth: number): Json {
   }
 }
 
-/** Models in whose tokens each cut shows: pieces of one to three characters, some characters missing. */
+/** A model with pieces of one to three characters and without some characters, so that tokens depend on every split. */
 function model(random: Random): Json {
   const characters = alphabet.filter(() => random.chance(0.9));
   const pairs = random.list(40, 40, () => random.pick(alphabet) + random.pick(alphabet));
@@ -268,12 +270,12 @@ function model(random: Random): Json {
 function bytePairs(random: Random, characters: readonly string[], pieces: readonly string[], unknown: string): Json {
   const prefix = random.pick(['', '', '##']);
   const suffix = random.pick(['', '', '</w>']);
-  const spelled = characters.flatMap((character) => [
+  const singleCharacters = characters.flatMap((character) => [
     prefix + character,
     character + suffix,
     prefix + character + suffix,
   ]);
-  const vocab = new Set([...pieces, ...spelled]);
+  const vocab = new Set([...pieces, ...singleCharacters]);
   const merges = random.list(60, 60, () => {
     const left = random.pick(characters);
     const right = prefix + random.pick(characters) + random.pick(['', suffix]);

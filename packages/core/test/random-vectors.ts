@@ -1,6 +1,6 @@
 import type { Matrix } from '@sentvec/core';
 
-/** Numbers in -1…1 that are the same for the same seed (a linear congruential generator). */
+/** A matrix of pseudorandom numbers from -1 to 1, the same for the same seed (a linear congruential generator). */
 export function randomMatrix(rows: number, cols: number, seed: number): Matrix {
   const next = generator(seed);
   return { data: Float32Array.from({ length: rows * cols }, () => next() * 2 - 1), rows, cols };

@@ -1,4 +1,4 @@
-// Rerankers: the inputs that the model gets of pairs, rank and score, and what is refused.
+// Rerankers: the token ids of pairs, rank() and score(), activations, prompts, and refused models and arguments.
 import { plainBackend } from '@sentvec/architectures';
 import {
   javaScriptTokenizer,
@@ -24,7 +24,10 @@ import { upToLast } from '../src/reranker/pair-tokenizer.ts';
 
 const golden = (name: string): GoldenPairs => goldenExpectation(name) as unknown as GoldenPairs;
 
-/** The plain backend, which also notes the batches that its encoders get. Without `computes` all vectors are zero. */
+/**
+ * The plain backend, and a list of the batches that its encoders received. With `computes: false` all vectors are zero,
+ * which is faster.
+ */
 function spyingBackend({ computes = true } = {}): { readonly backend: Backend; readonly batches: TokenBatch[] } {
   const batches: TokenBatch[] = [];
   const plain = plainBackend();
@@ -63,7 +66,7 @@ async function withReranker<T>(
   }
 }
 
-/** A golden model with some of its files changed. */
+/** A golden model whose files are merged with `changes`; a string or bytes replace a file, `undefined` removes it. */
 async function changed(name: string, changes: Readonly<Record<string, unknown>>): Promise<ModelFiles> {
   const files = goldenModel(name);
   const contents: Record<string, Uint8Array | string> = {};
@@ -90,8 +93,8 @@ async function refusal(work: Promise<unknown>): Promise<SentvecError> {
   return error as SentvecError;
 }
 
-describe('the input of a pair is that of sentence-transformers: ids, token types, and the cut', () => {
-  // One of each kind of vocabulary is enough for the native library.
+describe('a pair has the ids, token types and truncation of sentence-transformers', () => {
+  // The native library is tested with one model for each kind of vocabulary.
   const native = ['rerank-bert-1-label', 'rerank-roberta-1-label', 'rerank-xlm-roberta-plain'];
   it.each([
     ...goldenRerankerNames.map((name) => [name, 'in JavaScript', javaScriptTokenizer] as const),
@@ -111,8 +114,9 @@ describe('the input of a pair is that of sentence-transformers: ids, token types
     await reranker.dispose();
   });
 
-  it('reads each text to the end of the word that reaches the limit, as the Rust tokenizers do', async () => {
-    // By the library `tokenizers` 0.23: 54 and 155 tokens, of which it reads 50 and 48, in the room of 45.
+  it('tokenizes each text to the end of the word that reaches the limit, like the Rust tokenizers', async () => {
+    // Values of the library `tokenizers` 0.23: the texts have 54 and 155 tokens, 50 and 48 are kept for the 45 that
+    // fit.
     const { backend, batches } = spyingBackend();
     const model = goldenModel('rerank-bert-1-label');
     const { cases } = golden('rerank-bert-1-label');
@@ -126,7 +130,7 @@ describe('the input of a pair is that of sentence-transformers: ids, token types
   });
 });
 
-it('keeps the ends of the texts of a pair with truncation_side left', async () => {
+it('a pair is truncated at the start of its texts with truncation_side left', async () => {
   const { backend, batches } = spyingBackend();
   const files = await changed('rerank-bert-1-label', { 'tokenizer_config.json': { truncation_side: 'left' } });
   const [first, second] = ['a query', 'the capital of france is a city and the man plays a guitar'];
@@ -144,7 +148,7 @@ describe('rank()', () => {
   const query = 'what is the capital of France?';
   const documents = golden('rerank-bert-1-label').rank!.documents;
 
-  it('gives the best documents first, as many as are asked for, with their text', () =>
+  it('returns the topK best documents in descending order, with their texts', () =>
     withReranker(goldenModel('rerank-bert-1-label'), async (reranker) => {
       const { results } = golden('rerank-bert-1-label').rank!;
       const hits = await reranker.rank(query, documents, { topK: 3 });
@@ -154,13 +158,13 @@ describe('rank()', () => {
       expect(await reranker.rank(query, [])).toEqual([]);
     }));
 
-  it('keeps the order of documents that score the same', () =>
+  it('keeps the order of documents with equal scores', () =>
     withReranker(goldenModel('rerank-bert-1-label'), async (reranker) => {
       const hits = await reranker.rank(query, ['the same', 'the same', 'the same']);
       expect(hits.map(({ row }) => row)).toEqual([0, 1, 2]);
     }));
 
-  it('ranks by one of several labels, and refuses to guess by which', () =>
+  it('ranks by one of several labels and requires the option "label"', () =>
     withReranker(goldenModel('rerank-bert-3-labels'), async (reranker) => {
       expect(reranker.labels).toEqual(['contradiction', 'entailment', 'neutral']);
       const hits = await reranker.rank(query, documents, { label: 'entailment', activation: 'Softmax' });
@@ -176,8 +180,8 @@ describe('rank()', () => {
       expect(unknown).toMatchObject({ code: 'invalid-argument', message: expect.stringContaining('"maybe"') });
     }));
 
-  it('sorts documents by raw scores where the sigmoid gives equal ones', async () => {
-    // A classifier a thousand times as large: the sigmoid of its numbers is 1 or 0 in single precision.
+  it('sorts by raw scores when the sigmoid rounds them to equal scores', async () => {
+    // With the classifier multiplied by -1000 the sigmoid rounds to 0 or 1 in single precision.
     const model = await changed('rerank-bert-1-label', {});
     const raw = await withReranker(model, (reranker) => reranker.rank(query, documents, { activation: 'Identity' }));
     const weights = await readWeights(model);
@@ -207,7 +211,7 @@ describe('the activation', () => {
     withReranker(goldenModel(name), async (reranker) => expect(reranker.activation).toBe(activation)),
   );
 
-  it('by class, wherever a version of sentence-transformers wrote it; one that is not of PyTorch is noted', async () => {
+  it('is read from the settings of every version of sentence-transformers; an unknown class gives a warning', async () => {
     const plain = (config: object): Promise<ModelFiles> =>
       changed('rerank-xlm-roberta-plain', { 'config.json': config });
     const older = await plain({ sbert_ce_default_activation_function: 'torch.nn.modules.linear.Identity' });
@@ -219,7 +223,7 @@ describe('the activation', () => {
     expect(await withReranker(both, async ({ activation }) => activation)).toBe('Identity');
     const newer = await plain({ sentence_transformers: { activation_fn: 'torch.nn.modules.activation.Tanh' } });
     expect(await withReranker(newer, async ({ activation }) => activation)).toBe('Tanh');
-    // As sentence-transformers 6.1: that file describes the modules, and there are none.
+    // Like sentence-transformers 6.1, which reads this file only together with modules.json.
     const withoutModules = await changed('rerank-xlm-roberta-plain', {
       'config_sentence_transformers.json': { activation_fn: 'torch.nn.modules.activation.Tanh' },
     });
@@ -235,14 +239,17 @@ describe('the activation', () => {
     });
   });
 
-  it('of a call wins; one that would make every score the same is refused', () =>
+  it('can be set for a call; softmax of a single label is refused', () =>
     withReranker(goldenModel('rerank-bert-1-label'), async (reranker) => {
       const pairs: TextPair[] = [['a', 'b']];
       const raw = (await reranker.score(pairs, { activation: 'Identity' })).scores.data[0]!;
       const { scores } = await reranker.score(pairs);
       expect(scores.data[0]).toBeCloseTo(1 / (1 + Math.exp(-raw)), 6);
       const error = await refusal(reranker.score(pairs, { activation: 'Softmax' }));
-      expect(error).toMatchObject({ code: 'invalid-argument', message: expect.stringContaining('always the same') });
+      expect(error).toMatchObject({
+        code: 'invalid-argument',
+        message: expect.stringContaining('of a single number is constant'),
+      });
       // @ts-expect-error -- no activation
       expect(await refusal(reranker.score(pairs, { activation: 'softmax' }))).toMatchObject({
         code: 'invalid-argument',
@@ -251,7 +258,7 @@ describe('the activation', () => {
 });
 
 describe('prompts', () => {
-  it('stand before the first text, or in the message "system" of a chat', async () => {
+  it('are put before the query, or into the system message of a chat template', async () => {
     const prompts = { prompts: { web: 'a web page: ' }, default_prompt_name: null };
     for (const name of ['rerank-bert-1-label', 'rerank-qwen3-lm']) {
       const model = await changed(name, { 'config_sentence_transformers.json': prompts });
@@ -264,7 +271,7 @@ describe('prompts', () => {
         expect(await score('France', { promptText: 'a web page: ' })).toBe(named);
         const { receipt } = await reranker.score([['France', 'Paris']], { prompt: 'web' });
         expect(receipt.prompt).toBe('a web page: ');
-        // A chat has its prompt elsewhere.
+        // The chat template puts the prompt into the system message, so this text differs.
         expect((await score('a web page: France')) === named).toBe(name === 'rerank-bert-1-label');
         expect(await refusal(score('France', { prompt: 'none' }))).toMatchObject({ code: 'invalid-argument' });
       });
@@ -272,14 +279,14 @@ describe('prompts', () => {
   });
 });
 
-/** A module that takes messages, with such settings of its template. */
+/** The settings of a module that supports messages, with `settings` for its chat template. */
 const chatSettings = (task: string, settings: object): object => ({
   transformer_task: task,
   modality_config: { text: { method: 'forward' }, message: { method: 'forward', format: 'flat' } },
   processing_kwargs: { chat_template: settings },
 });
 
-it('is scored by the last token that does not pad, whatever the mask says, by decoders with a head', async () => {
+it('decoders with a classification head use the last token that is not the padding token, whatever the mask is', async () => {
   const tokenize = async () => [
     { ids: Int32Array.of(5, 6, 9, 9), length: 4, truncated: false },
     { ids: Int32Array.of(9, 7), length: 2, truncated: false },
@@ -287,7 +294,7 @@ it('is scored by the last token that does not pad, whatever the mask says, by de
   ];
   const { signal } = new AbortController();
   const pairs = await upToLast(tokenize, 9)([], { maxLength: 10, prompt: '', signal });
-  // Of nothing but padding transformers takes the first.
+  // Like transformers, a text of padding tokens only is scored by its first token.
   expect(pairs.map(({ pooled }) => [...pooled!])).toEqual([
     [1, 1, 0, 0],
     [1, 1],
@@ -295,8 +302,8 @@ it('is scored by the last token that does not pad, whatever the mask says, by de
   ]);
 });
 
-describe('a chat that is too long', () => {
-  it('keeps what its template puts at the end, by which the model answers', async () => {
+describe('a chat beyond maxLength', () => {
+  it('keeps the end of its template, after which the model predicts the answer', async () => {
     const { backend, batches } = spyingBackend();
     const model = goldenModel('rerank-qwen3-lm');
     const reranker = await loadReranker(model, { backend, maxLength: 60, selfCheck: false });
@@ -309,10 +316,10 @@ describe('a chat that is too long', () => {
   });
 });
 
-describe('is refused', () => {
+describe('rerankers refuse', () => {
   const load = (model: ModelFiles): Promise<unknown> => loadReranker(model, { backend: plainBackend() });
 
-  it('other kinds of models, by name', async () => {
+  it('other kinds of models, and name their loader', async () => {
     for (const [model, name] of [
       ['tiny-bert', 'loadEmbedder()'],
       ['splade-bert-max', 'SparseEncoder'],
@@ -326,9 +333,9 @@ describe('is refused', () => {
   });
 
   it.each([
-    ['a head that sentvec does not have', 'rerank-bert-1-label', { 'config.json': { model_type: 'funnel' } }, 'funnel'],
+    ['an unsupported architecture', 'rerank-bert-1-label', { 'config.json': { model_type: 'funnel' } }, 'funnel'],
     [
-      'another number of labels',
+      'a number of labels that differs from the weights',
       'rerank-bert-1-label',
       { 'config.json': { id2label: { 0: 'a', 1: 'b' } } },
       '2 labels',
@@ -340,13 +347,13 @@ describe('is refused', () => {
       'must have the ids 0 to 2, one for each of its 3 labels',
     ],
     [
-      'a pooling that sentvec does not have',
+      'an unsupported pooling',
       'rerank-modernbert-cls-1',
       { 'config.json': { classifier_pooling: 'max' } },
       'the "classifier_pooling" "max"',
     ],
     [
-      'answers by other numbers than the usual ones',
+      'an unsupported module_input_name',
       'rerank-qwen3-lm',
       { '1_LogitScore/config.json': { module_input_name: 'token_embeddings' } },
       'sets "module_input_name"',
@@ -367,7 +374,7 @@ describe('is refused', () => {
       'no chat template',
     ],
     [
-      'a list of chat templates of which none is the usual one',
+      'several chat templates without "default"',
       'rerank-qwen3-lm',
       {
         'chat_template.jinja': undefined,
@@ -375,21 +382,21 @@ describe('is refused', () => {
       },
       'of its chat templates, "tools", none is called "default"',
     ],
-    ['a chat template that is broken', 'rerank-qwen3-lm', { 'chat_template.jinja': '{% for %}' }, 'cannot be used'],
+    ['an invalid chat template', 'rerank-qwen3-lm', { 'chat_template.jinja': '{% for %}' }, 'cannot be used'],
     [
-      'a setting of the call that is not a variable of the template',
+      'the setting "max_length" of a chat template',
       'rerank-qwen3-lm',
       { 'sentence_bert_config.json': chatSettings('text-generation', { max_length: 32 }) },
       'sets "max_length"',
     ],
     [
-      'messages for a model that has no template for them',
+      'messages without a chat template',
       'rerank-bert-1-label',
       { 'sentence_bert_config.json': chatSettings('sequence-classification', {}) },
       'no chat template',
     ],
     [
-      'an answer beyond the vocabulary',
+      'an answer token beyond the vocabulary',
       'rerank-qwen3-lm',
       { '1_LogitScore/config.json': { true_token_id: 9693 } },
       '9693',
@@ -402,7 +409,7 @@ describe('is refused', () => {
         'config_sentence_transformers.json': undefined,
         'sentence_bert_config.json': undefined,
       },
-      'nothing says how it scores',
+      'it cannot be used as a reranker',
     ],
   ])('%s', async (_, name, changes, words) => {
     const error = await refusal(load(await changed(name, changes)));
@@ -410,7 +417,7 @@ describe('is refused', () => {
     expect(error.message).toContain(words);
   });
 
-  it('a language model without the matrix of its vocabulary, whichever files its weights are in', async () => {
+  it('a language model without an output matrix, also in sharded weights', async () => {
     const weights = writeSafetensors({ other: { shape: [1], data: Float32Array.of(1) } });
     const shard = 'model-00001-of-00001.safetensors';
     const model = await changed('rerank-qwen3-lm', {
@@ -423,7 +430,7 @@ describe('is refused', () => {
     expect(error).toMatchObject({ code: 'invalid-model', details: { file: 'rerank-qwen3-lm' } });
   });
 
-  it('a plain language model only when it cannot score: with its template and answers it is loaded', async () => {
+  it('no language model that has a chat template and the answers "yes" and "no"', async () => {
     const layout = { 'modules.json': undefined, 'config_sentence_transformers.json': undefined };
     const model = await changed('rerank-qwen3-lm', layout);
     await withReranker(model, async (reranker) => {
@@ -433,7 +440,7 @@ describe('is refused', () => {
     });
   });
 
-  it('nothing for several chat templates in tokenizer_config.json: the one called "default" is used', async () => {
+  it('no list of chat templates with "default", which is used', async () => {
     const template = new TextDecoder().decode(await goldenModel('rerank-qwen3-lm').read('chat_template.jinja'));
     const named = [
       { name: 'tool_use', template: 'x' },
@@ -450,7 +457,7 @@ describe('is refused', () => {
     });
   });
 
-  it('nothing for a missing module_input_name or processing_kwargs, nor for an lm_head of its own', async () => {
+  it('no model without module_input_name and processing_kwargs, nor one with an untied lm_head', async () => {
     const { query, document, logits } = golden('rerank-qwen3-lm').cases[0]!;
     const files = goldenModel('rerank-qwen3-lm');
     const weights = await readWeights(files);
@@ -473,7 +480,7 @@ describe('is refused', () => {
     const { backend, batches } = spyingBackend();
     await withReranker(unset, (reranker) => reranker.score([[query, document]]), { backend, selfCheck: false });
     const answer = golden('rerank-qwen3-lm').cases[0]!.ids.slice(batches[0]!.ids.length);
-    expect(answer.length).toBeGreaterThan(0); // The template adds no beginning of an answer by itself.
+    expect(answer.length).toBeGreaterThan(0); // Without add_generation_prompt the template adds no start of an answer.
   });
 
   it('an empty query, values that are not strings, unknown options, a pair that is too long when truncate is false', () =>

@@ -5,7 +5,7 @@ import { goldenModel } from '@sentvec/testing';
 import { directoryModel } from '@sentvec/core/node';
 import { createPooling, readWeights, SentvecError, writeSafetensors, type ModelFiles } from '@sentvec/core';
 import { describe, expect, it } from 'vitest';
-import { unsoundWeights } from '../src/weights/unsound-weights.ts';
+import { invalidWeightsError } from '../src/weights/unsound-weights.ts';
 
 function inMemory(files: Record<string, Uint8Array | string>): ModelFiles {
   return {
@@ -19,7 +19,10 @@ function inMemory(files: Record<string, Uint8Array | string>): ModelFiles {
   };
 }
 
-/** A file with the header and numbers as given, true or not. `headerSize` is what the file says of its header. */
+/**
+ * A file with this header and data, which may not match; `headerSize` is the stated size of the header in bytes
+ * (default: its real size).
+ */
 function safetensors(header: unknown, numbers: Uint8Array = new Uint8Array(0), headerSize?: bigint): Uint8Array {
   const json = new TextEncoder().encode(typeof header === 'string' ? header : JSON.stringify(header));
   const file = new Uint8Array(8 + json.length + numbers.length);
@@ -52,7 +55,7 @@ describe('reading from a folder', () => {
     }
   };
 
-  it('reads a tensor, or rows of it, when they are asked for, and says where they stand', () =>
+  it('reads a tensor or some of its rows on demand and gives the file and offsets of a tensor', () =>
     folderWith(async (path) => {
       const weights = await readWeights(await directoryModel(path));
       expect([...weights.tensor('table').data]).toEqual([1, 2, 3, 4, 5, 6]);
@@ -62,18 +65,20 @@ describe('reading from a folder', () => {
       expect(contents.subarray(begin, end)).toEqual(bytesOf(new Float32Array([7, 8])));
     }));
 
-  it('refuses a file that was changed meanwhile', () =>
+  it('refuses to read from a file that was changed since it was opened', () =>
     folderWith(async (path) => {
       const weights = await readWeights(await directoryModel(path));
       await utimes(join(path, 'model.safetensors'), 1, 1);
-      expect(() => weights.tensor('table')).toThrow(/model\.safetensors failed: it was changed meanwhile/u);
+      expect(() => weights.tensor('table')).toThrow(
+        /model\.safetensors failed: the file was changed since it was opened/u,
+      );
       await writeFile(join(path, 'model.safetensors'), contents.subarray(0, 20));
       expect(() => weights.tensor('table')).toThrow(SentvecError);
     }));
 });
 
 describe('reading', () => {
-  it('gives back what was written, whatever the position of the file in memory', async () => {
+  it('returns the tensors that were written, at any alignment of the file in memory', async () => {
     const file = writeSafetensors(
       {
         b: { shape: [2, 3], data: new Float32Array([1, -2, 3.5, 1e-40, Infinity, 0]) },
@@ -112,7 +117,7 @@ describe('reading', () => {
     };
     const weights = await weightsOf(safetensors(header, numbers));
     for (let spaces = 1; spaces < 8; spaces += 1) {
-      // Wherever they stand in memory.
+      // The values do not depend on the alignment in memory.
       const moved = await weightsOf(safetensors(JSON.stringify(header) + ' '.repeat(spaces), numbers));
       for (const name of weights.names()) expect(moved.tensor(name).data).toEqual(weights.tensor(name).data);
     }
@@ -147,7 +152,7 @@ describe('reading', () => {
     );
     const read = (name: string) => [...weights.integers(name).data];
     expect([read('bool'), read('i8'), read('u16'), read('i64')]).toEqual([[1], [-1], [65535], [-5]]);
-    expect(() => read('far')).toThrow(/"far".*beyond 32 bits/u);
+    expect(() => read('far')).toThrow(/"far".*does not fit into 32 bits/u);
     expect(() => weights.tensor('i64')).toThrow(/"i64" of memory\/model.safetensors has type I64/u);
   });
 
@@ -165,7 +170,7 @@ describe('shards', () => {
   const second = writeSafetensors({ b: { shape: [1], data: new Float32Array([2]) } });
   const index = (map: unknown) => JSON.stringify({ metadata: { total_size: 8 }, weight_map: map });
 
-  it('are read together, beside their index', async () => {
+  it('are read from the folder of their index', async () => {
     const weights = await readWeights(
       inMemory({
         'm/model.safetensors.index.json': index({ a: '1.safetensors', b: '2.safetensors' }),
@@ -182,11 +187,11 @@ describe('shards', () => {
     ['an absolute shard', index({ a: '/etc/passwd' }), /inside the model's folder/u],
     ['a missing shard', index({ a: '3.safetensors' }), /lists the shard 3.safetensors, which is missing/u],
     ['a tensor that its shard lacks', index({ a: '1.safetensors', c: '2.safetensors' }), /"c" is in 2.safetensors/u],
-    ['a tensor in two shards', index({ a: '1.safetensors', x: 'again.safetensors' }), /both hold tensor "a"/u],
-    ['no map', '{}', /no "weight_map"/u],
-    ['a map to something else', index({ a: 1 }), /no "weight_map"/u],
-    ['broken JSON', '{', /is not JSON/u],
-    ['null', 'null', /no "weight_map"/u],
+    ['a tensor in two shards', index({ a: '1.safetensors', x: 'again.safetensors' }), /both contain the tensor "a"/u],
+    ['an index without a weight map', '{}', /no "weight_map"/u],
+    ['a weight map to numbers', index({ a: 1 }), /no "weight_map"/u],
+    ['an index that is not JSON', '{', /is not JSON/u],
+    ['an index that is null', 'null', /no "weight_map"/u],
   ])('refuses %s', async (_, text, message) => {
     const files = inMemory({
       'model.safetensors.index.json': text,
@@ -209,10 +214,10 @@ describe('hostile and broken files', () => {
     safetensors(Object.fromEntries(tensors), new Uint8Array(16));
 
   it.each([
-    ['an empty file', new Uint8Array(0), /0 bytes long/u],
-    ['a file cut in its size', whole.slice(0, 7), /7 bytes long/u],
-    ['a file cut in its header', whole.slice(0, 30), /cut short/u],
-    ['a file cut in its numbers', whole.slice(0, -1), /tensor "a" at bytes .* cut short/u],
+    ['an empty file', new Uint8Array(0), /only 0 bytes/u],
+    ['a file truncated in its size', whole.slice(0, 7), /only 7 bytes/u],
+    ['a file truncated in its header', whole.slice(0, 30), /truncated/u],
+    ['a file truncated in its data', whole.slice(0, -1), /tensor "a" at bytes .* truncated/u],
     ['a header of 2^63 bytes', safetensors('{}', new Uint8Array(64), 2n ** 63n), /9223372036854775808 bytes/u],
     [
       'a header of 2^64 - 1 bytes',
@@ -224,20 +229,20 @@ describe('hostile and broken files', () => {
     ['a header that is not UTF-8', safetensors('{}', new Uint8Array([255]), 3n), /not JSON/u],
     ['a header that is a list', safetensors([]), /not a JSON object/u],
     [
-      'equal names',
+      'a duplicate tensor name',
       safetensors(
         `{"a":${JSON.stringify(entry('F32', [0], 0, 0))},"\\u0061":${JSON.stringify(entry('F32', [0], 0, 0))}}`,
       ),
       /"a" twice/u,
     ],
     [
-      'equal keys inside a tensor',
+      'duplicate keys of a tensor',
       safetensors('{"a":{"dtype":"F32","dtype":"F64","shape":[0],"data_offsets":[0,0]}}'),
       /"dtype" twice/u,
     ],
     ['an unknown type', float(['a', entry('F31', [4], 0, 16)]), /"a" the unknown type "F31"/u],
     ['a type from the prototype', float(['a', entry('toString', [4], 0, 16)]), /"a" the unknown type "toString"/u],
-    ['a tensor that is not an object', safetensors({ a: 3 }), /"a" by something/u],
+    ['a tensor that is not an object', safetensors({ a: 3 }), /"a" with a value/u],
     [
       'a shape that is not a list',
       safetensors({ a: { dtype: 'F32', shape: 4, data_offsets: [0, 16] } }, new Uint8Array(16)),
@@ -253,10 +258,10 @@ describe('hostile and broken files', () => {
     [
       'a shape of another size',
       float(['a', entry('F32', [5], 0, 16)]),
-      /"a" is F32 \[5\], which does not take 16 bytes/u,
+      /"a" is F32 \[5\], which does not fit 16 bytes/u,
     ],
     ['one offset', safetensors({ a: { dtype: 'F32', shape: [0], data_offsets: [0] } }), /"a" offsets/u],
-    ['offsets past the end', float(['a', entry('F32', [8], 0, 32)]), /"a" at bytes .* cut short/u],
+    ['offsets past the end', float(['a', entry('F32', [8], 0, 32)]), /"a" at bytes .* truncated/u],
     ['offsets beyond 2^53', float(['a', entry('F32', [4], 2 ** 60, 2 ** 60 + 16)]), /"a" offsets/u],
     ['offsets in the wrong order', float(['a', entry('F32', [4], 16, 0)]), /"a" at bytes/u],
     [
@@ -269,7 +274,11 @@ describe('hostile and broken files', () => {
       float(['a', entry('F32', [4], 0, 16)], ['b', entry('F32', [1], 4, 8)]),
       /"b" over the bytes/u,
     ],
-    ['a hole', float(['a', entry('F32', [1], 0, 4)], ['b', entry('F32', [2], 8, 16)]), /4 bytes before tensor "b"/u],
+    [
+      'a gap between tensors',
+      float(['a', entry('F32', [1], 0, 4)], ['b', entry('F32', [2], 8, 16)]),
+      /4 bytes before tensor "b"/u,
+    ],
     ['bytes at the end', float(['a', entry('F32', [2], 0, 8)]), /8 bytes at its end/u],
   ])('refuses %s', async (_, file, message) => {
     const error = await weightsOf(file).then(
@@ -281,7 +290,7 @@ describe('hostile and broken files', () => {
     expect((error as Error).message).toMatch(message);
   });
 
-  it('reads or refuses a file with any byte changed, but never fails otherwise', async () => {
+  it('reads a file with any one byte changed, or throws invalid-model', async () => {
     const file = writeSafetensors({
       a: { shape: [2, 1], data: new Float32Array(2) },
       bc: { shape: [1], data: new Int32Array(1) },
@@ -302,7 +311,7 @@ describe('hostile and broken files', () => {
     expect([...outcomes].sort()).toEqual(['invalid-model', 'read 2']);
   });
 
-  it('refuses headers that are made to exhaust the reader', async () => {
+  it('refuses headers that would exhaust the parser', async () => {
     for (const json of ['['.repeat(500_000), `{"${'a'.repeat(4_000_000)}":1}`, `{"${'\\u0061'.repeat(500_000)}":1}`]) {
       await expect(weightsOf(safetensors(json))).rejects.toSatisfy(
         (error) => SentvecError.is(error, 'invalid-model') && error.message.length < 500,
@@ -310,11 +319,11 @@ describe('hostile and broken files', () => {
     }
   });
 
-  it('says how to convert PyTorch files', async () => {
+  it('explains how to convert PyTorch files', async () => {
     await expect(
       readWeights(inMemory({ '2_Dense/pytorch_model.bin': '' }), '2_Dense/model.safetensors'),
     ).rejects.toThrow(
-      /holds 2_Dense\/pytorch_model.bin but not 2_Dense\/model.safetensors.*Convert the model once: python/u,
+      /contains 2_Dense\/pytorch_model.bin but not 2_Dense\/model.safetensors.*Convert the model once: python/u,
     );
     await expect(readWeights(inMemory({ 'config.json': '{}' }))).rejects.toThrow(
       /memory\/model.safetensors is missing/u,
@@ -322,8 +331,8 @@ describe('hostile and broken files', () => {
   });
 });
 
-it('names the tensor, or the module of the head, whose numbers give no vectors', async () => {
-  const unsound = async (tensor: number, weight: number): Promise<string | undefined> => {
+it('the error for invalid weights names the tensor or the module of the head', async () => {
+  const messageFor = async (tensor: number, weight: number): Promise<string | undefined> => {
     const tensors = {
       a: { shape: [2], data: Float32Array.of(1, -1e8) },
       b: { shape: [1], data: Float32Array.of(tensor) },
@@ -331,11 +340,11 @@ it('names the tensor, or the module of the head, whose numbers give no vectors',
     const matrix = { data: Float32Array.of(3, weight), rows: 1, cols: 2 };
     const dense = { kind: 'dense', weight: matrix, activation: 'Identity' } as const;
     const head = { pooling: createPooling('mean'), projections: [{ kind: 'normalize' } as const, dense] };
-    return (await unsoundWeights(inMemory({ 'model.safetensors': writeSafetensors(tensors) }), head))?.message;
+    return (await invalidWeightsError(inMemory({ 'model.safetensors': writeSafetensors(tensors) }), head))?.message;
   };
-  expect(await unsound(0, 4)).toBeUndefined();
-  expect(await unsound(NaN, 4)).toContain('The tensor "b" of memory/model.safetensors holds NaN');
-  expect(await unsound(0, -Infinity)).toContain('Module 2 after the pooling of memory holds -Infinity');
+  expect(await messageFor(0, 4)).toBeUndefined();
+  expect(await messageFor(NaN, 4)).toContain('The tensor "b" of memory/model.safetensors contains NaN');
+  expect(await messageFor(0, -Infinity)).toContain('Module 2 after the pooling of memory contains -Infinity');
 });
 
 it('refuses to write a tensor whose shape does not fit', () => {

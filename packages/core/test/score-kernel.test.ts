@@ -24,7 +24,7 @@ describe('score kernels', () => {
   const cases = shapes.flatMap((shape) => scorings.map((scoring) => ({ ...shape, scoring })));
 
   it.each(cases)(
-    '$scoring: the same bits in WebAssembly and in TypeScript, $queries × $rows of $entries',
+    '$scoring: WebAssembly and TypeScript give the same bits for $queries queries × $rows rows of $entries entries',
     ({ queries, rows, entries, scoring }) => {
       const [x, y] = [entriesFor(scoring, queries * entries, 1), entriesFor(scoring, rows * entries, 2)];
       const [fast, portable] = [webAssembly, portableScores].map((runtime) =>
@@ -41,7 +41,7 @@ describe('score kernels', () => {
     },
   );
 
-  it('give the squared lengths of rows', () => {
+  it('compute the squared lengths of rows', () => {
     const rows = randomMatrix(7, 13, 5);
     const kernel = new ScoreKernel(13 * 4, 1, 7, webAssembly);
     kernel.loadRows({ bytes: new Uint8Array(rows.data.buffer), bytesPerVector: 13 * 4 }, 0, 7);

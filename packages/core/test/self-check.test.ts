@@ -15,10 +15,10 @@ import {
 import { goldenModel, goldenModelNames } from '@sentvec/testing';
 import { describe, expect, it } from 'vitest';
 
-const right: Backend = { ...plainBackend(), reference: plainReference };
+const correct: Backend = { ...plainBackend(), reference: plainReference };
 
-/** The plain backend with something changed in its encoders. */
-function changed(change: (encoder: Encoder) => Partial<Encoder>, backend: Backend = right): Backend {
+/** The backend (default: the plain one) with changed properties of its encoders. */
+function changed(change: (encoder: Encoder) => Partial<Encoder>, backend: Backend = correct): Backend {
   const load: Backend['load'] = async (files, options) => {
     const encoder = await backend.load(files, options);
     const { hiddenSize, maxPositions, concurrency, batchTokens } = encoder;
@@ -60,7 +60,7 @@ function paddingOf({ mask, cols }: TokenBatch, row: number): number {
   return mask.subarray(row * cols, (row + 1) * cols).filter((bit) => bit === 0).length;
 }
 
-/** Wrong by so much of a vector's length, about. */
+/** A backend whose token vectors differ by about `size` times their length. */
 const perturbed = (size: number, fields: Partial<Encoder> = {}): Backend =>
   changed((encoder) => ({
     encode: async (batch) => scaled(await encoder.encode(batch), 1 + size * Math.SQRT2),
@@ -90,12 +90,12 @@ async function selfCheckOf(name: string, ids: readonly number[] = [2, 7, 3]): Pr
   return encodeSelfCheck({ ids, embeddings });
 }
 
-describe('a backend that computes something else is refused when it loads a model', () => {
-  it('with its name, the size of the difference, and what to do', async () => {
+describe('loadEmbedder() refuses a backend that computes wrong values', () => {
+  it('with an error that gives its name, the difference and what to do', async () => {
     const { code, message, details } = await refusal(perturbed(1e-3));
     expect(code).toBe('backend-wrong');
     expect(message).toMatch(
-      /backend changed does not compute what tiny-bert says.*differ by 1\.\de-3 of a vector's length.*selfCheck: false/,
+      /backend changed computes wrong vectors for tiny-bert.*differ by 1\.\de-3 of a vector's length.*selfCheck: false/,
     );
     expect(details).toMatchObject({ backend: 'changed', tolerance: 5e-5 });
     expect(details['difference']).toBeGreaterThan(5e-4);
@@ -104,7 +104,7 @@ describe('a backend that computes something else is refused when it loads a mode
 
   it.each<[string, (encoder: Encoder) => Partial<Encoder>]>([
     [
-      'reads padding as text',
+      'ignores the attention mask',
       (encoder) => ({ encode: (batch) => encoder.encode({ ...batch, mask: batch.mask.map(() => 1) }) }),
     ],
     [
@@ -125,7 +125,7 @@ describe('a backend that computes something else is refused when it loads a mode
     ['is wrong without padding', wrongTokens((row, _column, batch) => paddingOf(batch, row) === 0)],
     ['is wrong for a single text', wrongTokens((_row, _column, { rows }) => rows === 1)],
     [
-      'gives no numbers',
+      'gives NaN',
       (encoder) => ({
         encode: async (batch) => {
           const tokens = await encoder.encode(batch);
@@ -133,7 +133,7 @@ describe('a backend that computes something else is refused when it loads a mode
         },
       }),
     ],
-    ['gives vectors of another size', (encoder) => ({ encode: async () => encoder.encode(selfCheckText([2])) })],
+    ['gives a matrix of another shape', (encoder) => ({ encode: async () => encoder.encode(selfCheckText([2])) })],
     [
       'pools wrongly on its device',
       () => ({
@@ -149,7 +149,7 @@ describe('a backend that computes something else is refused when it loads a mode
     );
   });
 
-  it('that is wrong from the ninth token of a text on, where the reference is small or the values are stored', async () => {
+  it('that is wrong from the ninth token of a text on', async () => {
     const backend = changed(wrongTokens((_row, column) => column >= 8));
     expect((await refusal(backend)).code).toBe('backend-wrong');
     const stored = await copyWith({
@@ -160,21 +160,21 @@ describe('a backend that computes something else is refused when it loads a mode
     );
   });
 
-  it('disposes its encoder', async () => {
+  it('and disposes its encoder', async () => {
     let disposed = 0;
     const backend = perturbed(1e-3, { dispose: async () => void (disposed += 1) });
     await refusal(backend);
     expect(disposed).toBe(1);
   });
 
-  it('whichever of several it is', async () => {
+  it('that firstAvailable() chose', async () => {
     expect((await refusal(firstAvailable([perturbed(1e-3)]))).message).toMatch(/first of changed/);
   });
 });
 
-describe('a backend that is right', () => {
-  it.each(goldenModelNames)('passes with values that its reference computes: %s', async (name) => {
-    const { selfCheck } = await loadEmbedder(goldenModel(name), { backend: right });
+describe('the self-check of a backend that computes correct values', () => {
+  it.each(goldenModelNames)('passes with values that the reference of the backend computes: %s', async (name) => {
+    const { selfCheck } = await loadEmbedder(goldenModel(name), { backend: correct });
     expect(selfCheck).toMatchObject({
       state: 'passed',
       reference: 'computed',
@@ -189,14 +189,14 @@ describe('a backend that is right', () => {
     expect(selfCheck).toMatchObject({ state: 'passed', reference: 'stored' });
   });
 
-  it('passes with the rounding error that it declares', async () => {
+  it('uses the rounding error of the encoder as its tolerance', async () => {
     const { selfCheck } = await loadEmbedder(goldenModel('tiny-bert'), {
       backend: perturbed(1e-4, { roundingError: 2e-4 }),
     });
     expect(selfCheck).toMatchObject({ state: 'passed', tolerance: 2e-4 });
   });
 
-  it("passes with a quantized variant that the user chose, unless its values are far from the model's", async () => {
+  it('passes with a quantized variant whose values are near those of the model', async () => {
     const weightsFile = 'onnx/model_q4.onnx';
     const { selfCheck } = await loadEmbedder(goldenModel('tiny-bert'), { backend: perturbed(0.2, { weightsFile }) });
     expect(selfCheck).toMatchObject({ state: 'passed', tolerance: 0.5 });
@@ -212,7 +212,7 @@ describe('a backend that is right', () => {
     expect((await refusal(changed(() => pooled))).code).toBe('backend-wrong');
   });
 
-  it('passes with a variant that has values of its own when it gives those, and not when it is only near the model', async () => {
+  it('compares a variant that has its own self-check file with that file', async () => {
     const weightsFile = 'onnx/model_int8.onnx';
     const files = await copyWith({ 'onnx/model_int8.self-check.json': await selfCheckOf('tiny-bert') });
     const { selfCheck } = await loadEmbedder(files, { backend: perturbed(0.005, { weightsFile }) });
@@ -223,37 +223,37 @@ describe('a backend that is right', () => {
   });
 });
 
-describe('the values of the folder', () => {
-  it('do not count when the weights contradict them: the folder may have been trained since', async () => {
+describe('the values of self-check.json', () => {
+  it('are ignored with a warning when the weights give other values, as after further training', async () => {
     const warnings: string[] = [];
     const files = await copyWith({ 'self-check.json': await selfCheckOf('tiny-bert-multipool') });
     const { selfCheck } = await loadEmbedder(files, {
-      backend: right,
+      backend: correct,
       onWarning: (message) => void warnings.push(message),
     });
     expect(selfCheck).toMatchObject({ state: 'passed', reference: 'computed' });
-    expect(warnings.join()).toMatch(/self-check\.json of tiny-bert holds the values of other weights/);
+    expect(warnings.join()).toMatch(/self-check\.json of tiny-bert contains the values of other weights/);
     expect((await refusal(perturbed(1e-3), files)).code).toBe('backend-wrong');
   });
 
   it.each(['{', '{}', '{"version":1,"ids":[1],"hidden_size":32,"token_embeddings":"AAAA"}', '[]', 'null'])(
-    'are refused when broken: %s',
+    'are refused when the file is invalid: %s',
     async (text) => {
-      const error = await refusal(right, await copyWith({ 'self-check.json': text }));
+      const error = await refusal(correct, await copyWith({ 'self-check.json': text }));
       expect(error.code).toBe('invalid-model');
       expect(error.message).toMatch(/self-check\.json/);
     },
   );
 });
 
-describe('values that cannot be those of the model are a fault of the folder', () => {
+describe('a self-check.json of another model gives the error invalid-model', () => {
   const fileWith = async (ids: readonly number[], cols: number): Promise<ModelFiles> => {
     const embeddings = { data: new Float32Array(ids.length * cols), rows: ids.length, cols };
     return copyWith({ 'self-check.json': encodeSelfCheck({ ids, embeddings }) });
   };
 
   it.each<[string, readonly number[], number]>([
-    ['an id without weights', [2, 999_999, 3], 32],
+    ['an id beyond the vocabulary', [2, 999_999, 3], 32],
     ['vectors of another size', [2, 7, 3], 16],
     ['more ids than positions', Array.from({ length: 60 }, () => 7), 32],
   ])('%s', async (_, ids, cols) => {
@@ -265,12 +265,12 @@ describe('values that cannot be those of the model are a fault of the folder', (
 });
 
 describe('the self-check is skipped', () => {
-  it('when it is turned off', async () => {
+  it('with the option selfCheck: false', async () => {
     const { selfCheck } = await loadEmbedder(goldenModel('tiny-bert'), { backend: perturbed(1e-3), selfCheck: false });
     expect(selfCheck).toBeUndefined();
   });
 
-  it('when there is nothing to compare with, and gives that as the reason', async () => {
+  it('with a reason when there is nothing to compare with', async () => {
     const { selfCheck } = await loadEmbedder(goldenModel('tiny-bert'), { backend: plainBackend() });
     expect(selfCheck).toEqual({ state: 'skipped', reason: expect.stringMatching(/tiny-bert has no self-check\.json/) });
     const chosen = await loadEmbedder(goldenModel('tiny-bert'), { backend: firstAvailable([plainBackend()]) });
@@ -279,7 +279,7 @@ describe('the self-check is skipped', () => {
   });
 });
 
-it('reads weights that are not on this disk once', async () => {
+it('loading reads weights that are not on disk only once', async () => {
   const files = await copyWith({});
   const read: string[] = [];
   const counted: ModelFiles = {
@@ -289,6 +289,6 @@ it('reads weights that are not on this disk once', async () => {
       return files.read(path);
     },
   };
-  await loadEmbedder(counted, { backend: right });
+  await loadEmbedder(counted, { backend: correct });
   expect(read.filter((path) => path === 'model.safetensors')).toHaveLength(1);
 });

@@ -14,7 +14,7 @@ import { scanScores } from '../src/search/score-scan.ts';
 import { VectorScorer } from '../src/search/vector-scorer.ts';
 import { randomMatrix } from './random-vectors.ts';
 
-/** The same by comparing everything and sorting it all. */
+/** The expected hits, by a brute-force search. */
 function searchByHand(
   queries: Matrix,
   corpus: Matrix,
@@ -41,7 +41,7 @@ async function* asynchronous<T>(items: Iterable<T>): AsyncGenerator<T> {
 }
 
 describe('semanticSearch', () => {
-  it.each(similarityFunctions)('finds what comparing everything finds: %s', async (measure) => {
+  it.each(similarityFunctions)('finds the same rows as a brute-force search: %s', async (measure) => {
     const [queries, corpus] = [randomMatrix(13, 37, 1), randomMatrix(3001, 37, 2)];
     const hits = await semanticSearch(queries, corpus, {
       topK: 20,
@@ -57,7 +57,7 @@ describe('semanticSearch', () => {
       expect(Math.abs(score - expected.flat()[i]!.score)).toBeLessThan(1e-5);
   });
 
-  it('takes the corpus in pieces of any size, at once or as they come', async () => {
+  it('accepts the corpus in pieces of any size, in an array or an async iterable', async () => {
     const [queries, corpus] = [randomMatrix(3, 16, 3), randomMatrix(1000, 16, 4)];
     const whole = await semanticSearch(queries, corpus);
     for (const size of [1, 7, 999, 1000]) {
@@ -68,7 +68,7 @@ describe('semanticSearch', () => {
     expect(await semanticSearch(queries, withEmpty)).toEqual(whole);
   });
 
-  it('keeps equal scores in the order of rows, also at the end of the list', async () => {
+  it('returns rows with equal scores in their order, also at the topK limit', async () => {
     const same = randomMatrix(1, 8, 5);
     const corpus: Matrix = {
       data: Float32Array.from({ length: 50 * 8 }, (_, i) => same.data[i % 8]!),
@@ -80,7 +80,7 @@ describe('semanticSearch', () => {
     expect(new Set(hits!.map(({ score }) => score)).size).toBe(1);
   });
 
-  it('gives the cosine of vectors of any length', async () => {
+  it('computes the cosine of very short and very long vectors', async () => {
     const directions = randomMatrix(40, 24, 5);
     const lengths = [1, 1e-10, 1e10, 1e19, 1e20, 1e30, 3e37];
     const data = directions.data.map((value, i) => value * lengths[Math.floor(i / 24) % lengths.length]!);
@@ -94,7 +94,7 @@ describe('semanticSearch', () => {
       expect(score).toBeCloseTo(expected.data[i]!, 5);
   });
 
-  it('gives 0 for the cosine with a vector of zeros, and never a row that is not a number', async () => {
+  it('gives a vector of zeros the cosine 0 and leaves out rows with a score of NaN', async () => {
     const corpus: Matrix = { data: Float32Array.of(0, 0, NaN, 1, 1, 0), rows: 3, cols: 2 };
     const [hits] = await semanticSearch({ data: Float32Array.of(2, 0), rows: 1, cols: 2 }, corpus);
     expect(hits).toEqual([
@@ -117,7 +117,7 @@ describe('semanticSearch', () => {
     expect(turns).toBeGreaterThanOrEqual(Math.floor((performance.now() - start) / 100));
   });
 
-  it('reports progress, and stops when it is aborted', async () => {
+  it('reports progress, stops when it is aborted, and closes its source', async () => {
     const [queries, corpus] = [randomMatrix(2, 8, 8), randomMatrix(1000, 8, 9)];
     const controller = new AbortController();
     const done: number[] = [];
@@ -170,15 +170,15 @@ describe('semanticSearch', () => {
 
   const two = randomMatrix(2, 4, 12);
   const bad: readonly (readonly [string, () => Promise<unknown>])[] = [
-    ['vectors of other lengths', () => semanticSearch(two, randomMatrix(2, 5, 1))],
+    ['vectors of different lengths', () => semanticSearch(two, randomMatrix(2, 5, 1))],
     [
-      'vectors of other lengths in a later piece',
+      'vectors of different lengths in a later piece',
       () => semanticSearch(two, [randomMatrix(2, 4, 1), randomMatrix(2, 5, 1)]),
     ],
     ['no queries', () => semanticSearch({ data: new Float32Array(0), rows: 0, cols: 4 }, two)],
     ['no entries', () => semanticSearch({ data: new Float32Array(0), rows: 2, cols: 0 }, two)],
     ['no rows in the corpus', () => semanticSearch(two, { data: new Float32Array(0), rows: 0, cols: 4 })],
-    ['no pieces', () => semanticSearch(two, [])],
+    ['an empty list of pieces', () => semanticSearch(two, [])],
     ['data that do not fill the matrix', () => semanticSearch(two, { data: new Float32Array(7), rows: 2, cols: 4 })],
     ['topK of 0', () => semanticSearch(two, two, { topK: 0 })],
     ['topK of 1.5', () => semanticSearch(two, two, { topK: 1.5 })],
@@ -192,7 +192,7 @@ describe('semanticSearch', () => {
 });
 
 describe('similarity', () => {
-  it('agrees in pairs and as a matrix, whatever the number of rows', () => {
+  it('equals pairwiseSimilarity() for any number of rows', () => {
     for (const rows of [1, 2, 3, 4, 5, 9]) {
       const [a, b] = [randomMatrix(rows, 11, 1), randomMatrix(rows, 11, 2)];
       for (const measure of similarityFunctions) {
@@ -205,29 +205,29 @@ describe('similarity', () => {
 
   const two = randomMatrix(2, 4, 3);
   const bad: readonly (readonly [string, () => unknown])[] = [
-    ['vectors of other lengths', () => similarity(two, randomMatrix(2, 5, 1))],
+    ['vectors of different lengths', () => similarity(two, randomMatrix(2, 5, 1))],
     ['no rows', () => similarity(two, { data: new Float32Array(0), rows: 0, cols: 4 })],
     ['an unknown function', () => similarity(two, two, 'angle' as 'dot')],
-    ['other numbers of rows in pairs', () => pairwiseSimilarity(two, randomMatrix(3, 4, 1))],
+    ['different numbers of rows in pairs', () => pairwiseSimilarity(two, randomMatrix(3, 4, 1))],
   ];
   it.each(bad)('refuses %s', (_, compare) => {
     expect(compare).toThrow(expect.objectContaining({ name: 'SentvecError', code: 'invalid-argument' }));
   });
 });
 
-describe('rows that are pieces of documents', () => {
+describe('rows with the option "documents"', () => {
   const documents = [0, 0, 0, 1, 2, 2, 3, 3, 3, 3];
   const query = { data: Float32Array.of(1, 0), rows: 1, cols: 2 };
   const scores = [0.1, 0.9, 0.5, 0.3, 0.8, 0.85, 0.2, 0.2, 0.1, 0];
   const data = Float32Array.from(scores.flatMap((score) => [score, Math.sqrt(1 - score * score)]));
   const corpus = { data, rows: 10, cols: 2 };
 
-  it('make each document one hit, by its best row', async () => {
+  it('give one hit for each document: its best row', async () => {
     for (const topK of [1, 2, 3, 4, 9]) {
       const [hits] = await semanticSearch(query, corpus, { documents, topK });
       expect(hits!.map(({ row }) => row)).toEqual([1, 5, 3, 6].slice(0, topK));
     }
-    // However the corpus comes, and however much of it is scored at a time.
+    // The result does not depend on pieces of the corpus and on the chunk size.
     const parts = [0, 4, 5, 7].map((start, index, starts) => {
       const end = starts[index + 1] ?? 10;
       return { data: data.subarray(start * 2, end * 2), rows: end - start, cols: 2 };
@@ -236,7 +236,7 @@ describe('rows that are pieces of documents', () => {
     expect(hits!.map(({ row }) => row)).toEqual([1, 5, 3]);
   });
 
-  it('do so in a quantized corpus, whose candidates are documents too', async () => {
+  it('give one hit for each document of a quantized corpus, whose rescoring candidates are documents too', async () => {
     for (const rescore of [true, false]) {
       const quantized = quantize(corpus, 'uint8');
       const [hits] = await searchQuantized(query, quantized, { documents, topK: 3, rescoreMultiplier: 1, rescore });
@@ -244,12 +244,12 @@ describe('rows that are pieces of documents', () => {
     }
   });
 
-  it('are as many as documents are named', async () => {
+  it('must be as many as the entries of "documents"', async () => {
     const call = semanticSearch(query, corpus, { documents: [0, 1] });
     await expect(call).rejects.toMatchObject({ code: 'invalid-argument', message: expect.stringContaining('10 rows') });
   });
 
-  it('ascend, so that the rows of one stand together', async () => {
+  it('must be sorted by document', async () => {
     const call = semanticSearch(query, corpus, { documents: [...documents].toReversed() });
     await expect(call).rejects.toMatchObject({ code: 'invalid-argument', message: expect.stringContaining('ascend') });
   });

@@ -26,7 +26,9 @@ export function folder(changes: Folder = {}): ModelFiles {
   );
 }
 
-/** A `modules.json` with these classes; the first in the model's own folder, the others in `1_Kind`, … */
+/**
+ * A `modules.json` with these classes; by default the first has the path `''`, the next ones `1_Pooling`, `2_Dense`, …
+ */
 export function modules(...types: (string | { type: string; path: string })[]) {
   return types.map((entry, idx) => {
     const type = typeof entry === 'string' ? entry : entry.type;
@@ -63,7 +65,7 @@ export const withDense = (changes: Folder = {}) =>
     ...changes,
   });
 
-/** A folder with other files in it, and without some. */
+/** The folder `original` with the files in `changed` added or replaced, and without the paths in `without`. */
 export function withFiles(
   original: ModelFiles,
   changed: ReadonlyMap<string, Uint8Array>,

@@ -1,4 +1,4 @@
-/** Sparse embedders beyond what the contract of backends compares: streams, errors, the space, and what is refused. */
+/** Sparse embedders: streams, errors, fingerprints and refused models. The backend contract compares their vectors. */
 import { plainBackend } from '@sentvec/architectures';
 import {
   loadModel,
@@ -17,7 +17,7 @@ import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 const backend = plainBackend();
 const long = 'the city and the sea '.repeat(40);
 
-/** A golden model with other contents of some files; `undefined`: without the file. */
+/** A golden model with some files replaced; `undefined` removes a file. */
 async function changed(name: string, changes: Readonly<Record<string, unknown>>): Promise<ModelFiles> {
   const files = goldenModel(name);
   const contents = new Map<string, Uint8Array | string>();
@@ -39,7 +39,7 @@ describe('a sparse embedder', () => {
   });
   afterAll(() => embedder.dispose());
 
-  it('says what it is, and what a call cost', async () => {
+  it('has the settings of its folder, and receipts with tokens, truncated rows and fingerprint', async () => {
     expect(embedder).toMatchObject({ kind: 'sparse', dimension: 641, hasStaticQueries: false, backend: 'plain' });
     expect(embedder.maxLength).toEqual({ query: 40, document: 40 });
     expect(embedder.selfCheck).toMatchObject({ state: 'skipped' });
@@ -54,7 +54,7 @@ describe('a sparse embedder', () => {
     expect((await embedder.embedDocuments([])).vectors).toEqual([]);
   });
 
-  it('gives a text the same vector alone, as one of thousands, and in a stream', async () => {
+  it('gives a text the same vector alone, in a large batch, and in a stream', async () => {
     const texts = Array.from({ length: 2100 }, (_, row) => (row % 700 === 3 ? 'the sea' : 'a'));
     const { vector } = await embedder.embedQuery('the sea', { maxActiveDims: 641 });
     const { vectors } = await embedder.embedDocuments(texts.slice(0, 70), { maxActiveDims: 641 });
@@ -68,7 +68,7 @@ describe('a sparse embedder', () => {
     expect(rows).toEqual([...texts.keys()]);
   });
 
-  it('says which terms match', async () => {
+  it('decodes the terms with the largest weights', async () => {
     const { vector } = await embedder.embedQuery('the sea');
     const terms = await embedder.decode(vector, 3);
     expect(terms).toHaveLength(3);
@@ -76,7 +76,7 @@ describe('a sparse embedder', () => {
     await expect(embedder.decode(vector, 0)).rejects.toMatchObject({ code: 'invalid-argument' });
   });
 
-  it('names the row of a value that is not a string, can be aborted, and refuses unknown options', async () => {
+  it('refuses values that are not strings by their row, aborted signals and unknown options', async () => {
     await expect(embedder.embedDocuments(['a', 7 as never])).rejects.toMatchObject({
       code: 'invalid-text',
       details: { row: 1 },
@@ -85,11 +85,11 @@ describe('a sparse embedder', () => {
       code: 'aborted',
     });
     await expect(embedder.embedQuery(['a'], { maxActiveDims: 0 })).rejects.toMatchObject({ code: 'invalid-argument' });
-    // @ts-expect-error -- dense vectors are cut so
+    // @ts-expect-error -- an option of dense embedders only
     await expect(embedder.embedQuery(['a'], { truncateDim: 3 })).rejects.toThrow(/no option "truncateDim"/);
   });
 
-  it('ends a stream that waits for its source when it is aborted, and passes on the error of a callback', async () => {
+  it('aborts a stream that waits for its source, and rethrows the error of a callback', async () => {
     const caller = new AbortController();
     const endless = { [Symbol.asyncIterator]: () => ({ next: () => new Promise<never>(() => {}) }) };
     const first = embedder.embedStream(endless, { signal: caller.signal })[Symbol.asyncIterator]().next();
@@ -101,7 +101,7 @@ describe('a sparse embedder', () => {
     await expect(embedder.embedQuery(['a'], { onProgress })).rejects.toThrow(/^the bar is full$/u);
   });
 
-  it('names its space by all that decides a vector', async () => {
+  it('has another fingerprint with another pooling or other prompts', async () => {
     const pooling = await json('splade-bert-max', '1_SpladePooling/config.json');
     const settings = await json('splade-bert-max', 'config_sentence_transformers.json');
     const others = [
@@ -118,7 +118,7 @@ describe('a sparse embedder', () => {
     expect(new Set(hashes).size).toBe(3);
   });
 
-  it('refuses weights of NaN when a text needs them', async () => {
+  it('throws an error that names the row when weights of NaN give a text NaN', async () => {
     const stored = await readWeights(goldenModel('splade-bert-max'));
     const tensors = Object.fromEntries(
       stored.names().map((name) => {
@@ -132,7 +132,7 @@ describe('a sparse embedder', () => {
     const model = await changed('splade-bert-max', { 'model.safetensors': writeSafetensors(tensors) });
     await using broken = await loadSparseEmbedder(model, { backend, selfCheck: false });
     expect((await broken.embedDocuments(['a', 'the'])).vectors).toHaveLength(2);
-    // In the second window of texts, and by its row among all.
+    // The row counts from the start of the stream, although the text is in its second window.
     async function* texts(): AsyncGenerator<string> {
       yield 'a';
       await new Promise((resolve) => void setTimeout(resolve, 50));
@@ -148,7 +148,7 @@ describe('a sparse embedder', () => {
     });
   });
 
-  it('puts the prompt of its role before a text', async () => {
+  it('puts the prompt of the role before a text', async () => {
     const settings = await json('splade-bert-max', 'config_sentence_transformers.json');
     const prompts = { query: 'the ', passage: 'a ' };
     const model = await changed('splade-bert-max', { 'config_sentence_transformers.json': { ...settings, prompts } });
@@ -158,8 +158,8 @@ describe('a sparse embedder', () => {
   });
 });
 
-describe('queries without an encoder', () => {
-  it('need no more than a table: loadModel() gives both ways', async () => {
+describe('queries of an inference-free model', () => {
+  it('use a table of weights; loadModel() loads the table and the encoder', async () => {
     const embedder = await loadModel(goldenModel('splade-inference-free'), { backend });
     if (embedder.kind !== 'sparse') throw new Error(`It is ${embedder.kind}.`);
     expect(embedder).toMatchObject({ hasStaticQueries: true, dimension: 641 });
@@ -171,11 +171,11 @@ describe('queries without an encoder', () => {
     await embedder.dispose();
   });
 
-  it('have a weight for each token, all of them numbers', async () => {
+  it('need a finite weight for each token', async () => {
     const path = 'query_0_SparseStaticEmbedding/model.safetensors';
     const table = (count: number, value: number): Uint8Array =>
       writeSafetensors({ weight: { shape: [count], data: new Float32Array(count).fill(value) } });
-    for (const [weights, said] of [
+    for (const [weights, message] of [
       [table(640, 1), 'ids up to 640'],
       [table(641, NaN), 'NaN'],
       [table(700, 1), '700 terms and documents 641'],
@@ -183,12 +183,12 @@ describe('queries without an encoder', () => {
       const model = await changed('splade-inference-free', { [path]: weights });
       await expect(loadSparseEmbedder(model, { backend })).rejects.toMatchObject({
         code: 'invalid-model',
-        message: expect.stringContaining(said),
+        message: expect.stringContaining(message),
       });
     }
   });
 
-  it('refuse a text with an added token beyond the table, not the model', async () => {
+  it('are refused when they contain an added token beyond the table; other texts are not', async () => {
     const path = 'query_0_SparseStaticEmbedding/tokenizer.json';
     const tokenizer = await json('splade-inference-free', path);
     const image = {
@@ -208,7 +208,7 @@ describe('queries without an encoder', () => {
     expect((await embedder.embedQuery('the sea')).vector).toEqual((await golden.embedQuery('the sea')).vector);
     await expect(embedder.embedQuery(['the sea', 'an <image> of it'])).rejects.toMatchObject({
       code: 'invalid-text',
-      message: expect.stringMatching(/^Row 1 has the token "<image>", for which the model has no weights/u),
+      message: expect.stringMatching(/^Row 1 has the token "<image>", for which the model has no embedding/u),
     });
   });
 
@@ -225,7 +225,7 @@ describe('queries without an encoder', () => {
       [
         'splade-bert-max',
         { ...plain, 'sentence_bert_config.json': undefined },
-        /splade-bert-max weighs queries by its idf\.json/u,
+        /splade-bert-max has an idf\.json with the weights of queries/u,
       ],
     ] as const)
       await expect(loadSparseEmbedder(await changed(name, changes), { backend })).rejects.toMatchObject({
@@ -236,10 +236,10 @@ describe('queries without an encoder', () => {
 });
 
 describe('loadSparseEmbedder', () => {
-  it('takes maxLength in the place of what the folder says, for queries by a table as for documents', async () => {
+  it('prefers maxLength to the length of the folder, also for queries by a table', async () => {
     const own = 'query_0_SparseStaticEmbedding/tokenizer_config.json';
-    const said = await json('splade-inference-free', own);
-    const model = await changed('splade-inference-free', { [own]: { ...said, model_max_length: 8 } });
+    const message = await json('splade-inference-free', own);
+    const model = await changed('splade-inference-free', { [own]: { ...message, model_max_length: 8 } });
     await using embedder = await loadSparseEmbedder(model, { backend });
     expect(embedder.maxLength.query).toBe(8);
     await using longer = await loadSparseEmbedder(model, { backend, maxLength: 20 });
@@ -252,7 +252,7 @@ describe('loadSparseEmbedder', () => {
       });
   });
 
-  it('takes a plain folder that predicts masked tokens, and says what it assumed', async () => {
+  it('loads a masked language model without modules.json with a warning about the assumed pooling', async () => {
     const plain = { 'modules.json': undefined, 'config_sentence_transformers.json': undefined };
     const notes: string[] = [];
     const onWarning = (note: string) => notes.push(note);
@@ -263,7 +263,7 @@ describe('loadSparseEmbedder', () => {
     expect(notes).toEqual([expect.stringContaining('no modules.json')]);
   });
 
-  it('takes the layout of version 5, with an MLMTransformer', async () => {
+  it('loads the layout of sentence-transformers 5 with an MLMTransformer', async () => {
     const entry = (idx: number, path: string, type: string) => ({ idx, name: String(idx), path, type });
     const model = await changed('splade-bert-max', {
       'modules.json': [
@@ -276,11 +276,11 @@ describe('loadSparseEmbedder', () => {
     expect(embedder.maxLength.document).toBe(12);
   });
 
-  it('refuses other kinds of models, and what it does not have, by name', async () => {
-    const refused = async (model: ModelFiles, said: string, other: Backend = backend) => {
+  it('refuses other kinds of models and unsupported settings by name', async () => {
+    const refused = async (model: ModelFiles, message: string, other: Backend = backend) => {
       await expect(loadSparseEmbedder(model, { backend: other })).rejects.toMatchObject({
         code: 'unsupported-model',
-        message: expect.stringContaining(said),
+        message: expect.stringContaining(message),
       });
     };
     await refused(goldenModel('tiny-bert'), 'loadEmbedder()');
@@ -301,7 +301,7 @@ describe('loadSparseEmbedder', () => {
         return { hiddenSize, maxPositions, concurrency, batchTokens, encode, dispose: () => encoder.dispose() };
       },
     };
-    await refused(goldenModel('splade-bert-max'), 'gives no weights of terms', withoutTerms);
+    await refused(goldenModel('splade-bert-max'), 'does not compute term weights', withoutTerms);
     await expect(loadSparseEmbedder(goldenModel('splade-bert-max'))).rejects.toThrow(/needs a backend/);
   });
 });

@@ -1,4 +1,4 @@
-/** Inverted indexes against brute force: of sparse vectors and of words, in memory and in folders. */
+/** Inverted indexes of sparse vectors and of words (BM25), in memory and in folders, compared with brute force. */
 import { cp, mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -54,7 +54,7 @@ const vector = fc
   .map((entries) => byIndex(entries));
 
 describe('an inverted index of sparse vectors', () => {
-  it('gives what brute force gives, to the last bit, in memory and from files', async () => {
+  it('gives the results of brute force bit for bit, in memory and from files', async () => {
     const documents = fc.array(vector, { maxLength: 60 });
     const signed = fc.array(fc.tuple(fc.integer({ min: 0, max: 45 }), fc.float({ min: -4, max: 4, noNaN: true })));
     const query = signed.map((entries) => byIndex(entries));
@@ -68,8 +68,8 @@ describe('an inverted index of sparse vectors', () => {
     );
   });
 
-  it('finds the best of several segments, and passes over those that cannot have one', async () => {
-    // Rows far apart: 65,536 documents are a segment. Values fall, so that later segments are passed over.
+  it('finds the best rows of several segments', async () => {
+    // A segment contains 65,536 documents. The values of later segments are lower, so the search can skip them.
     const documents = Array.from({ length: 150_000 }, (_, row) =>
       byIndex([
         [row % 7, 1 + ((row * 7919) % 1000)],
@@ -92,32 +92,32 @@ describe('an inverted index of sparse vectors', () => {
       expect(await index.search(query, { topK: 25 })).toEqual(bruteForce(documents, query, 25));
   });
 
-  it('refuses invalid vectors by their row, and leaves nothing behind', async () => {
-    const sound = byIndex([[1, 1]]);
-    const faults: readonly [SparseVector, string][] = [
+  it('refuses invalid vectors by their row and leaves no files', async () => {
+    const valid = byIndex([[1, 1]]);
+    const invalid: readonly [SparseVector, string][] = [
       [{ indices: Int32Array.of(2, 1), values: Float32Array.of(1, 1) }, 'ascend'],
       [{ indices: Int32Array.of(1, 1), values: Float32Array.of(1, 1) }, 'ascend'],
       [{ indices: Int32Array.of(-1), values: Float32Array.of(1) }, 'ascend'],
       [{ indices: Int32Array.of(1), values: Float32Array.of(1, 2) }, '1 indices and 2 values'],
       [{ indices: Int32Array.of(1), values: Float32Array.of(NaN) }, 'NaN'],
       [byIndex([[1, -2]]), '-2'],
-      [byIndex([[2 ** 24, 1]]), 'terms below 16777216'],
+      [byIndex([[2 ** 24, 1]]), 'Terms must be below 16777216'],
     ];
-    for (const [broken, said] of faults) {
+    for (const [broken, message] of invalid) {
       const path = freshFolder();
-      const error = { code: 'invalid-argument', details: { row: 1 }, message: expect.stringContaining(said) };
-      await expect(createSparseIndex([sound, broken])).rejects.toMatchObject(error);
-      await expect(writeSparseIndex(path, [sound, broken])).rejects.toMatchObject(error);
+      const error = { code: 'invalid-argument', details: { row: 1 }, message: expect.stringContaining(message) };
+      await expect(createSparseIndex([valid, broken])).rejects.toMatchObject(error);
+      await expect(writeSparseIndex(path, [valid, broken])).rejects.toMatchObject(error);
       expect(await readdir(folder)).not.toContain(path.slice(folder.length + 1));
     }
-    const index = await createSparseIndex([sound]);
-    await expect(index.search(faults[0]![0])).rejects.toMatchObject({ code: 'invalid-argument' });
-    await expect(index.search(sound, { topK: 0 })).rejects.toMatchObject({ code: 'invalid-argument' });
-    await expect(index.search(sound, { signal: AbortSignal.abort() })).rejects.toMatchObject({ code: 'aborted' });
+    const index = await createSparseIndex([valid]);
+    await expect(index.search(invalid[0]![0])).rejects.toMatchObject({ code: 'invalid-argument' });
+    await expect(index.search(valid, { topK: 0 })).rejects.toMatchObject({ code: 'invalid-argument' });
+    await expect(index.search(valid, { signal: AbortSignal.abort() })).rejects.toMatchObject({ code: 'aborted' });
     expect(await index.search(byIndex([]))).toEqual([]);
   });
 
-  it('refuses folders that hold no index, a damaged one, one of another kind, or one of another space', async () => {
+  it('refuses folders without an index, with a damaged one, one of another kind, and one with another fingerprint', async () => {
     const path = freshFolder();
     await writeSparseIndex(path, [byIndex([[1, 1]]), byIndex([[4, 2]])], { fingerprint: 'abc' });
     await expect(openSparseIndex(path, { fingerprint: 'abc' })).resolves.toMatchObject({ documents: 2 });
@@ -127,7 +127,7 @@ describe('an inverted index of sparse vectors', () => {
     await expect(writeSparseIndex(path, [])).rejects.toMatchObject({ code: 'invalid-output' });
     const segment = join(path, 'segment-00000.bin');
     const bytes = await readFile(segment);
-    // A header of four words, three words for each term, and six bytes for each posting, rounded up to whole words.
+    // A header of four 32-bit words, three words for each term, and six bytes for each posting, rounded up to words.
     expect(bytes.length).toBe(4 * 4 + 2 * 3 * 4 + 2 * 8);
     const attempt = async (changed: Uint8Array): Promise<unknown> => {
       await writeFile(segment, changed);
@@ -138,8 +138,8 @@ describe('an inverted index of sparse vectors', () => {
         ]),
       );
     };
-    for (let cut = 0; cut < bytes.length; cut += 1)
-      await expect(attempt(bytes.subarray(0, cut))).rejects.toMatchObject({ code: 'invalid-output' });
+    for (let length = 0; length < bytes.length; length += 1)
+      await expect(attempt(bytes.subarray(0, length))).rejects.toMatchObject({ code: 'invalid-output' });
     for (const word of [0, 1, 2, 3]) {
       const changed = Buffer.from(bytes);
       changed.writeUInt32LE(0xffff_ffff, 4 * word);
@@ -150,7 +150,7 @@ describe('an inverted index of sparse vectors', () => {
   });
 });
 
-it('an index of words is refused when a segment has words that its list lacks, or no lengths of documents', async () => {
+it('a BM25 index is refused when a segment has words that words.txt lacks, or no lengths of documents', async () => {
   const [path, other, sparse] = [freshFolder(), freshFolder(), freshFolder()];
   await writeBm25Index(path, ['one two three']);
   await writeBm25Index(other, ['one']);
@@ -169,7 +169,7 @@ it('an index of words is refused when a segment has words that its list lacks, o
 });
 
 describe('largestEntries', () => {
-  it('keeps the largest values, of equal ones the lowest indices, in order', () => {
+  it('keeps the largest values (with equal values the lowest indices), sorted by index', () => {
     const { indices, values } = largestEntries(
       byIndex([
         [9, 2],
@@ -186,7 +186,7 @@ describe('largestEntries', () => {
 });
 
 describe('sparsevecText', () => {
-  it('counts from 1, and says how many terms there are', () => {
+  it('counts from 1 and ends with the dimension', () => {
     const two = { indices: Int32Array.of(0, 7), values: Float32Array.of(0.5, 2) };
     expect(sparsevecText(two, 30_522)).toBe('{1:0.5,8:2}/30522');
     expect(sparsevecText({ indices: new Int32Array(0), values: new Float32Array(0) }, 3)).toBe('{}/3');
@@ -194,7 +194,7 @@ describe('sparsevecText', () => {
 });
 
 describe('BM25', () => {
-  /** By the formula, document by document. */
+  /** The expected hits by the BM25 formula. */
   function bm25(texts: readonly string[], query: string, k1: number, b: number): SearchHit[] {
     const words = texts.map((text) => unicodeWords(text));
     const average = words.reduce((sum, each) => sum + each.length, 0) / texts.length;
@@ -202,10 +202,14 @@ describe('BM25', () => {
       .map((own, row) => {
         let score = 0;
         for (const term of unicodeWords(query)) {
-          const having = words.filter((each) => each.includes(term)).length;
-          const rarity = Math.log(1 + (texts.length - having + 0.5) / (having + 0.5));
+          const documentFrequency = words.filter((each) => each.includes(term)).length;
+          const inverseDocumentFrequency = Math.log(
+            1 + (texts.length - documentFrequency + 0.5) / (documentFrequency + 0.5),
+          );
           const count = own.filter((each) => each === term).length;
-          if (count > 0) score += (rarity * count * (k1 + 1)) / (count + k1 * (1 - b + (b * own.length) / average));
+          if (count > 0)
+            score +=
+              (inverseDocumentFrequency * count * (k1 + 1)) / (count + k1 * (1 - b + (b * own.length) / average));
         }
         return { row, score };
       })
@@ -216,7 +220,7 @@ describe('BM25', () => {
   const anyWord = fc.constantFrom('a', 'B', 'sea', 'Sea!', 'Straße', 'ﬁsh', '日本', '7', '\u0301');
   const text = fc.array(anyWord, { maxLength: 9 }).map((words) => words.join(' '));
 
-  it('scores as its formula says, in memory and from files', async () => {
+  it('gives the scores of the formula, in memory and from files', async () => {
     await fc.assert(
       fc.asyncProperty(
         fc.array(text, { minLength: 1, maxLength: 20 }),
@@ -240,7 +244,7 @@ describe('BM25', () => {
     );
   });
 
-  it('splits texts into words as Unicode defines them', () => {
+  it('splits texts into normalized words of letters, marks and digits, and CJK and Thai texts into characters', () => {
     expect(unicodeWords("Don't STOP: naïve cafés, 3.5 €, ﬁn; Ａ１")).toEqual([
       'don',
       't',
@@ -269,7 +273,7 @@ describe('BM25', () => {
     expect(unicodeWords('  —  ')).toEqual([]);
   });
 
-  it('explains which words matched, and takes a custom function that splits texts into words', async () => {
+  it('explains which words matched, and accepts a custom function that splits texts into words', async () => {
     const texts = ['the whale', 'the sea', 'the white whale and the sea', ''];
     const index = await createBm25Index(texts);
     expect(index).toMatchObject({ documents: 4, words: 5 });

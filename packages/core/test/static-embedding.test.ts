@@ -20,7 +20,7 @@ const embedding = { shape: [vocabulary, size], data: Float32Array.from(table.fla
 const load = (tensors: Parameters<typeof writeSafetensors>[0]) =>
   loadStaticEmbedding(memoryModel('static', { 'model.safetensors': writeSafetensors(tensors) }));
 
-/** Texts of the ids 0 to 6, padded on the right with an id that is none. */
+/** Texts of the ids 0 to 6, padded on the right with 999, which is beyond the table. */
 const texts = [[3, 1, 4, 1, 5], [6], [], [2, 0]];
 const batch: TokenBatch = {
   ids: Int32Array.from(texts.flatMap((ids) => [...ids, ...Array.from({ length: 5 - ids.length }, () => 999)])),
@@ -36,7 +36,7 @@ const difference = (actual: Float32Array | undefined, expected: readonly number[
   actual?.length === expected.length ? Math.max(...expected.map((value, i) => Math.abs(value - actual[i]!))) : Infinity;
 const meanHead: Head = { pooling: createPooling('mean'), projections: [] };
 
-describe('values', () => {
+describe('vectors of a static encoder', () => {
   it('of tokens are the rows of the table', async () => {
     const encoder = await load({ 'embedding.weight': embedding });
     const tokens = await encoder.encode(batch);
@@ -53,7 +53,7 @@ describe('values', () => {
     expect([...tokens.data]).toEqual(expected);
   });
 
-  it('of texts are the means, whether pooled here or there', async () => {
+  it('of texts are the means of their tokens, with encodePooled() and with encode() and pool()', async () => {
     const encoder = await load({ 'embedding.weight': embedding });
     const expected = texts.flatMap((ids) => meanOf(ids));
     const pooled = await encoder.encodePooled?.(batch, meanHead);
@@ -62,7 +62,7 @@ describe('values', () => {
     expect(difference(meanHead.pooling.pool(await encoder.encode(batch), batch).data, expected)).toBeLessThan(1e-6);
   });
 
-  it('do not count what the pooling mask leaves out', async () => {
+  it('leave out tokens where the pooling mask is 0', async () => {
     const encoder = await load({ 'embedding.weight': embedding });
     const poolingMask = batch.mask.slice();
     for (let row = 0; row < 4; row++) poolingMask[row * 5] = 0;
@@ -75,7 +75,7 @@ describe('values', () => {
     ).toBeLessThan(1e-6);
   });
 
-  it('go through the projections', async () => {
+  it('are projected', async () => {
     const encoder = await load({ 'embedding.weight': embedding });
     const weight = { data: Float32Array.from({ length: 3 * size }, (_, i) => Math.cos(i)), rows: 3, cols: size };
     const projections: Head['projections'] = [{ kind: 'dense', weight, activation: 'Tanh' }, { kind: 'normalize' }];
@@ -96,7 +96,7 @@ describe('values', () => {
     });
   });
 
-  it('of other poolings are left to the caller', async () => {
+  it('are undefined in encodePooled() with other poolings', async () => {
     const encoder = await load({ 'embedding.weight': embedding });
     for (const pooling of [
       createPooling('max'),
@@ -109,7 +109,7 @@ describe('values', () => {
 });
 
 describe('model2vec', () => {
-  it('maps ids to rows and weighs them', async () => {
+  it('models map ids to rows and multiply them by weights', async () => {
     const rows = { shape: [3, size], data: Float32Array.from(table.slice(0, 3).flat()) };
     const mapping = [2, 0, 1, 1, 0, 2, 0];
     const weights = [0.5, 1, 2, 0.25, 3, 1.5, 0];
@@ -129,7 +129,7 @@ describe('model2vec', () => {
     ).toBeLessThan(1e-6);
   });
 
-  it('may hold integers', async () => {
+  it('models may contain integers', async () => {
     const encoder = await load({ embeddings: { shape: [2, 2], data: new Int32Array([1, -2, 3, 4]) } });
     const one = { ids: new Int32Array([0, 1]), mask: new Int32Array([1, 1]), rows: 1, cols: 2 };
     expect((await encoder.encodePooled?.(one, meanHead))?.data).toEqual(new Float32Array([2, 1]));
@@ -137,7 +137,7 @@ describe('model2vec', () => {
 
   const weights = { 'model.safetensors': writeSafetensors({ embeddings: embedding }) };
 
-  it('is read with its modules.json, and by its config.json without', async () => {
+  it('models are read with modules.json, or with config.json alone', async () => {
     const modules = [
       { idx: 0, name: '0', path: '.', type: 'sentence_transformers.models.StaticEmbedding' },
       { idx: 1, name: '1', path: '1_Normalize', type: 'sentence_transformers.models.Normalize' },
@@ -166,7 +166,7 @@ describe('model2vec', () => {
     expect(plain.head.projections).toEqual([]);
   });
 
-  it('is checked against the layers after it', async () => {
+  it('models are refused when a dense layer after them does not fit', async () => {
     const modules = [
       {
         path: '0_StaticEmbedding',
@@ -184,12 +184,12 @@ describe('model2vec', () => {
   });
 });
 
-describe('refuses', () => {
+describe('loadStaticEmbedding() and its encoder refuse', () => {
   const vector = { shape: [3], data: new Float32Array(3) };
   const rows = { shape: [3, 1], data: new Float32Array(3) };
 
   it.each<[string, Parameters<typeof writeSafetensors>[0], RegExp]>([
-    ['other tensors', { other: vector }, /no tensor "embeddings"/u],
+    ['weights without a table', { other: vector }, /no tensor "embeddings"/u],
     ['a table of one dimension', { 'embedding.weight': vector }, /"embedding.weight" has the shape \[3\]/u],
     [
       'an empty table',
@@ -218,12 +218,12 @@ describe('refuses', () => {
   it.each([-1, vocabulary])('the id %i, which has no vector', async (id) => {
     const encoder = await load({ 'embedding.weight': embedding });
     const one = { ids: new Int32Array([id]), mask: new Int32Array([1]), rows: 1, cols: 1 };
-    const message = `The tokenizer gave the id ${id}, but static/model.safetensors has vectors for 0 to 6 only.`;
+    const message = `The tokenizer gave the id ${id}, but static/model.safetensors has vectors only for the ids 0 to 6. Check that the tokenizer belongs to the model.`;
     await expect(encoder.encode(one)).rejects.toThrow(message);
     await expect(encoder.encodePooled?.(one, meanHead)).rejects.toThrow(message);
   });
 
-  it('a batch after dispose(), or whose signal has fired', async () => {
+  it('a batch after dispose() or with an aborted signal', async () => {
     const encoder = await load({ 'embedding.weight': embedding });
     const signal = AbortSignal.abort();
     await expect(encoder.encode(batch, { signal })).rejects.toSatisfy((error) => SentvecError.is(error, 'aborted'));
@@ -239,7 +239,7 @@ describe('refuses', () => {
   });
 });
 
-it('yields to the event loop in the middle of a large batch', async () => {
+it('a static encoder yields to the event loop during a large batch', async () => {
   const encoder = await load({ 'embedding.weight': { shape: [2, 512], data: new Float32Array(1024) } });
   const large = { ids: new Int32Array(200_000), mask: new Int32Array(200_000).fill(1), rows: 2, cols: 100_000 };
   let turns = 0;

@@ -1,4 +1,5 @@
-// Model folders in buckets: copied into the cache once, pinned to the versions that were there.
+// Model folders in buckets: each file is copied into the cache once, in the version that it had when the model was
+// opened.
 import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -36,13 +37,13 @@ afterAll(async () => {
   await server.close();
 });
 
-/** Files that were read, in order. */
+/** The paths of the files that were read, in order. */
 function reads(): string[] {
   const objects = calls.filter(({ method, key }) => method === 'GET' && key !== '');
   return objects.map(({ key }) => key.slice('models/tiny/'.length));
 }
 
-it('reads what sentvec uses, weights when they are asked for, and nothing twice', async () => {
+it('reads only files that sentvec uses, weights on demand, and each file once', async () => {
   const [model, other] = await Promise.all([openModel(address), openModel(`${address}/`)]);
   expect(model.name).toBe(address);
   expect(await model.list()).toEqual(await golden.list());
@@ -60,7 +61,7 @@ it('reads what sentvec uses, weights when they are asked for, and nothing twice'
   expect(again.revision).toBe(model.revision);
 });
 
-it('gives the vectors of the folder', async () => {
+it('a model in a bucket gives the same vectors as a local folder', async () => {
   const texts = goldenExpectation('tiny-bert').cases.map(({ text }) => text);
   const embedder = await loadEmbedder(address, { backend: plainBackend() });
   const local = await loadEmbedder(golden, { backend: plainBackend() });
@@ -70,7 +71,7 @@ it('gives the vectors of the folder', async () => {
   await Promise.all([embedder.dispose(), local.dispose()]);
 });
 
-it('stays as it was opened: other files in its place are an error, and another model when it is opened again', async () => {
+it('a model whose files changed since it was opened fails, and is another model when it is opened again', async () => {
   const model = await openModel(address);
   server.put('models/tiny/model.safetensors', 'other weights');
   await expect(model.read('model.safetensors')).rejects.toMatchObject({
@@ -83,17 +84,20 @@ it('stays as it was opened: other files in its place are an error, and another m
 });
 
 it.each([
-  ['s3://bucket/models/none', /s3:\/\/bucket\/models\/none is not a model folder: nothing is there\. Name the folder/u],
+  [
+    's3://bucket/models/none',
+    /s3:\/\/bucket\/models\/none is not a model folder: it contains no files\. Pass the address of the folder/u,
+  ],
   ['s3://bucket/models', /is not a model folder: it has no config\.json/u],
   ['s3://none/model', /There is no bucket none/u],
-  ['https://host/model', /https:\/\/host\/model cannot be a model: it is in no store of objects\. Name a folder/u],
+  ['https://host/model', /https:\/\/host\/model cannot be a model: it is not in object storage\. Use a local folder/u],
   ['hf://datasets/o/n/model', /cannot be a model/u],
   ['s3://key:secret@bucket/model', /^s3:\/\/…@bucket\/model cannot be used/u],
-])('refuses %s with what to do', async (name, expected) => {
+])('refuses %s and says what to do', async (name, expected) => {
   await expect(openModel(name)).rejects.toThrow(expected);
 });
 
-it('refuses what only models of the hub have', async () => {
+it('refuses options that only hub models have', async () => {
   await expect(openModel(address, { revision: 'v1' })).rejects.toThrow(/has no revisions/u);
-  await expect(openModel(address, { offline: true })).rejects.toThrow(/must be reached/u);
+  await expect(openModel(address, { offline: true })).rejects.toThrow(/cannot be loaded offline/u);
 });

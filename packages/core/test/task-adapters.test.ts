@@ -1,4 +1,4 @@
-// Models with adapters for tasks: the vectors of each task, and what is refused.
+// Models with LoRA adapters for tasks: the vectors of each task, fingerprints, and refused tasks.
 import { createHash } from 'node:crypto';
 import { plainBackend } from '@sentvec/architectures';
 import {
@@ -30,22 +30,22 @@ async function embed(options: LoadEmbedderOptions) {
   return { rows, receipt };
 }
 
-const largestGap = (found: readonly (readonly number[])[], expected: readonly (readonly number[])[]): number =>
+const largestDifference = (found: readonly (readonly number[])[], expected: readonly (readonly number[])[]): number =>
   Math.max(...found.flatMap((row, i) => row.map((entry, k) => Math.abs(entry - expected[i]![k]!))));
 
 test.each(Object.keys(tasks))('the adapter of %s is merged into the weights', async (task) => {
   const { rows, receipt } = await embed({ task });
-  expect(largestGap(rows, tasks[task]!)).toBeLessThan(measured.tolerance!);
+  expect(largestDifference(rows, tasks[task]!)).toBeLessThan(measured.tolerance!);
   expect(receipt.notes).toEqual([`The adapter of the task "${task}" is merged into the weights.`]);
 });
 
-test('each task has a fingerprint of its own, and so has none; the receipt says what could be chosen', async () => {
+test('each task and no task have different fingerprints; without a task the receipt lists the tasks', async () => {
   const all = await Promise.all([undefined, ...Object.keys(tasks)].map(async (task) => embed({ task })));
   expect(new Set(all.map(({ receipt }) => receipt.fingerprint)).size).toBe(all.length);
   expect(all[0]!.receipt.notes).toEqual([expect.stringMatching(/adapters for the tasks retrieval\.query, .*"task"/u)]);
 });
 
-/** `tiny-jina3` with the adapter of one task as PEFT stores it, in a folder of its own. */
+/** `tiny-jina3` with the adapter of one task in a subfolder, in the format of PEFT. */
 async function withAdapterFolder(task: string, folder: string): Promise<ModelFiles> {
   const stored = await readWeights(
     memoryModel('w', { 'model.safetensors': await goldenModel(name).read('model.safetensors') }),
@@ -58,7 +58,7 @@ async function withAdapterFolder(task: string, folder: string): Promise<ModelFil
     const { shape, data } = stored.tensor(each);
     const [, rows, columns] = shape as [number, number, number];
     const matrix = data.slice(index * rows * columns, (index + 1) * rows * columns);
-    // PEFT has the factors of a table transposed, and calls them otherwise.
+    // PEFT stores the factors for an embedding matrix transposed and under another name.
     const table = module.startsWith('embeddings.');
     const transposed = Float32Array.from(matrix, (_, i) => matrix[(i % rows) * columns + Math.floor(i / rows)]!);
     adapter[`base_model.model.${module}.${table ? `lora_embedding_${part}` : `lora_${part}.weight`}`] = table
@@ -75,7 +75,7 @@ async function withAdapterFolder(task: string, folder: string): Promise<ModelFil
   });
 }
 
-test('without a task, only the bytes of the rows that are asked for are read of a table with adapters', async () => {
+test('without a task, rows() of a tensor with adapters reads only the bytes of these rows', async () => {
   const table = 'roberta.embeddings.word_embeddings.weight';
   const files = await directoryModel(goldenModel(name).directory);
   let bytesRead = 0;
@@ -100,14 +100,14 @@ test('without a task, only the bytes of the rows that are asked for are read of 
   expect([...rows]).toEqual([...data.subarray(5 * width, 6 * width), ...data.subarray(2 * width, 3 * width)]);
 });
 
-test('an adapter may also be in a folder that is called like its task', async () => {
+test('an adapter may also be in a subfolder named after its task', async () => {
   const task = 'retrieval.query';
   const files = await withAdapterFolder(task, 'retrieval_query');
   const embedder = await load(files, { task });
   const { vectors, receipt } = await embedder.embed(texts, { prompt: null });
   await embedder.dispose();
   const rows = texts.map((_, row) => [...vectors.data.subarray(row * vectors.cols, (row + 1) * vectors.cols)]);
-  expect(largestGap(rows, tasks[task]!)).toBeLessThan(measured.tolerance!);
+  expect(largestDifference(rows, tasks[task]!)).toBeLessThan(measured.tolerance!);
   expect(receipt.notes).toEqual([`The adapter of the task "${task}" is merged into the weights.`]);
   const plain = await load(files);
   expect((await plain.embed('a')).receipt.notes).toEqual([
@@ -115,11 +115,11 @@ test('an adapter may also be in a folder that is called like its task', async ()
   ]);
   await plain.dispose();
   await expect(load(files, { task: 'separation' })).rejects.toMatchObject({
-    message: expect.stringMatching(/"separation".*those for retrieval_query/u) as string,
+    message: expect.stringMatching(/"separation".*adapters for retrieval_query/u) as string,
   });
 });
 
-test('the files of the encoder are told apart by their content', async () => {
+test('withTask() changes config.json and its hash and hides ONNX files and self-check files', async () => {
   const files = await directoryModel(goldenModel(name).directory);
   const adapted = await withTask(files, 'text-matching');
   expect(await adapted.list()).toEqual(await files.list());
@@ -134,7 +134,7 @@ test('the files of the encoder are told apart by their content', async () => {
   expect(await adapted.sha256!('model.safetensors')).toBe(await files.sha256!('model.safetensors'));
 });
 
-test('a task that the model has no adapter for is refused, with those that it has', async () => {
+test('a task without an adapter is refused with a list of the tasks', async () => {
   await expect(load(goldenModel(name), { task: 'cooking' })).rejects.toMatchObject({
     code: 'invalid-argument',
     message: expect.stringMatching(/"cooking".*retrieval\.query, retrieval\.passage, text-matching/u) as string,
@@ -145,7 +145,7 @@ test('a task that the model has no adapter for is refused, with those that it ha
   });
 });
 
-test('a task whose adapters are not among the weights, or do not fit, is refused', async () => {
+test('a task whose adapters are missing in the weights or have a wrong shape is refused', async () => {
   const files = goldenModel(name);
   const contents: Record<string, Uint8Array> = {};
   for (const path of await files.list()) contents[path] = await files.read(path);
@@ -154,7 +154,7 @@ test('a task whose adapters are not among the weights, or do not fit, is refused
   const plain = await goldenModel('tiny-jina3').read('model.safetensors');
   await expect(load(withWeights(plain), { task: 'text-matching' })).rejects.toMatchObject({
     code: 'invalid-model',
-    message: expect.stringMatching(/"text-matching".*weights do not hold/u) as string,
+    message: expect.stringMatching(/"text-matching".*weights do not contain/u) as string,
   });
   const part = 'embeddings.word_embeddings.parametrizations.weight';
   const tensor = (...shape: number[]) => ({ shape, data: new Float32Array(shape.reduce((a, b) => a * b, 1)) });
@@ -171,7 +171,7 @@ test('a task whose adapters are not among the weights, or do not fit, is refused
   expect(() => weights.tensor('embeddings.word_embeddings.weight')).toThrow(/do not fit its shape \[683, 32\]/u);
 });
 
-test('an embedder that is disposed while it loads a task loads nothing more, and keeps nothing', async () => {
+test('an embedder that is disposed while it loads a task loads no further encoder and disposes all', async () => {
   const plain = plainBackend();
   let loads = 0;
   const alive = new Set<Encoder>();

@@ -12,7 +12,7 @@ import { characterTokenizer } from './fake-parts.ts';
 
 const textsOf = (pieces: readonly TextPiece[]): string[] => pieces.map(({ text }) => text);
 
-/** Checks that pieces are where they say in the text, and leave out nothing but white space. */
+/** Checks the offsets of the pieces, and that together they leave out only white space. */
 function expectToCover(text: string, pieces: readonly TextPiece[]): void {
   let covered = 0;
   for (const { text: piece, start, end } of pieces) {
@@ -42,11 +42,11 @@ describe.each(['tiny-bert', 'tiny-roberta', 'tiny-mpnet'])('pieces of a text for
   });
   afterAll(() => tokenizer.dispose());
 
-  /** Tokens of each piece, special ones included. */
+  /** The number of tokens of each piece, including special tokens. */
   const lengths = async (pieces: readonly string[]): Promise<number[]> =>
     (await tokenizer.encode(pieces, { maxLength: 100_000 })).map(({ length }) => length);
 
-  it.each([8, 20, 64])('fit into %d tokens, and are the text when they are put together', async (maxLength) => {
+  it.each([8, 20, 64])('have at most %d tokens and join to the text', async (maxLength) => {
     const text = sentence.repeat(12).trim();
     const found = await splitByTokens(text, { tokenizer, maxLength });
     const pieces = textsOf(found);
@@ -56,14 +56,14 @@ describe.each(['tiny-bert', 'tiny-roberta', 'tiny-mpnet'])('pieces of a text for
     const { prefix, suffix } = tokenizer.specialTokens;
     expect(found.map(({ tokens }) => tokens + prefix.length + suffix.length)).toEqual(counts);
     expect(Math.max(...counts)).toBeLessThanOrEqual(maxLength);
-    // No piece but the last has room for the next word, unless that is a long one.
+    // Each piece but the last is as long as possible: with the next word it would exceed the limit.
     for (const [index, piece] of pieces.slice(0, -1).entries()) {
       const [longer] = await lengths([`${piece} ${pieces[index + 1]!.split(' ')[0]}`]);
       expect(longer).toBeGreaterThan(maxLength);
     }
   });
 
-  it('begin with the end of the one before, where they overlap', async () => {
+  it('start with the end of the previous piece when they overlap', async () => {
     const words = Array.from({ length: 200 }, (_, index) => `w${index}`);
     const text = words.join(' ');
     const found = await splitByTokens(text, { tokenizer, maxLength: 40 }, { overlapTokens: 12 });
@@ -78,7 +78,7 @@ describe.each(['tiny-bert', 'tiny-roberta', 'tiny-mpnet'])('pieces of a text for
     expect(lasts.at(-1)).toBe(199);
   });
 
-  it('cut a word that does not fit, between characters', async () => {
+  it('split a word that does not fit between characters', async () => {
     const word = '👩‍🚀abcdefghij'.repeat(30);
     const text = `before ${word} after`;
     const found = await splitByTokens(text, { tokenizer, maxLength: 16 });
@@ -89,18 +89,15 @@ describe.each(['tiny-bert', 'tiny-roberta', 'tiny-mpnet'])('pieces of a text for
     expect(Math.max(...(await lengths(pieces)))).toBeLessThanOrEqual(16);
   });
 
-  it.each([20, 32, 60])(
-    'are whole sentences of %d tokens at most, cut at headings and paragraphs',
-    async (maxLength) => {
-      const found = await splitBySentences(chapters, { tokenizer, maxLength }, { overlapTokens: 3 });
-      expectToCover(chapters, found);
-      expect(Math.max(...(await lengths(textsOf(found))))).toBeLessThanOrEqual(maxLength);
-      // No piece ends with a heading whose text is in the next piece.
-      for (const { text } of found) expect(text).not.toMatch(/(?:^|\n)#.*$/);
-    },
-  );
+  it.each([20, 32, 60])('by sentences have at most %d tokens and never end with a heading', async (maxLength) => {
+    const found = await splitBySentences(chapters, { tokenizer, maxLength }, { overlapTokens: 3 });
+    expectToCover(chapters, found);
+    expect(Math.max(...(await lengths(textsOf(found))))).toBeLessThanOrEqual(maxLength);
+    // No piece ends with a heading whose text is in the next piece.
+    for (const { text } of found) expect(text).not.toMatch(/(?:^|\n)#.*$/);
+  });
 
-  it('leave room for a prompt', async () => {
+  it('fit together with a prompt', async () => {
     const text = sentence.repeat(6);
     const found = await splitByTokens(text, { tokenizer, maxLength: 20 }, { promptText: 'to find: ' });
     expectToCover(text, found);
@@ -108,7 +105,7 @@ describe.each(['tiny-bert', 'tiny-roberta', 'tiny-mpnet'])('pieces of a text for
   });
 
   it.each(['query: ', 'un', ' ', 'title:\n'])(
-    'lose no text to the prompt %j, whatever tokens they share',
+    'cover the whole text with the prompt %j, also when prompt and text share a token',
     async (promptText) => {
       for (const text of ['a', 'able', '"', '. \n\n# Storms\n\n a', `${sentence}" ${sentence}`])
         for (const split of [splitByTokens, splitBySentences]) {
@@ -122,11 +119,11 @@ describe.each(['tiny-bert', 'tiny-roberta', 'tiny-mpnet'])('pieces of a text for
     },
   );
 
-  it('are none for a text without words', async () => {
+  it('of a text without words are an empty list', async () => {
     expect(await splitByTokens(' \n\t ', { tokenizer, maxLength: 16 })).toEqual([]);
   });
 
-  it('are refused when there is no space for a text in them', async () => {
+  it('are refused for a maxLength or overlap without room for text, and for an aborted signal', async () => {
     await expect(splitByTokens('text', { tokenizer, maxLength: 2 })).rejects.toMatchObject({
       code: 'invalid-argument',
     });
@@ -141,8 +138,8 @@ describe.each(['tiny-bert', 'tiny-roberta', 'tiny-mpnet'])('pieces of a text for
   });
 });
 
-describe('an overlap in words of one token each', () => {
-  /** A token for each word. */
+describe('an overlap with a tokenizer of one token for each word', () => {
+  /** A tokenizer with one token for each word. */
   const tokenizer: Tokenizer = {
     ...characterTokenizer(),
     specialTokens: { prefix: [], suffix: [] },
@@ -159,13 +156,13 @@ describe('an overlap in words of one token each', () => {
     [1, ['a b c d e', 'e f g h i', 'i j']],
     [2, ['a b c d e', 'd e f g h', 'g h i j']],
     [4, ['a b c d e', 'b c d e f', 'c d e f g', 'd e f g h', 'e f g h i', 'f g h i j']],
-  ])('of %d, which fits exactly', async (overlapTokens, pieces) => {
+  ])('of %d tokens is kept exactly', async (overlapTokens, pieces) => {
     expect(textsOf(await splitByTokens(text, { tokenizer, maxLength: 5 }, { overlapTokens }))).toEqual(pieces);
   });
 });
 
-it('an overlap that leaves no room for the next word is left out: the piece would hold nothing new', async () => {
-  /** A token for each letter. */
+it('an overlap that leaves no room for the next word is dropped', async () => {
+  /** A tokenizer with one token for each letter. */
   const letters: Tokenizer = {
     ...characterTokenizer(),
     specialTokens: { prefix: [], suffix: [] },
@@ -179,21 +176,21 @@ it('an overlap that leaves no room for the next word is left out: the piece woul
   expect(textsOf(pieces)).toEqual(['a bb', 'ccccc', 'd']);
 });
 
-it('a long text without any space is cut between its words', async () => {
+it('a long text without spaces is split between its words', async () => {
   const characters: Tokenizer = {
     ...characterTokenizer(),
     specialTokens: { prefix: [], suffix: [] },
     encode: async (texts) =>
       texts.map(({ length }) => ({ ids: new Int32Array(Math.min(length, 8)), length, truncated: false })),
   };
-  // More words than a function takes arguments.
+  // So many words exceed the number of arguments that a function call can have.
   const text = '我们'.repeat(150_000);
   const pieces = await splitByTokens(text, { tokenizer: characters, maxLength: 100_000 });
   expect(pieces.map(({ tokens }) => tokens)).toEqual([100_000, 100_000, 100_000]);
 });
 
 describe('sentences and headings', () => {
-  /** A token for each letter or digit, none for anything else. */
+  /** A tokenizer with one token for each letter or digit, and none for other characters. */
   const tokenizer: Tokenizer = {
     ...characterTokenizer(),
     specialTokens: { prefix: [], suffix: [] },
@@ -209,17 +206,17 @@ describe('sentences and headings', () => {
     return textsOf(pieces);
   };
 
-  it('are packed into pieces, and a sentence that is too long is cut between words', async () => {
+  it('are packed into pieces; a sentence that is too long is split between words', async () => {
     expect(await split('Aa bb. Cc dd! Ee ff? Gg.', 8)).toEqual(['Aa bb. Cc dd!', 'Ee ff? Gg.']);
     expect(await split('Aa bb cc dd ee ff. Gg hh.', 8)).toEqual(['Aa bb cc dd', 'ee ff. Gg hh.']);
   });
 
-  it('are not ended by a line break, a title or an initial', async () => {
+  it('do not end at a line break, a title (Dr.) or an initial', async () => {
     expect(await split('Aaa\nbbb. Ccc\r\nddd.', 6)).toEqual(['Aaa\nbbb.', 'Ccc\r\nddd.']);
     expect(await split('We saw Dr. Smith. He met J. R. Roe.', 13)).toEqual(['We saw Dr. Smith.', 'He met J. R. Roe.']);
   });
 
-  it('are found where no spaces are', async () => {
+  it('are found in texts without spaces', async () => {
     expect(await split('她来了。你呢？我们一起去学校吧', 4)).toEqual([
       '她来了。',
       '你呢？',
@@ -230,7 +227,7 @@ describe('sentences and headings', () => {
     expect(await split('สวัสดีชาวโลก', 8)).toEqual(['สวัสดีชาว', 'โลก']);
   });
 
-  it('go with paragraphs and headings where those fit', async () => {
+  it('are kept together with their paragraph or heading when those fit', async () => {
     expect(await split('Aa. Bb.\n\nCc. Dd.\n\nEe. Ff.', 10)).toEqual(['Aa. Bb.\n\nCc. Dd.', 'Ee. Ff.']);
     expect(await split('Aa. Bb.\n \t\nCc. Dd.\n\u00a0\nEe. Ff.', 10)).toEqual(['Aa. Bb.\n \t\nCc. Dd.', 'Ee. Ff.']);
     const markdown = 'Intro.\n\n# One\nAaaa. Bbbb.\n\nTwo\n===\n\n## Three\nCccc. Dddd.';
@@ -240,14 +237,14 @@ describe('sentences and headings', () => {
     expect(await split('- aaa bbb\n- ccc ddd\n- eee', 9)).toEqual(['- aaa bbb', '- ccc ddd\n- eee']);
   });
 
-  it('overlap whole, and not across a heading', async () => {
+  it('overlap by whole sentences, and not across a heading', async () => {
     expect(await split('Aa. Bb. Cc. Dd. Ee.', 6, 3)).toEqual(['Aa. Bb. Cc.', 'Cc. Dd. Ee.']);
     expect(await split('Aa. Bb. Cc. Dd. Ee.', 6, 1)).toEqual(['Aa. Bb. Cc.', 'Dd. Ee.']);
     expect(await split('Aa. Bb.\n# Cc\nDd.', 4, 2)).toEqual(['Aa. Bb.', '# Cc\nDd.']);
   });
 });
 
-it('takes time in proportion to the length of a text without spaces, sentences or anything', async () => {
+it('splitBySentences() takes time proportional to the length of a text without spaces', async () => {
   let counted = 0;
   const model = {
     maxLength: 34,

@@ -1,5 +1,4 @@
-// Queries and documents: which prompt, route and task each gets, what the receipt says of it, and what is loaded for
-// it.
+// Queries and documents: the prompt, route and task of each role, receipts, known prompts, and loading of routes.
 import { plainBackend } from '@sentvec/architectures';
 import {
   createEmbedder,
@@ -19,7 +18,7 @@ import { withFiles } from './small-folders.ts';
 const encode = (value: unknown): Uint8Array =>
   new TextEncoder().encode(typeof value === 'string' ? value : JSON.stringify(value));
 
-/** tiny-bert whose folder has these prompts, this card, and this origin. */
+/** tiny-bert with these prompts, these fields on its model card, and this `_name_or_path` in config.json. */
 function model({
   prompts = {},
   card = '',
@@ -40,7 +39,7 @@ function model({
   return { ...files, read: async (path) => (path === 'config.json' ? config() : files.read(path)) };
 }
 
-/** The prompts with which queries, documents and other texts are embedded. */
+/** The prompts with which `embedQuery()`, `embedDocuments()` and `embed()` embed texts. */
 async function promptsOf(files: ModelFiles, options: SpaceOptions = {}) {
   await using embedder = await loadEmbedder(files, { backend: plainBackend(), selfCheck: false });
   const [query, document, text] = await Promise.all([
@@ -68,16 +67,16 @@ async function promptsOf(files: ModelFiles, options: SpaceOptions = {}) {
 
 test.each([
   ['both', { query: 'q: ', document: 'd: ' }, 'q: ', 'd: '],
-  ['documents by another name', { query: 'q: ', passage: 'p: ', corpus: 'c: ' }, 'q: ', 'p: '],
-  ['documents by the last of their names', { corpus: 'c: ' }, undefined, 'c: '],
-  // sentence-transformers 6.1 writes empty prompts, and takes them before others.
+  ['documents under the name "passage"', { query: 'q: ', passage: 'p: ', corpus: 'c: ' }, 'q: ', 'p: '],
+  ['documents under the name "corpus"', { corpus: 'c: ' }, undefined, 'c: '],
+  // sentence-transformers 6.1 writes empty prompts and prefers them to those under other names.
   ['an empty prompt for documents', { query: 'q: ', document: '', passage: 'p: ' }, 'q: ', undefined],
   ['none', {}, undefined, undefined],
-])('the folder has prompts for %s', async (_, prompts, query, document) => {
+])('the prompts of the folder are used: %s', async (_, prompts, query, document) => {
   expect(await promptsOf(model({ prompts }))).toMatchObject({ query, document, text: undefined, notes: '' });
 });
 
-test('the default prompt is for texts of either role, unless it is for one', async () => {
+test('the default prompt is used for both roles, unless it is the prompt of one role', async () => {
   const of = async (defaultPrompt: string, prompts: Readonly<Record<string, string>>) => {
     await using embedder = createEmbedder(fakeParts({ prompts, defaultPrompt }));
     const all = [embedder.embedQuery('a'), embedder.embedDocuments('a'), embedder.embed('a')];
@@ -95,17 +94,17 @@ test.each([
   ['the origin in its config', { origin: 'intfloat/e5-large-v2' }, e5],
   ['the name on its card', { card: 'model-index:\n- name: e5-base-v2' }, e5],
   [
-    'queries alone',
+    'the base model on its card, with a prompt for queries only',
     { card: 'base_model: BAAI/bge-small-en-v1.5' },
     { query: 'Represent this sentence for searching relevant passages: ', document: undefined },
   ],
-])('a model whose folder forgot its prompts is known by %s', async (_, files, expected) => {
+])('a model without prompts in its folder gets known prompts by %s', async (_, files, expected) => {
   const { notes, ...found } = await promptsOf(model({ prompts: { query: '', document: '' }, ...files }));
   expect(found).toEqual({ ...expected, text: undefined });
   expect(notes).toMatch(/queries get ".+: ".*was trained.*"promptText"/u);
 });
 
-test('the prompts of the folder and of the caller take precedence over known ones', async () => {
+test('prompts of the folder and of the caller take precedence over known prompts', async () => {
   const card = 'base_model: intfloat/e5-small';
   expect(await promptsOf(model({ card, prompts: { query: 'q: ' } }))).toMatchObject({
     query: 'q: ',
@@ -129,7 +128,7 @@ test.each([
   ['Snowflake/snowflake-arctic-embed-m-v1.5', 'Represent this sentence for searching relevant passages: ', ''],
   ['google/embeddinggemma-300m-qat-q8_0-unquantized', 'task: search result | query: ', 'title: none | text: '],
   ['thenlper/gte-base', undefined, undefined],
-])('%s is known by its name on the hub, not by that of a folder', async (name, query, document) => {
+])('%s has known prompts by its name on the hub, not by the name of a local folder', async (name, query, document) => {
   const files = memoryModel(name, {});
   expect((await findKnownPrompts({ ...files, revision: 'c0ffee' })).prompts).toEqual(
     query === undefined ? undefined : { query, document },
@@ -137,18 +136,18 @@ test.each([
   expect(await findKnownPrompts(files)).toEqual({ prompts: undefined, note: undefined });
 });
 
-test('a note says when the card cannot be read', async () => {
+test('a note reports a model card that cannot be read', async () => {
   const read = async (): Promise<never> => {
     throw new SentvecError('download-failed', 'There is no network.');
   };
   const files = { ...memoryModel('me/mine', { 'README.md': '' }), read };
   expect(await findKnownPrompts(files)).toEqual({
     prompts: undefined,
-    note: expect.stringMatching(/card of me\/mine could not be read.*none/u) as string,
+    note: expect.stringMatching(/card of me\/mine could not be read.*no prompt is used/u) as string,
   });
 });
 
-/** The plain backend, counting. */
+/** The plain backend with lists of the folders whose encoders it loaded and disposed. */
 function countingBackend() {
   const loaded: string[] = [];
   const disposed: string[] = [];
@@ -168,7 +167,7 @@ function countingBackend() {
   return { backend, loaded, disposed };
 }
 
-test('a route is loaded at its first use, once, and disposed with the rest', async () => {
+test('a route is loaded once at its first use and disposed with the embedder', async () => {
   const { backend, loaded, disposed } = countingBackend();
   const embedder = await loadEmbedder(goldenModel('st6-router'), { backend, onWarning: () => {}, selfCheck: false });
   expect(loaded.map((name) => name.split('/').at(-1))).toEqual(['document_0_Transformer']);
@@ -190,7 +189,7 @@ test('a route is loaded at its first use, once, and disposed with the rest', asy
   await expect(embedder.embedQuery('a')).rejects.toMatchObject({ code: 'disposed' });
 });
 
-test('routes that begin after the encoder share it', async () => {
+test('routes after a shared encoder load it once', async () => {
   const golden = goldenModel('tiny-bert');
   const part = (kind: string, path: string) => ({ type: `sentence_transformers.models.${kind}`, path });
   const types = {
@@ -215,7 +214,7 @@ test('routes that begin after the encoder share it', async () => {
   expect(loaded).toHaveLength(1);
 });
 
-test('a load that is stopped or fails leaves the model as it was', async () => {
+test('a route can be loaded again after its load failed or was aborted', async () => {
   const golden = goldenModel('st6-router');
   let broken = true;
   const files: ModelFiles = {
@@ -243,7 +242,7 @@ test('a load that is stopped or fails leaves the model as it was', async () => {
   expect(other.loaded).toHaveLength(1);
 });
 
-test('a model with adapters for tasks uses one for queries and another for documents', async () => {
+test('a model with task adapters uses those for queries and documents', async () => {
   const name = 'tiny-jina3-tasks';
   const { cases, tasks = {}, measured } = goldenExpectation(name);
   const texts = cases.map(({ text }) => text);
@@ -252,15 +251,15 @@ test('a model with adapters for tasks uses one for queries and another for docum
     new Map([['config_sentence_transformers.json', encode({ prompts: { 'retrieval.query': 'find: ', query: '' } })]]),
   );
   await using embedder = await loadEmbedder(files, { backend: plainBackend(), selfCheck: false });
-  const gap = (found: Float32Array, task: string): number =>
+  const largestDifference = (found: Float32Array, task: string): number =>
     Math.max(...tasks[task]!.flat().map((value, i) => Math.abs(value - found[i]!)));
   const documents = await embedder.embedDocuments(texts);
   expect(documents.receipt).toMatchObject({ task: 'retrieval.passage' });
-  expect(gap(documents.vectors.data, 'retrieval.passage')).toBeLessThan(measured.tolerance!);
+  expect(largestDifference(documents.vectors.data, 'retrieval.passage')).toBeLessThan(measured.tolerance!);
   const queries = await embedder.embedQuery(texts, { prompt: null });
-  expect(gap(queries.vectors.data, 'retrieval.query')).toBeLessThan(measured.tolerance!);
+  expect(largestDifference(queries.vectors.data, 'retrieval.query')).toBeLessThan(measured.tolerance!);
   expect((await embedder.embedQuery('a')).receipt).toMatchObject({ task: 'retrieval.query', prompt: 'find: ' });
   const chosen = await embedder.embedDocuments(texts, { task: 'text-matching', prompt: null });
-  expect(gap(chosen.vectors.data, 'text-matching')).toBeLessThan(measured.tolerance!);
+  expect(largestDifference(chosen.vectors.data, 'text-matching')).toBeLessThan(measured.tolerance!);
   expect((await embedder.embed('a')).receipt.task).toBeUndefined();
 });

@@ -4,7 +4,7 @@ import { goldenModel } from '@sentvec/testing';
 import { describe, expect, test } from 'vitest';
 import { charsmap } from './charsmap.ts';
 
-/** A tokenizer.json in which each cut shows: letters merge with their neighbours, and unknown characters fuse. */
+/** A `tokenizer.json` whose ids depend on every split: letters merge with their neighbours, unknown characters fuse. */
 function tokenizerJson(parts: Record<string, unknown>): Record<string, unknown> {
   const letters = Array.from('abcdefghijklmnopqrstuvwxyzσ0123456789 .!▁ĠÃ');
   const pairs = ['ab', 'bb', 'ba', '▁a', 'Ġa', ' a', '12', '!!', 'b ', 'éa'];
@@ -26,7 +26,7 @@ async function bothTokenizers(json: Record<string, unknown>): Promise<Tokenizer[
   return Promise.all([javaScriptTokenizer(definition), nodeTokenizer('native')(definition)]);
 }
 
-/** Texts whose ids differ between the tokenizers, with both ids. */
+/** The texts whose ids differ between the two tokenizers, with the ids of both. */
 async function disagreements(tokenizers: readonly Tokenizer[], texts: readonly string[]): Promise<unknown[]> {
   const [ours, theirs] = await Promise.all(
     tokenizers.map((tokenizer) => tokenizer.encode(texts, { maxLength: Infinity })),
@@ -43,8 +43,8 @@ function addedToken(id: number, content: string, flags: Record<string, boolean> 
 }
 
 /**
- * Every character with neighbours of several kinds: between letters, after a space, between a digit and punctuation. Of ideographs
- * and Hangul every 32nd.
+ * Texts with all characters (of ideographs and Hangul every 32nd) between letters, after a space, and between a digit
+ * and punctuation.
  */
 function everyCharacter(): string[] {
   const texts: string[] = [];
@@ -66,7 +66,7 @@ function everyCharacter(): string[] {
   return [...texts, text];
 }
 
-/** Reproducible texts that stay in a script for a while, then change it; with lone surrogates. */
+/** Reproducible random texts of runs in different scripts, with lone surrogates. */
 function randomTexts(count: number, seed: number): string[] {
   let state = seed;
   const next = (limit: number): number => (state = (state * 48271) % 2147483647) % limit;
@@ -99,7 +99,7 @@ function randomTexts(count: number, seed: number): string[] {
   });
 }
 
-describe('the tokenizer in JavaScript agrees with the one in Rust', () => {
+describe('the JavaScript tokenizer and the Rust tokenizer give the same ids', () => {
   const sequence = (...normalizers: unknown[]): unknown => ({ type: 'Sequence', normalizers });
   const bert = {
     type: 'BertNormalizer',
@@ -125,7 +125,7 @@ describe('the tokenizer in JavaScript agrees with the one in Rust', () => {
       { type: 'Replace', pattern: { String: ' ' }, content: '▁' },
     ),
     'replace by pattern': { type: 'Replace', pattern: { Regex: ' {2,}' }, content: ' ' },
-    'replace with what RegExp would take for a group': sequence(
+    'replace with a text like "$&", which RegExp would expand': sequence(
       { type: 'Replace', pattern: { String: 'a' }, content: '$&$1$$' },
       { type: 'Replace', pattern: { Regex: '(b)' }, content: '$1' },
     ),
@@ -202,17 +202,20 @@ describe('the tokenizer in JavaScript agrees with the one in Rust', () => {
     );
   });
 
-  test('models', async () => {
+  test('models of all types', async () => {
     const { model } = tokenizerJson({}) as { model: Record<string, unknown> };
     const bytes = Array.from({ length: 256 }, (_, byte) => `<0x${byte.toString(16).toUpperCase().padStart(2, '0')}>`);
-    const spelled = Object.fromEntries(
+    const vocabularyWithBytes = Object.fromEntries(
       [...Object.keys(model['vocab'] as object), ...bytes].map((piece, id) => [piece, id]),
     );
-    const scored = Object.keys(spelled).map((piece) => [piece, piece.length === 1 ? -5 : piece.length === 2 ? -8 : -9]);
+    const scored = Object.keys(vocabularyWithBytes).map((piece) => [
+      piece,
+      piece.length === 1 ? -5 : piece.length === 2 ? -8 : -9,
+    ]);
     const models: Record<string, unknown>[] = [
       { ...model, fuse_unk: false },
       { ...model, unk_token: null },
-      { ...model, vocab: spelled, byte_fallback: true },
+      { ...model, vocab: vocabularyWithBytes, byte_fallback: true },
       { ...model, ignore_merges: true },
       { type: 'Unigram', unk_id: 0, vocab: scored.slice(0, 50) },
       { type: 'Unigram', unk_id: 0, vocab: scored, byte_fallback: true },
@@ -236,7 +239,7 @@ describe('the tokenizer in JavaScript agrees with the one in Rust', () => {
     }
   });
 
-  test('suffixes and prefixes of BPE', async () => {
+  test('BPE with end_of_word_suffix or continuing_subword_prefix', async () => {
     const vocab = Object.fromEntries(
       ['<unk>', 'a', 'b', 'a</w>', 'b</w>', 'ab</w>', 'ab', 'ba', '##a', '##b', 'a##', 'bab</w>'].map((piece, id) => [
         piece,
@@ -271,7 +274,7 @@ describe('the tokenizer in JavaScript agrees with the one in Rust', () => {
     }
   });
 
-  test.each(['always', 'first', 'never'])('where the text begins, for Metaspace with the scheme %s', async (scheme) => {
+  test.each(['always', 'first', 'never'])('the start of a text with Metaspace and the scheme %s', async (scheme) => {
     const metaspace = { type: 'Metaspace', replacement: '▁', prepend_scheme: scheme, split: true };
     for (const normalizer of [null, ...Object.values(normalizers)]) {
       const json = tokenizerJson({
@@ -279,28 +282,13 @@ describe('the tokenizer in JavaScript agrees with the one in Rust', () => {
         pre_tokenizer: { type: 'Sequence', pretokenizers: [{ type: 'Punctuation' }, metaspace] },
         added_tokens: [addedToken(1, '[T]')],
       });
-      const beginnings = [
-        '',
-        ' ',
-        '[T]',
-        '.',
-        '\u0301',
-        '中',
-        'ﬁ',
-        '\u0007',
-        'x',
-        '$',
-        'İ',
-        'e\u0301',
-        '\u200b',
-        '[T] ',
-      ];
-      const begun = beginnings.flatMap((beginning) => [`${beginning}ab a`, `${beginning}. b`]);
-      expect(await disagreements(await bothTokenizers(json), begun)).toEqual([]);
+      const starts = ['', ' ', '[T]', '.', '\u0301', '中', 'ﬁ', '\u0007', 'x', '$', 'İ', 'e\u0301', '\u200b', '[T] '];
+      const startTexts = starts.flatMap((beginning) => [`${beginning}ab a`, `${beginning}. b`]);
+      expect(await disagreements(await bothTokenizers(json), startTexts)).toEqual([]);
     }
   });
 
-  test('added tokens', async () => {
+  test('added tokens with all flags', async () => {
     const added = addedToken;
     const json = tokenizerJson({
       normalizer: { type: 'Lowercase' },

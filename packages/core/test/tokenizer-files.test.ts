@@ -1,6 +1,6 @@
 /**
- * What the files of a folder say about its tokenizer, together. The ids are those of `AutoTokenizer` of transformers
- * 5.12.1 for the same folders.
+ * The tokenizer settings in the files of a folder and their precedence. The expected ids are those of `AutoTokenizer`
+ * of transformers 5.12.1 for the same folders.
  */
 import { javaScriptTokenizer, loadEmbedder, readTokenizerDefinition } from '@sentvec/core';
 import { plainBackend } from '@sentvec/architectures';
@@ -65,32 +65,44 @@ async function idsOf(files: Record<string, Json | string>, text: string): Promis
   return [...(await tokenizer.encode([text], { maxLength: 100 }))[0]!.ids];
 }
 
-const around = (...ids: number[]): number[] => [2, ...ids, 3];
+const withSpecialTokens = (...ids: number[]): number[] => [2, ...ids, 3];
 const [lower, cased] = [id('paris'), id('Paris')];
 
 describe('do_lower_case', () => {
   test.each<[string, Json, Json, boolean, number]>([
-    ['false wins over tokenizer.json', { tokenizer_class: 'BertTokenizer', do_lower_case: false }, {}, true, cased],
-    ['true wins over tokenizer.json', { tokenizer_class: 'BertTokenizer', do_lower_case: true }, {}, false, lower],
-    ['is true where it is missing', { tokenizer_class: 'BertTokenizerFast' }, {}, false, lower],
-    ['counts for the type of the model', { do_lower_case: false }, { model_type: 'electra' }, true, cased],
     [
-      'counts for the class in config.json',
+      'false takes precedence over tokenizer.json',
+      { tokenizer_class: 'BertTokenizer', do_lower_case: false },
+      {},
+      true,
+      cased,
+    ],
+    [
+      'true takes precedence over tokenizer.json',
+      { tokenizer_class: 'BertTokenizer', do_lower_case: true },
+      {},
+      false,
+      lower,
+    ],
+    ['is true by default', { tokenizer_class: 'BertTokenizerFast' }, {}, false, lower],
+    ['is used for the model_type electra', { do_lower_case: false }, { model_type: 'electra' }, true, cased],
+    [
+      'is used for the tokenizer_class in config.json',
       { do_lower_case: false },
       { tokenizer_class: 'BertTokenizer' },
       true,
       cased,
     ],
     [
-      'does not count for other classes',
+      'is ignored for other classes',
       { tokenizer_class: 'PreTrainedTokenizerFast', do_lower_case: false },
       {},
       true,
       lower,
     ],
-    ['does not count without a class', { do_lower_case: false }, {}, true, lower],
+    ['is ignored without a class', { do_lower_case: false }, {}, true, lower],
     [
-      'does not count for ModernBERT, whatever class is named',
+      'is ignored for ModernBERT with any class',
       { tokenizer_class: 'BertTokenizer', do_lower_case: false },
       { model_type: 'modernbert' },
       true,
@@ -99,10 +111,10 @@ describe('do_lower_case', () => {
   ])('%s', async (_, config, modelConfig, lowercase, expected) => {
     const files = { 'tokenizer_config.json': config, 'config.json': modelConfig };
     const json = tokenizerJson({ normalizer: normalizer(lowercase) });
-    expect(await idsOf({ ...files, 'tokenizer.json': json }, 'Paris')).toEqual(around(expected));
+    expect(await idsOf({ ...files, 'tokenizer.json': json }, 'Paris')).toEqual(withSpecialTokens(expected));
   });
 
-  // By sentence-transformers 6.1: `Upper` and `CASE` are put in lower case, special tokens are found before.
+  // Ids of sentence-transformers 6.1, which finds special tokens first and then lowercases `Upper` and `CASE`.
   test.each<[string, number[]]>([
     ['tiny-albert', [2, 207, 35, 175, 4, 5, 1, 22, 9, 8, 45, 109, 511, 5, 1, 31, 8, 109, 3]],
     ['st6-roberta', [0, 88, 385, 267, 224, 62, 80, 296, 78, 64, 520, 273, 296, 72, 224, 2, 2]],
@@ -112,25 +124,25 @@ describe('do_lower_case', () => {
       [437, 360, 79, 259, 440, 220, 27, 76, 290, 74, 29, 269, 290, 68, 220, 27, 14, 82, 29, 438],
     ],
     ['tiny-t5', [262, 36, 228, 117, 22, 8, 7, 47, 119, 3, 2, 22, 8, 7, 47, 157, 599, 1, 1]],
-  ])('of sentence_bert_config.json leaves special tokens of %s as they are', async (name, ids) => {
+  ])('of sentence_bert_config.json does not change special tokens of %s', async (name, ids) => {
     const definition = await readTokenizerDefinition(goldenModel(name), { lowercase: true });
     const tokenizer = await javaScriptTokenizer(definition);
     const [text] = await tokenizer.encode(['Upper [MASK] <mask> CASE </s>'], { maxLength: 100 });
     expect([...text!.ids]).toEqual(ids);
   });
 
-  test('strip_accents and tokenize_chinese_chars too', async () => {
+  test('strip_accents and tokenize_chinese_chars take precedence over tokenizer.json as well', async () => {
     const config = { tokenizer_class: 'BertTokenizer', strip_accents: false };
     expect(await idsOf({ 'tokenizer.json': tokenizerJson(), 'tokenizer_config.json': config }, 'é')).toEqual(
-      around(id('é')),
+      withSpecialTokens(id('é')),
     );
     const chinese = { tokenizer_class: 'BertTokenizer', tokenize_chinese_chars: false };
     expect(await idsOf({ 'tokenizer.json': tokenizerJson(), 'tokenizer_config.json': chinese }, 'a中')).toEqual(
-      around(1),
+      withSpecialTokens(1),
     );
   });
 
-  test('a value of another kind is refused', async () => {
+  test('that is a string is refused', async () => {
     const config = { tokenizer_class: 'BertTokenizer', do_lower_case: 'no' };
     await expect(
       idsOf({ 'tokenizer.json': tokenizerJson(), 'tokenizer_config.json': config }, 'a'),
@@ -143,16 +155,16 @@ describe('do_lower_case', () => {
 
 describe.each(['BertTokenizer', 'PreTrainedTokenizerFast'])('added tokens of %s', (name) => {
   const next = pieces.length;
-  const dom = around(id('a'), next, id('b'));
+  const dom = withSpecialTokens(id('a'), next, id('b'));
   test.each<[string, Record<string, Json>]>([
     ['added_tokens.json', { 'added_tokens.json': { '[dom]': next } }],
-    ['added_tokens.json, whose id is not the next', { 'added_tokens.json': { '[dom]': next + 5 } }],
+    ['added_tokens.json with an id that is not the next one', { 'added_tokens.json': { '[dom]': next + 5 } }],
     [
       'added_tokens_decoder',
       { 'tokenizer_config.json': { added_tokens_decoder: { ...decoder, [next]: added('[dom]') } } },
     ],
     ['additional_special_tokens', { 'tokenizer_config.json': { additional_special_tokens: ['[dom]'] } }],
-    ['extra_special_tokens by names', { 'tokenizer_config.json': { extra_special_tokens: { dom: '[dom]' } } }],
+    ['extra_special_tokens with names', { 'tokenizer_config.json': { extra_special_tokens: { dom: '[dom]' } } }],
     ['a special token of the model', { 'tokenizer_config.json': { image_token: '[dom]' } }],
     ['special_tokens_map.json', { 'special_tokens_map.json': { additional_special_tokens: ['[dom]'] } }],
   ])('%s', async (_, files) => {
@@ -161,18 +173,18 @@ describe.each(['BertTokenizer', 'PreTrainedTokenizerFast'])('added tokens of %s'
     expect(await idsOf(all, 'a [dom] b')).toEqual(dom);
   });
 
-  test('added_tokens_decoder changes flags, and takes the place of the older files', async () => {
+  test('added_tokens_decoder changes flags and replaces the older files', async () => {
     const json = tokenizerJson({ added_tokens: [...stored, { id: next, ...added('graft', { single_word: true }) }] });
     const config = { tokenizer_class: name, added_tokens_decoder: { ...decoder, [next]: added('graft') } };
     const files = { 'tokenizer.json': json, 'added_tokens.json': { '[dom]': next } };
-    expect(await idsOf(files, 'engraft')).toEqual(around(1));
+    expect(await idsOf(files, 'engraft')).toEqual(withSpecialTokens(1));
     expect(await idsOf({ ...files, 'tokenizer_config.json': config }, '[dom]grafts')).toEqual(
-      around(id('['), id('d'), id('##o'), id('##m'), id(']'), id('graft'), id('s')),
+      withSpecialTokens(id('['), id('d'), id('##o'), id('##m'), id(']'), id('graft'), id('s')),
     );
   });
 });
 
-test('special tokens around the text are those of tokenizer_config.json for classes of BERT', async () => {
+test('BERT tokenizer classes put the special tokens of tokenizer_config.json around a text', async () => {
   const json = tokenizerJson();
   const config = { tokenizer_class: 'BertTokenizer', cls_token: '[MASK]' };
   expect(await idsOf({ 'tokenizer.json': json, 'tokenizer_config.json': config }, 'a')).toEqual([4, id('a'), 3]);
@@ -181,10 +193,12 @@ test('special tokens around the text are those of tokenizer_config.json for clas
     await idsOf({ 'tokenizer.json': json, 'tokenizer_config.json': { tokenizer_class: 'BertTokenizer' }, ...map }, 'a'),
   ).toEqual([4, id('a'), 3]);
   const other = { ...config, tokenizer_class: 'PreTrainedTokenizerFast' };
-  expect(await idsOf({ 'tokenizer.json': json, 'tokenizer_config.json': other }, 'a')).toEqual(around(id('a')));
+  expect(await idsOf({ 'tokenizer.json': json, 'tokenizer_config.json': other }, 'a')).toEqual(
+    withSpecialTokens(id('a')),
+  );
 });
 
-test('a post-processor that does what BERT’s does is kept, so that the hash of the folder stays', async () => {
+test('a post-processor equivalent to that of BERT is kept, so that the hash does not change', async () => {
   const special_tokens = Object.fromEntries(
     ['[CLS]', '[SEP]'].map((content) => [content, { id: content, ids: [id(content)], tokens: [content] }]),
   );
@@ -207,26 +221,26 @@ test('a post-processor that does what BERT’s does is kept, so that the hash of
   expect(await processorOf({ ...config, cls_token: '[MASK]' })).toEqual(otherwise);
 });
 
-test('add_bos_token and add_eos_token do not count beside a tokenizer.json', async () => {
+test('add_bos_token and add_eos_token are ignored with a tokenizer.json', async () => {
   const flags = { add_bos_token: true, add_eos_token: true, bos_token: '[MASK]', eos_token: '[PAD]' };
   for (const name of ['BertTokenizer', 'PreTrainedTokenizerFast']) {
     const config = { tokenizer_class: name, ...flags };
     expect(await idsOf({ 'tokenizer.json': tokenizerJson(), 'tokenizer_config.json': config }, 'a')).toEqual(
-      around(id('a')),
+      withSpecialTokens(id('a')),
     );
   }
 });
 
-test('a vocabulary alone is BERT’s, with the tokens of the other files', async () => {
+test('a vocab.txt without tokenizer.json is read as a BERT tokenizer with the tokens of the other files', async () => {
   const files = { 'vocab.txt': `${pieces.join('\n')}\n`, 'added_tokens.json': { '[dom]': pieces.length } };
-  expect(await idsOf(files, 'Paris [dom]')).toEqual(around(lower, pieces.length));
+  expect(await idsOf(files, 'Paris [dom]')).toEqual(withSpecialTokens(lower, pieces.length));
   const config = { do_lower_case: false, added_tokens_decoder: { ...decoder, 99: added('[Dom]') } };
   expect(await idsOf({ ...files, 'tokenizer_config.json': config }, 'Paris [Dom]')).toEqual(
-    around(cased, pieces.length),
+    withSpecialTokens(cased, pieces.length),
   );
 });
 
-describe('a space before the text, and the special tokens around it, are decided by the class', () => {
+describe('the tokenizer class decides on a space before the text and special tokens around it', () => {
   const bytes = { type: 'ByteLevel', add_prefix_space: true, trim_offsets: true, use_regex: true };
   const vocab = { a: 0, Ġ: 1, Ġa: 2, '<s>': 3, '</s>': 4 };
   const json = { pre_tokenizer: bytes, model: { type: 'BPE', vocab, merges: [['Ġ', 'a']] } };
@@ -258,7 +272,7 @@ describe('a space before the text, and the special tokens around it, are decided
   });
 });
 
-describe('the special tokens around a text of Unigram are decided by the class', () => {
+describe('the tokenizer class decides on the special tokens around a text with a Unigram model', () => {
   const scored = {
     type: 'Unigram',
     unk_id: 4,
@@ -278,7 +292,7 @@ describe('the special tokens around a text of Unigram are decided by the class',
   });
 });
 
-test('what contradicts tokenizer.json is refused by its name', async () => {
+test('a setting that contradicts tokenizer.json and split_special_tokens are refused by name', async () => {
   const json = { normalizer: { type: 'NFC' }, model: { type: 'Unigram', unk_id: 0, vocab: [['<unk>', 0]] } };
   const config = { tokenizer_class: 'DebertaV2Tokenizer', do_lower_case: true };
   await expect(idsOf({ 'tokenizer.json': json, 'tokenizer_config.json': config }, 'a')).rejects.toMatchObject({
@@ -294,7 +308,7 @@ test('what contradicts tokenizer.json is refused by its name', async () => {
   );
 });
 
-describe('an added token without weights', () => {
+describe('an added token beyond the embedding matrix', () => {
   const withToken = async (token: Json) => {
     const golden = goldenModel('tiny-bert');
     const json = JSON.parse(new TextDecoder().decode(await golden.read('tokenizer.json'))) as { added_tokens: Json[] };
@@ -302,7 +316,7 @@ describe('an added token without weights', () => {
     return { ...golden, read: async (path: string) => (path === 'tokenizer.json' ? changed : golden.read(path)) };
   };
 
-  test('refuses the text that has it, not the model', async () => {
+  test('makes texts that contain it invalid, but not the model', async () => {
     const model = await withToken({ id: 959, ...added('<image>') });
     const embedder = await loadEmbedder(model, { backend: plainBackend(), selfCheck: false });
     const plain = await loadEmbedder(goldenModel('tiny-bert'), { backend: plainBackend(), selfCheck: false });
@@ -311,7 +325,7 @@ describe('an added token without weights', () => {
     await expect(embedder.embed(['a', 'a cat', 'an <image> of a cat'])).rejects.toMatchObject({
       code: 'invalid-text',
       details: { row: 2 },
-      message: /Row 2 has the token "<image>", for which the model has no weights/u,
+      message: /Row 2 has the token "<image>", for which the model has no embedding/u,
     });
     await Promise.all([embedder.dispose(), plain.dispose()]);
   });
@@ -322,6 +336,6 @@ test('truncation_side left keeps the end of a text between its special tokens', 
   const contents = Object.entries(files).map(([path, content]) => [path, JSON.stringify(content)]);
   const definition = await readTokenizerDefinition(memoryModel('folder', Object.fromEntries(contents)));
   const tokenizer = await javaScriptTokenizer(definition);
-  const [cut] = await tokenizer.encode(['a b d g'], { maxLength: 4 });
-  expect(cut).toEqual({ ids: Int32Array.of(2, id('d'), id('g'), 3), length: 6, truncated: true });
+  const [truncatedText] = await tokenizer.encode(['a b d g'], { maxLength: 4 });
+  expect(truncatedText).toEqual({ ids: Int32Array.of(2, id('d'), id('g'), 3), length: 6, truncated: true });
 });

@@ -6,14 +6,14 @@ import { goldenArchitectureNames, goldenExpectation, goldenModel, goldenModelNam
 import { describe, expect, test } from 'vitest';
 
 const loaders = {
-  'the tokenizer in JavaScript': javaScriptTokenizer,
-  'the tokenizer in JavaScript, in a thread': nodeTokenizer('javascript'),
+  'the JavaScript tokenizer': javaScriptTokenizer,
+  'the JavaScript tokenizer in a worker thread': nodeTokenizer('javascript'),
   'the native tokenizer': nodeTokenizer('native'),
 };
 const dataFolder = fileURLToPath(new URL('../../../../shared/data/tokenizers/', import.meta.url));
 const dataAbsent = existsSync(dataFolder) ? false : 'the tokenizer data is not part of the repository';
 
-test('gives short texts, on the calling thread, the ids that they have among many in the worker thread; refuses texts after dispose', async () => {
+test('the tokenizer of Node gives the same ids on the calling thread and in its worker thread, and fails after dispose()', async () => {
   const tokenizer = await nodeTokenizer()(await readTokenizerDefinition(goldenModel('tiny-roberta')));
   const { cases } = goldenExpectation('tiny-roberta');
   const texts = cases.map(({ text }) => text);

@@ -1,5 +1,6 @@
 /**
- * Tokenizers that would hang, fill or end the process: they are refused by name, or the text that they cannot read is.
+ * Malicious and invalid tokenizers, which could hang the process, exhaust its memory or crash it: either the tokenizer
+ * or a text is refused.
  */
 import { javaScriptTokenizer, memoryModel, readTokenizerDefinition, type Tokenizer } from '@sentvec/core';
 import { nodeTokenizer } from '@sentvec/core/node';
@@ -36,7 +37,7 @@ const split = (pattern: string): Json => ({
   invert: false,
 });
 
-describe('patterns that backtrack', () => {
+describe('patterns with much backtracking', () => {
   test.each(['(a+)+$', '(a|a)*$', '(a*)*b', 'a*a*a*a*a*b', '(a+a+)+y', '^(.*?,){20}P'])('%s', async (pattern) => {
     const tokenizer = await open({ pre_tokenizer: split(pattern) });
     expect(tokenizer.name).toBe('javascript');
@@ -45,7 +46,7 @@ describe('patterns that backtrack', () => {
   });
 
   test.each(['a+$', '(?>a*)b', 'a++b', '\\s+$|.*x'])(
-    '%s is for the native tokenizer, but not in a long text',
+    '%s runs in the native tokenizer, except for long texts',
     async (pattern) => {
       const tokenizer = await open({ pre_tokenizer: split(pattern) });
       expect(tokenizer.name).toBe('huggingface-rust');
@@ -55,7 +56,7 @@ describe('patterns that backtrack', () => {
   );
 
   test.each(['(?=.*x)', '(?>(?:ab*)+)c'])(
-    '%s: a text that takes too long is refused by its row, and the next ones are read',
+    '%s: a text that takes too long is refused by its row; later texts are tokenized',
     async (pattern) => {
       const tokenizer = await open({ pre_tokenizer: split(pattern) });
       const texts = ['a', 'b', 'a'.repeat(200_000)];
@@ -69,7 +70,7 @@ describe('patterns that backtrack', () => {
     },
   );
 
-  test('the native tokenizer refuses tokenizers that it cannot be trusted with', async () => {
+  test('the native tokenizer refuses tokenizers that could hang or crash it', async () => {
     const reasons: Json[] = [
       { pre_tokenizer: split('(a+)+$') },
       { normalizer: { type: 'Replace', pattern: { Regex: '^' }, content: 'x' } },
@@ -87,7 +88,7 @@ describe('patterns that backtrack', () => {
     for (const parts of reasons)
       await expect(open(parts, nodeTokenizer('native'))).rejects.toMatchObject({
         code: 'unsupported-model',
-        message: /cannot be trusted/u,
+        message: /cannot run this model safely/u,
       });
   });
 });
@@ -103,7 +104,7 @@ describe('texts that grow', () => {
     ['replacements of a pattern', { normalizer: doubling(40, { Regex: 'a' }) }],
     ['a long prefix', { normalizer: { type: 'Prepend', prepend: 'a'.repeat(1e6) } }],
     [
-      'bytes of bytes',
+      'byte-level encoding of byte-level encoding',
       {
         pre_tokenizer: {
           type: 'Sequence',
@@ -125,14 +126,14 @@ describe('texts that grow', () => {
     await tokenizer.dispose();
   });
 
-  test('a few doublings are accepted', async () => {
+  test('a text that grows 32 times is accepted', async () => {
     const tokenizer = await open({ normalizer: doubling(5, { String: 'a' }) });
     expect(await count(tokenizer, 'ab')).toBe(33);
     await tokenizer.dispose();
   });
 });
 
-/** A table of nothing: a trie of one block, whose root is its first unit, and one replacement. */
+/** A base64 `precompiled_charsmap` of one trie block with the given units, and replacements (default: one). */
 function charsmap(units: Record<number, number> = {}, replacements = 'x\0'): string {
   const trie = new DataView(new ArrayBuffer(4 + 256 * 4));
   trie.setUint32(0, 256 * 4, true);
@@ -144,25 +145,25 @@ const nest = (type: string, field: string, depth: number, inner: Json): Json =>
   depth === 0 ? inner : { type, [field]: [nest(type, field, depth - 1, inner)] };
 
 test.each<[string, Json, string]>([
-  ['a table that is cut short', { normalizer: { type: 'Precompiled', precompiled_charsmap: 'AAAA' } }, 'invalid-model'],
-  ['a table of nothing', { normalizer: { type: 'Precompiled', precompiled_charsmap: '' } }, 'invalid-model'],
+  ['a truncated charsmap', { normalizer: { type: 'Precompiled', precompiled_charsmap: 'AAAA' } }, 'invalid-model'],
+  ['an empty charsmap', { normalizer: { type: 'Precompiled', precompiled_charsmap: '' } }, 'invalid-model'],
   [
-    'a table that is not in base 64',
+    'a charsmap that is not base64',
     { normalizer: { type: 'Precompiled', precompiled_charsmap: '!!' } },
     'invalid-model',
   ],
   [
-    'a table that leads outside of its trie',
+    'a charsmap with an offset beyond its trie',
     { normalizer: { type: 'Precompiled', precompiled_charsmap: charsmap({ 0: 5000 << 10 }) } },
     'invalid-model',
   ],
   [
-    'a table that leads outside of its replacements',
+    'a charsmap with an offset beyond its replacements',
     { normalizer: { type: 'Precompiled', precompiled_charsmap: charsmap({ 97: 0x100 + 97, 98: 0x80000000 + 9999 }) } },
     'invalid-model',
   ],
   [
-    'a table whose replacements are not UTF-8',
+    'a charsmap whose replacements are not UTF-8',
     { normalizer: { type: 'Precompiled', precompiled_charsmap: charsmap({}, '\xff') } },
     'invalid-model',
   ],
@@ -171,46 +172,42 @@ test.each<[string, Json, string]>([
   ['an unknown post-processor', { post_processor: { type: 'Mystery' } }, 'unsupported-model'],
   ['an unknown model', { model: { ...model, type: 'Transducer' } }, 'unsupported-model'],
   ['dropout', { model: { ...model, dropout: 0.1 } }, 'unsupported-model'],
-  ['a version to come', { version: '2.0' }, 'invalid-model'],
+  ['an unknown version', { version: '2.0' }, 'invalid-model'],
   [
-    'normalizers that are nested deeply',
+    'deeply nested normalizers',
     { normalizer: nest('Sequence', 'normalizers', 40, { type: 'NFC' }) },
     'unsupported-model',
   ],
   [
-    'too many parts',
+    'too many normalizers',
     { normalizer: { type: 'Sequence', normalizers: Array.from({ length: 1000 }, () => ({ type: 'NFC' })) } },
     'unsupported-model',
   ],
   ['a backreference', { pre_tokenizer: split('(a)\\1') }, 'unsupported-model'],
   ['a pattern with a syntax error', { pre_tokenizer: split('(a') }, 'invalid-model'],
   ['a pattern that is too large', { pre_tokenizer: split('((a{1000}){1000}){1000}') }, 'unsupported-model'],
-  ['a mark of no character', { pre_tokenizer: { type: 'Metaspace', replacement: '' } }, 'invalid-model'],
+  ['an empty Metaspace replacement', { pre_tokenizer: { type: 'Metaspace', replacement: '' } }, 'invalid-model'],
   [
-    'a scheme that contradicts itself',
+    'add_prefix_space: false without a prepend_scheme',
     { pre_tokenizer: { type: 'Metaspace', replacement: '▁', add_prefix_space: false } },
     'invalid-model',
   ],
-  ['pieces of no length', { pre_tokenizer: { type: 'FixedLength', length: 0 } }, 'invalid-model'],
-  ['merges of pieces that are not there', { model: { ...model, merges: [['a', 'zz']] } }, 'invalid-model'],
+  ['pieces of length 0', { pre_tokenizer: { type: 'FixedLength', length: 0 } }, 'invalid-model'],
+  ['merges of unknown pieces', { model: { ...model, merges: [['a', 'zz']] } }, 'invalid-model'],
   [
     'merges without the prefix',
     { model: { ...model, vocab: { a: 0, b: 1, ab: 2 }, merges: [['a', 'b']], continuing_subword_prefix: 'long' } },
     'invalid-model',
   ],
-  ['half of a surrogate pair', { model: { ...model, vocab: { '\ud800': 0 } } }, 'invalid-model'],
+  ['a lone surrogate in the vocabulary', { model: { ...model, vocab: { '\ud800': 0 } } }, 'invalid-model'],
   ['an id that is too large', { model: { ...model, vocab: { a: 2 ** 31 } } }, 'invalid-model'],
-  [
-    'an unknown token that is not there',
-    { model: { type: 'Unigram', unk_id: 5, vocab: [['a', -1]] } },
-    'invalid-model',
-  ],
-])('%s is refused alike by both tokenizers', async (_, parts, code) => {
+  ['an unk_id beyond the vocabulary', { model: { type: 'Unigram', unk_id: 5, vocab: [['a', -1]] } }, 'invalid-model'],
+])('%s is refused by both tokenizers with the same error code', async (_, parts, code) => {
   await expect(open(parts, javaScriptTokenizer)).rejects.toMatchObject({ code });
   await expect(open(parts, nodeTokenizer('native'))).rejects.toMatchObject({ code });
 });
 
-test('without an unknown token, a text with other characters is refused by its row', async () => {
+test('without an unknown token, a text with unknown characters is refused by its row', async () => {
   const words = { type: 'WordLevel', unk_token: 'none', vocab: { a: 0 } };
   for (const load of [javaScriptTokenizer, nodeTokenizer('native')]) {
     const tokenizer = await open({ model: words }, load);
@@ -223,14 +220,14 @@ test('without an unknown token, a text with other characters is refused by its r
   }
 });
 
-test('the row of a text counts from the first of all texts', async () => {
+test('the row in an error counts from the first text of the call', async () => {
   const tokenizer = await open({ model: { type: 'WordLevel', unk_token: 'none', vocab: { a: 0 } } });
   const texts = Array.from({ length: 2000 }, (_, row) => (row === 1700 ? 'b' : 'a'));
   await expect(tokenizer.encode(texts, { maxLength: 9 })).rejects.toMatchObject({ details: { row: 1700 } });
   await tokenizer.dispose();
 });
 
-test('tokenized texts that cross threads are the same on the other side', () => {
+test('packTexts() and unpackTexts() preserve tokenized texts', () => {
   const texts = [
     { ids: Int32Array.of(5, 6), length: 2, truncated: false },
     { ids: Int32Array.of(), length: 0, truncated: false },
@@ -240,7 +237,7 @@ test('tokenized texts that cross threads are the same on the other side', () => 
   expect(unpackTexts(packTexts(texts))).toStrictEqual(texts);
 });
 
-test('a tokenizer whose thread has not started names the library that the thread will use', async () => {
+test('a tokenizer has the name of its library before its thread starts', async () => {
   const names = async (parts: Json, library: 'auto' | 'javascript'): Promise<string> => {
     const tokenizer = await open(parts, nodeTokenizer(library));
     await tokenizer.dispose();
@@ -251,7 +248,7 @@ test('a tokenizer whose thread has not started names the library that the thread
   expect(await names({ pre_tokenizer: split('(a+)+$') }, 'auto')).toBe('javascript');
 });
 
-test('normalizers count as long as they may make a text: 18 times by NFKC, 6 times by that of BERT', async () => {
+test('normalizers are trusted up to a growth of 256 times; NFKC counts 18 times, BertNormalizer 6 times', async () => {
   const bert = {
     type: 'BertNormalizer',
     clean_text: true,
@@ -259,7 +256,11 @@ test('normalizers count as long as they may make a text: 18 times by NFKC, 6 tim
     strip_accents: null,
     lowercase: true,
   };
-  const growing = (least: number): Json => ({ type: 'Replace', pattern: { String: 'a' }, content: 'a'.repeat(least) });
+  const growing = (length: number): Json => ({
+    type: 'Replace',
+    pattern: { String: 'a' },
+    content: 'a'.repeat(length),
+  });
   const isTrusted = async (...normalizers: Json[]): Promise<boolean> => {
     const json = {
       added_tokens: [],
@@ -270,40 +271,43 @@ test('normalizers count as long as they may make a text: 18 times by NFKC, 6 tim
     };
     return (await reasonAgainstNative(json as never)) === undefined;
   };
-  // All together at most 256 times.
+  // The factors are multiplied; the limit is 256.
   expect(await isTrusted(growing(256))).toBe(true);
   expect(await isTrusted(growing(257))).toBe(false);
   expect(await isTrusted(bert, growing(42))).toBe(true);
   expect(await isTrusted(bert, growing(43))).toBe(false);
   expect(await isTrusted({ type: 'NFKC' }, growing(14))).toBe(true);
   expect(await isTrusted({ type: 'NFKC' }, growing(15))).toBe(false);
-  // The longest that one character becomes, of all.
-  let [longest, longestOfBert] = [0, 0];
+  // The largest growth of a single character, over all characters.
+  let [maxGrowth, maxGrowthOfBert] = [0, 0];
   for (let code = 0; code < 0x30000; code += 1) {
     if (code >= 0xd800 && code < 0xe000) continue;
     const character = String.fromCodePoint(code);
-    longest = Math.max(longest, character.normalize('NFKC').length / character.length);
-    longestOfBert = Math.max(longestOfBert, ` ${character.normalize('NFD').toLowerCase()} `.length / character.length);
+    maxGrowth = Math.max(maxGrowth, character.normalize('NFKC').length / character.length);
+    maxGrowthOfBert = Math.max(
+      maxGrowthOfBert,
+      ` ${character.normalize('NFD').toLowerCase()} `.length / character.length,
+    );
   }
-  expect(longest).toBe(18);
-  expect(longestOfBert).toBeLessThanOrEqual(6);
+  expect(maxGrowth).toBe(18);
+  expect(maxGrowthOfBert).toBeLessThanOrEqual(6);
 });
 
-test('a long text is never given to the native tokenizer, wherever it stands among short ones', async () => {
-  const given: number[] = [];
+test('a text of more than 8192 characters is never given to the native tokenizer, at any position in a call', async () => {
+  const lengths: number[] = [];
   const spy = vi.spyOn(NativeTokenizer.prototype, 'encodeBatch').mockImplementation(async (texts) => {
-    given.push(...texts.map(({ length }) => length));
+    lengths.push(...texts.map(({ length }) => length));
     throw new Error('not now');
   });
   const tokenizer = await open({}, nativeTokenizer);
   const texts = ['ab', 'a'.repeat(2 ** 13), 'a'.repeat(2 ** 13 + 1), 'b', 'a'.repeat(9000)];
   const tokenized = await tokenizer.encode(texts, { maxLength: Infinity });
   expect(tokenized.map(({ length }) => length)).toEqual(texts.map(({ length }) => length));
-  expect(Math.max(...given)).toBe(2 ** 13);
+  expect(Math.max(...lengths)).toBe(2 ** 13);
   spy.mockRestore();
 });
 
-test('a text that is too long for the native tokenizer has the same ids', async () => {
+test('a text that is too long for the native tokenizer gets the ids of the JavaScript tokenizer', async () => {
   const [native, ours] = await Promise.all([open({}, nodeTokenizer('native')), open({}, javaScriptTokenizer)]);
   const texts = ['ab', 'a b '.repeat(5000), 'b'];
   const [theirs, expected] = await Promise.all(

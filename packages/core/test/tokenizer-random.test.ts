@@ -1,7 +1,7 @@
 /**
- * Random tokenizers, patterns and damaged files: the tokenizer in JavaScript and the native one give the same ids, or
- * both refuse. A slice of some seconds. In the environment, SENTVEC_FUZZ_TOKENIZERS is the number of each kind, and
- * SENTVEC_FUZZ_SEED the first seed.
+ * Fuzz tests with random tokenizers, random patterns and damaged files: the JavaScript tokenizer and the native one
+ * give the same ids or the same error. The environment variable SENTVEC_FUZZ_TOKENIZERS sets the number of cases of
+ * each test (default: 50), SENTVEC_FUZZ_SEED the first seed (default: 1).
  */
 import {
   javaScriptTokenizer,
@@ -17,7 +17,7 @@ import { expect, test } from 'vitest';
 import { nativeTokenizer } from '../src/node/native-tokenizer.ts';
 import { charsmap } from './charsmap.ts';
 import { mutate } from './mutations.ts';
-import { atoms, randomPattern, randomPatternText, repetitions, splittingTokenizer } from './random-patterns.ts';
+import { atoms, randomPattern, randomPatternText, quantifiers, splittingTokenizer } from './random-patterns.ts';
 import { Random, randomText, randomTokenizer } from './random-tokenizers.ts';
 
 const count = Number(process.env['SENTVEC_FUZZ_TOKENIZERS'] ?? 50);
@@ -25,15 +25,18 @@ const firstSeed = Number(process.env['SENTVEC_FUZZ_SEED'] ?? 1);
 const seeds = Array.from({ length: count }, (_, index) => firstSeed + index);
 const timeout = 60_000 + 1000 * count;
 
-/** The outcome for texts: their ids, or the code of an error, which is always a SentvecError. */
+/** For each text its ids or the code of a SentvecError; one code when the tokenizer could not be loaded. */
 type Outcome = readonly string[];
 
-/** What only the tokenizer in JavaScript may be given: the native one would hang, or end the process. */
+/**
+ * The outcome for tokenizers that only the JavaScript tokenizer may run, because they could hang or crash the native
+ * one.
+ */
 const notForNative = 'not for the native tokenizer';
 
 function refusal(error: unknown): string {
   if (!SentvecError.is(error)) throw error;
-  return error.message.includes('cannot be trusted') ? notForNative : error.code;
+  return error.message.includes('cannot run this model safely') ? notForNative : error.code;
 }
 
 async function outcome(
@@ -62,7 +65,7 @@ async function outcome(
   }
 }
 
-/** Outcomes of both tokenizers, where they differ. */
+/** The outcomes of both tokenizers if they differ; otherwise `undefined`. */
 async function disagreement(json: string, texts: readonly string[]): Promise<unknown> {
   let definition: TokenizerDefinition;
   try {
@@ -76,7 +79,7 @@ async function disagreement(json: string, texts: readonly string[]): Promise<unk
   return theirs[0] === notForNative || ours.join('\n') === theirs.join('\n') ? undefined : { ours, theirs };
 }
 
-test('tokenizers of random parts', { timeout }, async () => {
+test('random tokenizers give the same ids in both tokenizers', { timeout }, async () => {
   for (const seed of seeds) {
     const random = new Random(seed);
     const json = JSON.stringify(randomTokenizer(random));
@@ -85,7 +88,7 @@ test('tokenizers of random parts', { timeout }, async () => {
   }
 });
 
-test('damaged files are refused, or read the same by both tokenizers', { timeout }, async () => {
+test('damaged files give the same ids or the same error in both tokenizers', { timeout }, async () => {
   const texts = [
     'The cat sat on the mat.',
     'a',
@@ -103,30 +106,34 @@ test('damaged files are refused, or read the same by both tokenizers', { timeout
   }
 });
 
-test('damaged tables of SentencePiece', { timeout }, async () => {
-  const vocab = Object.fromEntries(Array.from('abcdefgABxfi0123 .,▁é中ſ\u0301').map((piece, id) => [piece, id]));
-  for (const seed of seeds) {
-    const random = new Random(seed);
-    const bytes = Uint8Array.from(atob(charsmap), (character) => character.charCodeAt(0));
-    for (let flips = 1 + random.below(4); flips > 0; flips -= 1)
-      bytes[random.below(bytes.length)]! ^= 1 << random.below(8);
-    const damaged = btoa(
-      String.fromCharCode(...bytes.subarray(0, random.chance(0.1) ? random.below(bytes.length) : undefined)),
-    );
-    const json = JSON.stringify({
-      normalizer: { type: 'Precompiled', precompiled_charsmap: damaged },
-      model: { type: 'BPE', unk_token: null, vocab, merges: [] },
-    });
-    const texts = random.list(10, 10, () => randomText(random));
-    expect({ seed, disagreement: await disagreement(json, texts) }).toEqual({ seed, disagreement: undefined });
-  }
-});
+test(
+  'damaged SentencePiece charsmaps give the same ids or the same error in both tokenizers',
+  { timeout },
+  async () => {
+    const vocab = Object.fromEntries(Array.from('abcdefgABxfi0123 .,▁é中ſ\u0301').map((piece, id) => [piece, id]));
+    for (const seed of seeds) {
+      const random = new Random(seed);
+      const bytes = Uint8Array.from(atob(charsmap), (character) => character.charCodeAt(0));
+      for (let flips = 1 + random.below(4); flips > 0; flips -= 1)
+        bytes[random.below(bytes.length)]! ^= 1 << random.below(8);
+      const damaged = btoa(
+        String.fromCharCode(...bytes.subarray(0, random.chance(0.1) ? random.below(bytes.length) : undefined)),
+      );
+      const json = JSON.stringify({
+        normalizer: { type: 'Precompiled', precompiled_charsmap: damaged },
+        model: { type: 'BPE', unk_token: null, vocab, merges: [] },
+      });
+      const texts = random.list(10, 10, () => randomText(random));
+      expect({ seed, disagreement: await disagreement(json, texts) }).toEqual({ seed, disagreement: undefined });
+    }
+  },
+);
 
-test('each part of a pattern by itself', { timeout }, async () => {
+test('each syntax element of patterns gives the same ids in both tokenizers, or is refused', { timeout }, async () => {
   const texts = ["aab b1 12AB\n\r\néÉ中😀's_.e\u0301ſ", 'ab', 'abb aabbb', '', 'a\nb', 'a{,x}', 'a\u0080b\u0080'];
   const patterns = [
     ...atoms,
-    ...repetitions.flatMap((repetition) => [`a${repetition}b`, `(?:a|b${repetition})`]),
+    ...quantifiers.flatMap((quantifier) => [`a${quantifier}b`, `(?:a|b${quantifier})`]),
     ...['^', '$', '\\b', '\\B', '\\A', '\\z', '\\Z'].flatMap((anchor) => [`${anchor}a`, `b${anchor}`]),
     '(a)',
     '(?:a)',
@@ -180,7 +187,7 @@ test('each part of a pattern by itself', { timeout }, async () => {
   expect(refused).toEqual(['(?<!(a))b', '(?i:[\\x{de}-\\x{df}])', '\\x{110000}', 'a{2,1}']);
 });
 
-test('random patterns', { timeout }, async () => {
+test('random patterns give the same ids in both tokenizers', { timeout }, async () => {
   for (const seed of seeds) {
     const random = new Random(seed);
     const pattern = randomPattern(random, 2);

@@ -3,7 +3,7 @@ import { memoryModel, readTokenizerDefinition, type ModelFiles } from '@sentvec/
 import { nodeTokenizer } from '@sentvec/core/node';
 import { goldenModel } from '@sentvec/testing';
 
-/** The tokenizer files of a golden model with other settings. */
+/** The tokenizer files of tiny-bert with `settings` in tokenizer_config.json and `truncation` in tokenizer.json. */
 async function withSettings(settings: object, truncation?: object): Promise<ModelFiles> {
   const model = goldenModel('tiny-bert');
   const text = async (path: string) => new TextDecoder().decode(await model.read(path));
@@ -17,7 +17,7 @@ async function withSettings(settings: object, truncation?: object): Promise<Mode
 }
 
 test.each(['native', 'javascript'] as const)(
-  'a cut text keeps its end with truncation_side left, its beginning otherwise, and its special tokens always: %s',
+  'a truncated text keeps its special tokens, and its end with truncation_side left, otherwise its start: %s',
   async (library) => {
     const text = 'the capital of france is a city, and the man plays a guitar on the stage';
     const idsOf = async (files: ModelFiles, maxLength: number) => {

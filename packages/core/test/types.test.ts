@@ -1,4 +1,6 @@
-/** The public types as a caller meets them: what they infer, and what does not compile. Nothing here is executed. */
+/**
+ * Type tests of the public API: inferred types, and calls that must not compile. The functions here are never called.
+ */
 import {
   definePooling,
   loadEmbedder,
@@ -31,7 +33,7 @@ declare const matrix: Matrix;
 declare const oneOrSeveral: string | string[];
 
 describe('the type of an embedder', () => {
-  it('gives the vector of one text, and the vectors of several', () => {
+  it('returns one vector for a string and a matrix for an array', () => {
     expectTypeOf(() => {
       expectTypeOf(embedder.embed('a text')).toEqualTypeOf<Promise<EmbeddedText>>();
       expectTypeOf(embedder.embed(['a text'])).toEqualTypeOf<Promise<Embedded>>();
@@ -45,7 +47,7 @@ describe('the type of an embedder', () => {
     }).toBeFunction();
   });
 
-  it('takes a stream of texts, but no single text', () => {
+  it('accepts iterables of texts, but no single string', () => {
     expectTypeOf(() => {
       expectTypeOf(embedder.embedStream(['a'])).toEqualTypeOf<AsyncIterable<StreamedVector>>();
       expectTypeOf(embedder.embedStream(new Set(['a']))).toEqualTypeOf<AsyncIterable<StreamedVector>>();
@@ -55,26 +57,26 @@ describe('the type of an embedder', () => {
     }).toBeFunction();
   });
 
-  it('lets options be undefined, and refuses unknown ones', () => {
+  it('accepts undefined options and refuses unknown options', () => {
     expectTypeOf(() => {
       void embedder.embed('a', { prompt: undefined, signal: undefined, truncateDim: undefined, onProgress: undefined });
       void embedder.embed('a', { prompt: null });
-      // @ts-expect-error -- it is truncateDim
+      // @ts-expect-error -- the option is called truncateDim
       void embedder.embed('a', { truncate: 64 });
-      // @ts-expect-error -- only streams wait
+      // @ts-expect-error -- an option of embedStream() only
       void embedder.embed('a', { maxWait: 10 });
       expectTypeOf<EmbedOptions['prompt']>().toEqualTypeOf<string | null | undefined>();
     }).toBeFunction();
   });
 
-  it('is disposed at the end of a block, and has a fingerprint', () => {
+  it('is an AsyncDisposable and has a fingerprint', () => {
     expectTypeOf<Embedder>().toExtend<AsyncDisposable>();
     expectTypeOf<ReturnType<Embedder['fingerprint']>>().toEqualTypeOf<Promise<Fingerprint>>();
   });
 });
 
-describe('the types of loading', () => {
-  it('take files in a browser, and a name too in Node', () => {
+describe('the types of loadEmbedder()', () => {
+  it('accept model files, and in Node also a name', () => {
     expectTypeOf(() => {
       expectTypeOf(loadEmbedder(files, { backend })).toEqualTypeOf<Promise<Embedder>>();
       expectTypeOf(loadInNode('org/name', { backend, revision: 'main' })).toEqualTypeOf<Promise<Embedder>>();
@@ -86,7 +88,7 @@ describe('the types of loading', () => {
     }).toBeFunction();
   });
 
-  it('take a built-in pooling by its name, several, and a custom one', () => {
+  it('accept the name of a built-in pooling, several names, and a custom pooling', () => {
     const custom = definePooling({ name: 'mine', create: () => ({ pool: (tokens) => tokens }) });
     expectTypeOf(custom).toEqualTypeOf<PoolingPlugin>();
     expectTypeOf<'mean'>().toExtend<LoadEmbedderOptions['pooling']>();
@@ -96,7 +98,7 @@ describe('the types of loading', () => {
   });
 });
 
-it('a backend is its version, a name, whether it is available, and a function that loads an encoder', () => {
+it('a backend and an encoder have no other required properties', () => {
   type Required<Whole> = { [Key in keyof Whole as undefined extends Whole[Key] ? never : Key]: Whole[Key] };
   expectTypeOf<keyof Required<Backend>>().toEqualTypeOf<'specificationVersion' | 'name' | 'isAvailable' | 'load'>();
   expectTypeOf<keyof Required<Encoder>>().toEqualTypeOf<
@@ -105,7 +107,7 @@ it('a backend is its version, a name, whether it is available, and a function th
   expectTypeOf<Backend['specificationVersion']>().toEqualTypeOf<1>();
 });
 
-it('an unknown error is narrowed to a SentvecError, by one of the codes that there are', () => {
+it('SentvecError.is() narrows an unknown error and refuses unknown codes', () => {
   expectTypeOf(() => {
     const error = new Error('any') as unknown;
     if (SentvecError.is(error, 'invalid-text')) expectTypeOf(error).toEqualTypeOf<SentvecError>();
@@ -114,13 +116,13 @@ it('an unknown error is narrowed to a SentvecError, by one of the codes that the
   }).toBeFunction();
 });
 
-it('search gives the hits of each query, over a matrix or chunks of one', () => {
+it('semanticSearch() accepts a matrix or pieces of a matrix, but no quantized matrix', () => {
   expectTypeOf(() => {
     expectTypeOf(semanticSearch(matrix, matrix)).toEqualTypeOf<Promise<SearchHit[][]>>();
     expectTypeOf(semanticSearch(matrix, [matrix], { topK: 3 })).toEqualTypeOf<Promise<SearchHit[][]>>();
     expectTypeOf(quantize(matrix, 'int8')).toEqualTypeOf<QuantizedMatrix>();
     expectTypeOf(similarity(matrix, matrix)).toEqualTypeOf<Matrix>();
-    // @ts-expect-error -- float32 is what a matrix is already
+    // @ts-expect-error -- float32 is not a quantized precision
     quantize(matrix, 'float32');
     // @ts-expect-error -- quantized vectors are searched by searchQuantized
     void semanticSearch(matrix, quantize(matrix, 'int8'));

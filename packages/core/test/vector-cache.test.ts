@@ -14,8 +14,8 @@ beforeAll(async () => {
 afterAll(() => rm(folder, { recursive: true, force: true }));
 
 /**
- * An embedder that counts the texts that it computes. `changed`: how far the vectors of another version of the backend
- * differ.
+ * An embedder that counts the texts that it computes. `changed` is added to its vectors, like by another version of a
+ * backend.
  */
 function countingEmbedder({ changed = 0, dependsOnBatch = false } = {}) {
   const inner = fakeEncoder();
@@ -33,25 +33,25 @@ function countingEmbedder({ changed = 0, dependsOnBatch = false } = {}) {
 }
 
 const texts = Array.from({ length: 300 }, (_, index) => `text ${index} ${'x'.repeat(index % 50)}`);
-/** Texts that are computed when a space is opened. */
+/** The number of texts that the cache computes to test a backend when it is first used. */
 const probes = 4;
 
-describe('a cache of vectors', () => {
-  it('computes what is new, and gives the bits and the receipt of an embedder without it', async () => {
+describe('cachedEmbedder()', () => {
+  it('computes only new texts and returns the bits and the receipt of an embedder without a cache', async () => {
     const directory = join(folder, 'plain');
     const long = [...texts, 'y'.repeat(200), texts[3]!];
     const expected = await countingEmbedder().embedder.embed(long, { shareBatches: false });
-    const use = async (asked: readonly string[]) => {
+    const use = async (batch: readonly string[]) => {
       const { embedder, computed } = countingEmbedder();
       const cached = cachedEmbedder(embedder, await openVectorCache(directory));
-      const result = await cached.embed(asked);
+      const result = await cached.embed(batch);
       await cached.dispose();
       return { result, computed: computed() - probes };
     };
     const first = await use(long);
     expect(first.computed).toBe(301);
     const second = await use(long);
-    expect(second.computed).toBe(3); // Compared with what was stored.
+    expect(second.computed).toBe(3); // These texts are computed to compare them with stored vectors.
     for (const { vectors, receipt } of [first.result, second.result]) {
       expect(vectors).toEqual(expected.vectors);
       const { milliseconds: _, paddingWaste: __, ...counted } = expected.receipt;
@@ -64,7 +64,7 @@ describe('a cache of vectors', () => {
     expect(third.result.vectors).toEqual((await countingEmbedder().embedder.embed(changed)).vectors);
   });
 
-  it('tells spaces apart, leaves out what is damaged, and empties the cache when the backend gives other vectors', async () => {
+  it('separates fingerprints, ignores damaged entries, and discards entries when the backend gives other vectors', async () => {
     const directory = join(folder, 'damaged');
     const use = async (options = {}, changed = 0) => {
       const { embedder, computed } = countingEmbedder({ changed });
@@ -83,16 +83,16 @@ describe('a cache of vectors', () => {
     }
     expect(await use()).toEqual({ data, computed: 1 + 3 });
     const changed = await use({}, 0.5);
-    expect(changed.computed).toBe(3 + 1 + 300); // Three of the first file, and the only one of the second.
+    expect(changed.computed).toBe(3 + 1 + 300); // Three samples of the first file, one of the second, and all texts.
     expect(changed.data).not.toEqual(data);
     expect(await use({}, 0.5)).toEqual({ data: changed.data, computed: 3 });
   });
 
-  it('does not take what an earlier version wrote for its own, although its own comes out alike', async () => {
+  it('discards vectors of an earlier version even when later entries match', async () => {
     const directory = join(folder, 'versions');
-    const use = async (asked: readonly string[], changed: number) => {
+    const use = async (batch: readonly string[], changed: number) => {
       const cached = cachedEmbedder(countingEmbedder({ changed }).embedder, await openVectorCache(directory));
-      const { vectors } = await cached.embed(asked);
+      const { vectors } = await cached.embed(batch);
       await cached.dispose();
       return vectors;
     };
@@ -102,23 +102,23 @@ describe('a cache of vectors', () => {
     expect(await use(both, 0.5)).toEqual((await countingEmbedder({ changed: 0.5 }).embedder.embed(both)).vectors);
   });
 
-  it('finds what another process has written meanwhile, when it looks again', async () => {
+  it('finds vectors that another process wrote in the meantime', async () => {
     const directory = join(folder, 'fleet');
     const [one, other] = [countingEmbedder(), countingEmbedder()];
-    const early = cachedEmbedder(one.embedder, await openVectorCache(directory));
-    await early.embed(texts.slice(0, 10));
-    const late = cachedEmbedder(other.embedder, await openVectorCache(directory));
-    await late.embed(texts.slice(10, 200));
-    await late.dispose();
+    const firstEmbedder = cachedEmbedder(one.embedder, await openVectorCache(directory));
+    await firstEmbedder.embed(texts.slice(0, 10));
+    const secondEmbedder = cachedEmbedder(other.embedder, await openVectorCache(directory));
+    await secondEmbedder.embed(texts.slice(10, 200));
+    await secondEmbedder.dispose();
     const now = vi.spyOn(Date, 'now').mockReturnValue(Date.now() + 10_000);
-    const { vectors } = await early.embed(texts.slice(0, 200));
+    const { vectors } = await firstEmbedder.embed(texts.slice(0, 200));
     now.mockRestore();
-    expect(one.computed()).toBe(probes + 10 + 3); // Three are compared with what was stored.
+    expect(one.computed()).toBe(probes + 10 + 3); // Three texts are computed to compare them with stored vectors.
     expect(vectors).toEqual((await countingEmbedder().embedder.embed(texts.slice(0, 200))).vectors);
-    await early.dispose();
+    await firstEmbedder.dispose();
   });
 
-  it('refuses, without texts to compute, what the embedder refuses; no texts have its dimension', async () => {
+  it('checks options and signal when all texts are cached, and returns no rows for no texts', async () => {
     const { embedder } = countingEmbedder();
     const cached = cachedEmbedder(embedder, await openVectorCache(join(folder, 'refusals')));
     await cached.embed(texts);
@@ -129,7 +129,7 @@ describe('a cache of vectors', () => {
     await expect(cached.embed(texts)).rejects.toMatchObject({ code: 'disposed' });
   });
 
-  it('stays within its bytes, and serves several at once', async () => {
+  it('stays within maxBytes, and several embedders can use a cache concurrently', async () => {
     const directory = join(folder, 'bounded');
     const entry = 16 + 8 + 8 + 4 * 4;
     for (let part = 0; part < 3; part += 1) {
@@ -155,7 +155,7 @@ describe('a cache of vectors', () => {
     for (const vectors of results) expect(vectors).toEqual(expected);
   });
 
-  it('refuses a backend whose vectors depend on their batch, and a value that is not a text', async () => {
+  it('refuses a backend whose vectors depend on the batch, and a value that is not a string', async () => {
     const cache = await openVectorCache(join(folder, 'refused'));
     const dependent = cachedEmbedder(countingEmbedder({ dependsOnBatch: true }).embedder, cache);
     await expect(dependent.embed(['a text'])).rejects.toMatchObject({ code: 'backend-unavailable' });
@@ -169,7 +169,7 @@ describe('a cache of vectors', () => {
   });
 });
 
-it('a text that must not depend on its batch-mates is padded by little, and at most to the positions of the model', () => {
+it('paddedLength() rounds a length up, at most to the positions of the model, so that batches do not change vectors', () => {
   expect([1, 2, 63, 64, 65, 127, 129, 500].map((length) => paddedLength(length, 512))).toEqual([
     1, 2, 63, 64, 66, 128, 132, 504,
   ]);

@@ -8,7 +8,7 @@ afterEach(() => {
   vi.useRealTimers();
 });
 
-/** A stream of texts that come when the test says so. */
+/** A stream whose texts arrive when the test calls `give()`. */
 class Source implements AsyncIterable<string>, AsyncIterator<string> {
   readonly charAt?: undefined;
   #give: ((text: string) => void) | undefined;
@@ -31,7 +31,7 @@ class Source implements AsyncIterable<string>, AsyncIterator<string> {
     return Promise.resolve({ done: true, value: undefined });
   }
 
-  /** Answers the reader, which asks first. */
+  /** Resolves the pending `next()` with a text. */
   async give(text: string): Promise<void> {
     await settle();
     const give = this.#give!;
@@ -40,13 +40,13 @@ class Source implements AsyncIterable<string>, AsyncIterator<string> {
     await settle();
   }
 
-  /** Fails the reader, which asks first. */
+  /** Rejects the pending `next()`. */
   fail(error: Error): void {
     this.#fail!(error);
   }
 }
 
-/** Lets everything run that is ready. */
+/** Waits until all pending callbacks have run. */
 const settle = (): Promise<void> => new Promise((resolve) => void setImmediate(resolve));
 
 test('a window ends when its first text has waited for 100 ms, and no text is lost', async () => {
@@ -63,7 +63,7 @@ test('a window ends when its first text has waited for 100 ms, and no text is lo
   expect(ended).toBe(false);
   await vi.advanceTimersByTimeAsync(1);
   expect(await first).toEqual({ firstRow: 0, texts: ['a', 'b'] });
-  // The answer that was awaited then is the first text of the next window, which waits as long as it takes.
+  // The pending read gives the first text of the next window, which has no time limit before its first text.
   const second = windows.read();
   await vi.advanceTimersByTimeAsync(10_000);
   await source.give('c');
@@ -71,7 +71,7 @@ test('a window ends when its first text has waited for 100 ms, and no text is lo
   expect(await second).toEqual({ firstRow: 2, texts: ['c'] });
 });
 
-test('maxWait is an option; texts that are ready are always taken', async () => {
+test('maxWait sets the time limit; a window is filled with texts that are available at once', async () => {
   const source = new Source();
   const windows = new StreamWindows(source, 0);
   const window = windows.read();
@@ -90,7 +90,7 @@ test('maxWait is an option; texts that are ready are always taken', async () => 
   expect(await all.read()).toBeUndefined();
 });
 
-test('a stream that fails after the wait fails the next read', async () => {
+test('a stream that fails after a window ended rejects the next read', async () => {
   const source = new Source();
   const windows = new StreamWindows(source);
   const window = windows.read();
@@ -102,7 +102,7 @@ test('a stream that fails after the wait fails the next read', async () => {
   await expect(windows.read()).rejects.toThrow('the disk is gone');
 });
 
-test('maxWait must be a number of milliseconds; with Infinity a window never ends early', async () => {
+test('maxWait must be at least 0 ms; with Infinity a window never ends early', async () => {
   for (const maxWait of [-1, Number.NaN])
     expect(() => new StreamWindows([], maxWait)).toThrow(expect.objectContaining({ code: 'invalid-argument' }));
   const source = new Source();
@@ -116,7 +116,7 @@ test('maxWait must be a number of milliseconds; with Infinity a window never end
   expect(ended).toBe(false);
 });
 
-test('a window of an array ends after 2,048 texts, or with the text that brings it to 4 Mi characters', async () => {
+test('a window of an array ends after 2,048 texts, or with the text that brings it to 4 Mi characters (2^22)', async () => {
   const rowsOf = async (texts: readonly string[]): Promise<number[]> => {
     const windows = windowsOf(texts);
     const rows: number[] = [];

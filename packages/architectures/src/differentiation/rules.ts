@@ -12,10 +12,10 @@ import type {
 } from '../operations.ts';
 import { reducedShape, resolveAxis, sameShape } from '../shapes.ts';
 
-/** From the gradient of an operation's result to that of one of its operands (a vector-Jacobian product). */
+/** Maps the gradient of an operation's result to the gradient of one of its operands (a vector-Jacobian product). */
 export type Pullback<T> = (gradient: T) => T;
 
-/** Sums what broadcasting has repeated: the gradient of an operand of that shape. */
+/** The gradient of an operand of shape `shape` that was broadcast: sums over the axes along which it was repeated. */
 function sumTo<T>(ops: Operations<T>, gradient: T, shape: Shape): T {
   const from = ops.shape(gradient);
   if (sameShape(from, shape)) return gradient;
@@ -26,12 +26,12 @@ function sumTo<T>(ops: Operations<T>, gradient: T, shape: Shape): T {
   return ops.reshape(axes.length === 0 ? gradient : ops.sum(gradient, axes, true), shape);
 }
 
-/** A gradient of a reduction, with the axes that the reduction removed, as 1. */
+/** Reshapes the result of a reduction (or its gradient) so that the reduced axes are present with the size 1. */
 function restoreAxes<T>(ops: Operations<T>, reduced: T, shape: Shape, axes: readonly number[]): T {
   return ops.reshape(reduced, reducedShape(shape, axes, true));
 }
 
-// Moving entries
+// Operations that move entries
 
 export function reshapeRule<T>(ops: Operations<T>, x: T): Pullback<T> {
   return (d) => ops.reshape(d, ops.shape(x));
@@ -51,7 +51,7 @@ export function broadcastToRule<T>(ops: Operations<T>, x: T): Pullback<T> {
   return (d) => sumTo(ops, d, ops.shape(x));
 }
 
-/** The pullback of the part that begins at `start`. */
+/** The pullback for the part that begins at `start` on `axis`. */
 export function concatRule<T>(ops: Operations<T>, part: T, axis: number, start: Dimension): Pullback<T> {
   const shape = ops.shape(part);
   return (d) => ops.slice(d, axis, start, shape[resolveAxis(shape, axis)]!);
@@ -75,7 +75,7 @@ export function scatterAddRule<T>(ops: Operations<T>, indices: T, options: RowsO
   return (d) => ops.gather(d, indices, options);
 }
 
-// Entry by entry, two operands: a pullback for each
+// Element-wise operations with two operands: one pullback for each operand
 
 type Pair<T> = readonly [Pullback<T>, Pullback<T>];
 
@@ -121,7 +121,7 @@ export function whereRule<T>(ops: Operations<T>, condition: T, a: Operand<T>, b:
   ];
 }
 
-// Entry by entry, one operand. `y` is the result.
+// Element-wise operations with one operand; `y` is the result
 
 export function expRule<T>(ops: Operations<T>, y: T): Pullback<T> {
   return (d) => ops.multiply(d, y);
@@ -152,9 +152,10 @@ export function reluRule<T>(ops: Operations<T>, y: T): Pullback<T> {
 }
 
 /**
- * Φ(x) + x · φ(x), of the standard normal distribution: with u = x / √2, (1 + erf(u) + u · 2/√π · exp(-u²)) / 2. u is
- * multiplied, not divided as in the function itself: a runtime that found the same step in both would keep it from one
- * pass to the other, and could not compute the function by one kernel.
+ * Φ(x) + x · φ(x), with the cumulative distribution Φ and the density φ of the standard normal distribution; with u = x
+ * / √2 that is (1 + erf(u) + u · 2/√π · exp(-u²)) / 2. The rule multiplies by 1/√2, whereas the forward pass divides by
+ * √2. With the same node in both passes, a runtime would keep its result for the backward pass and could not fuse the
+ * nodes of GELU into one kernel.
  */
 export function geluRule<T>(ops: Operations<T>, x: T): Pullback<T> {
   return (d) => {
@@ -210,7 +211,7 @@ export function matmulRule<T>(ops: Operations<T>, a: T, b: T, options: MatrixPro
   ];
 }
 
-/** Pullbacks of input, weight and bias. */
+/** The pullbacks to input, weight and bias. */
 export function linearRule<T>(ops: Operations<T>, x: T, weight: T): readonly [Pullback<T>, Pullback<T>, Pullback<T>] {
   const rows = (tensor: T): T => {
     const shape = ops.shape(tensor);
@@ -223,7 +224,7 @@ export function linearRule<T>(ops: Operations<T>, x: T, weight: T): readonly [Pu
   ];
 }
 
-/** Pullbacks of the normalized output, to input, weight and bias. */
+/** The pullbacks from the normalized output to input, weight and bias. */
 export function layerNormRule<T>(
   ops: Operations<T>,
   x: T,
@@ -244,7 +245,7 @@ export function layerNormRule<T>(
   ];
 }
 
-/** Pullbacks to input and weight. */
+/** The pullbacks to input and weight. */
 export function rmsNormRule<T>(ops: Operations<T>, x: T, weight: T, epsilon: number): Pair<T> {
   const inverse = (): T => ops.divide(1, ops.sqrt(ops.add(mean(ops, ops.multiply(x, x), [-1], true), epsilon)));
   return [
@@ -259,12 +260,12 @@ export function rmsNormRule<T>(ops: Operations<T>, x: T, weight: T, epsilon: num
   ];
 }
 
-/** The pullback of a rotation turns back. */
+/** The pullback of a rotation is the rotation by the negative angles. */
 export function rotateRule<T>(ops: Operations<T>, cosines: T, sines: T): Pullback<T> {
   return (d) => ops.rotate(d, cosines, negate(ops, sines));
 }
 
-/** Pullbacks of the two statistics of a layer normalization, to its input. */
+/** The pullbacks from the mean and the inverse deviation of a layer normalization to its input. */
 export function statisticsRule<T>(
   ops: Operations<T>,
   x: T,

@@ -3,9 +3,9 @@ import type { Operations } from '../operations.ts';
 import { type TapeStep, type Tracked, trackedOperations, type TrackedOperand } from './tracked-operations.ts';
 
 /**
- * Reverse-mode differentiation of anything that is written over the operations. Its `operations` compute what those it
- * wraps compute, and record the steps; `gradients` then walks them back. The gradients are computed by the wrapped
- * operations: at once if these compute at once, as part of the graph if these record.
+ * Reverse-mode differentiation of functions that are written with {@link Operations}. `tape.operations` call the
+ * wrapped operations and record each step; `gradients()` walks the steps backwards. The gradients are computed with the
+ * wrapped operations too: as numbers if these compute numbers, as nodes of the graph if these record a graph.
  *
  * ```ts
  * const tape = new Tape(plainOperations);
@@ -24,22 +24,20 @@ export class Tape<T> {
     this.operations = trackedOperations(ops, (value, operands) => this.#record(value, operands));
   }
 
-  /** A tensor that gradients can be asked for. */
+  /** Makes a tensor with respect to which {@link gradients} can differentiate. */
   parameter(value: T): Tracked<T> {
     return { value, step: this.#step([]) };
   }
 
-  /**
-   * A tensor that is taken as it is: no gradient flows into it. Also stops the gradient of a tracked tensor's `value`.
-   */
+  /** Makes a constant: no gradient flows into it. For the `value` of a tracked tensor this stops the gradient. */
   fixed(value: T): Tracked<T> {
     return { value };
   }
 
   /**
-   * The gradient of the sum of all entries of `result` with respect to each parameter, in the parameter's shape; zeros
-   * for those that it does not depend on. A `result` that is a loss has one entry, whose shape is `[]`.
-   * @param weights the factor of each entry of `result` in the sum, in its shape. Without it each counts once
+   * The gradient of the sum of all entries of `result` with respect to each parameter, in the shape of the parameter.
+   * It is zero for parameters on which `result` does not depend. A loss has the shape `[]`, that is a single entry.
+   * @param weights the factor of each entry of `result` in the sum, in the shape of `result` (default: 1 for all)
    */
   gradients(result: Tracked<T>, parameters: readonly Tracked<T>[], weights?: T): T[] {
     const ops = this.#ops;
@@ -78,15 +76,16 @@ export class Tape<T> {
   }
 }
 
-/** A function's value and its gradients. */
+/** The value of a function and its gradient with respect to each parameter. */
 export interface ValueAndGradients<T> {
   readonly value: T;
   readonly gradients: readonly T[];
 }
 
 /**
- * The value of a function of some tensors, and its gradient with respect to each of them, in their shapes. `compute`
- * gets operations that remember, and the parameters; tensors from elsewhere enter it through `fixed`.
+ * Computes the value of a function of `parameters`, and its gradient with respect to each of them, in their shapes.
+ * `compute` gets operations that record, the tracked parameters, and `fixed`, which makes a constant of any other
+ * tensor.
  */
 export function gradients<T>(
   ops: Operations<T>,

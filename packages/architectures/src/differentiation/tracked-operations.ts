@@ -1,4 +1,4 @@
-// The operations on tensors that record how they were computed, for the tape to walk back along.
+// Operations on tracked tensors, which record how their results were computed. The tape walks these steps backwards.
 import { sumOf } from '../dimensions.ts';
 import { immediateControl } from '../immediate-control.ts';
 import type {
@@ -13,14 +13,14 @@ import type {
 } from '../operations.ts';
 import { resolveAxis } from '../shapes.ts';
 import * as rules from './rules.ts';
-/** A step of the computation that a gradient flows back through. */
+/** A recorded step of the computation. */
 export interface TapeStep<T> {
   readonly position: number;
-  /** The operands that gradients are wanted for, and how each gets its share. */
+  /** The steps of the tracked operands, each with the pullback that gives its gradient. */
   readonly operands: readonly { readonly step: TapeStep<T>; readonly pullback: rules.Pullback<T> }[];
 }
 
-/** A tensor on a tape. Without `step` it does not depend on any parameter. */
+/** A tensor on a tape. A tensor without `step` does not depend on a parameter. */
 export interface Tracked<T> {
   readonly value: T;
   readonly step?: TapeStep<T> | undefined;
@@ -38,7 +38,7 @@ function valueOf<T>(operand: Operand<Tracked<T>>): Operand<T> {
   return typeof operand === 'number' ? operand : operand.value;
 }
 
-/** Operations on tracked tensors: those of `ops`, each recorded with its rule. */
+/** The operations of `ops` on tracked tensors. Each is recorded together with its gradient rule. */
 export function trackedOperations<T>(ops: Operations<T>, record: Recorder<T>): Operations<Tracked<T>> {
   const moves = movement(ops, record);
   const tracked: Operations<Tracked<T>> = {
@@ -48,7 +48,7 @@ export function trackedOperations<T>(ops: Operations<T>, record: Recorder<T>): O
     ...reductions(ops, record),
     ...layers(ops, record),
     ...immediateControl(moves),
-    // A program is differentiated the short way, whatever its sizes: both ways give the same numbers.
+    // Gradients always use the branch for short inputs. Both branches compute the same values.
     ifLonger: (_size, _limit, _long, short) => short(),
     attention: (queries, keys, values) =>
       tracked.matmul(tracked.softmax(tracked.matmul(queries, keys, { transposeRight: true })), values),
@@ -56,7 +56,7 @@ export function trackedOperations<T>(ops: Operations<T>, record: Recorder<T>): O
   return tracked;
 }
 
-/** No gradient flows through these operations. */
+/** Operations through which no gradient flows. */
 function creation<T>(ops: Operations<T>): CreationOperations<Tracked<T>> {
   return {
     shape: (x) => ops.shape(x.value),
@@ -188,7 +188,7 @@ function elementwise<T>(ops: Operations<T>, record: Recorder<T>): ElementwiseOpe
   };
 }
 
-/** Operands that are tensors, each with its pullback. */
+/** The operands that are tensors, each with its pullback; numbers are left out. */
 function pairs<T>(
   operands: readonly Operand<Tracked<T>>[],
   pullbacks: readonly rules.Pullback<T>[],

@@ -1,4 +1,4 @@
-// ALBERT: all layers share the weights of one layer, or of a few.
+// ALBERT, whose layers share the weights of one layer or of a few groups of layers.
 import type { Architecture } from './architecture.ts';
 import { bertTokenTable, embed, type PostNormNames, postNormLayer, readBertSizes } from './post-norm.ts';
 
@@ -15,9 +15,9 @@ const names: PostNormNames = {
 };
 
 /**
- * ALBERT (Lan et al., 2020), as `AlbertModel` of transformers (models/albert/modeling_albert.py), without its pooler:
- * BERT with narrower embeddings, whose successive layers share their weights in groups. Weights have the same
- * names.
+ * ALBERT (Lan et al., 2020), like `AlbertModel` of transformers (models/albert/modeling_albert.py) without its pooler:
+ * BERT with smaller embeddings, which are projected to the hidden size, and with groups of successive layers that share
+ * weights. Weights have the names of transformers.
  */
 export const albert: Architecture = (config) => {
   const sizes = {

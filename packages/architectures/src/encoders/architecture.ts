@@ -1,4 +1,4 @@
-// What the file of an architecture defines, and the encoder that is derived from it.
+// The program that the file of an architecture defines, and the encoder network that is derived from it.
 import { namedDimension } from '../dimensions.ts';
 import type { Shape } from '../operations.ts';
 import { shapeOperations } from '../shape-operations.ts';
@@ -9,13 +9,16 @@ import type { EncoderNetwork, WeightDeclaration } from './network.ts';
 import { tokenTypeTable } from './post-norm.ts';
 import { type MaskedLanguageHead, type TermPooling, termWeights } from './term-weights.ts';
 
-/** What the file of an architecture defines; the rest of an `EncoderNetwork` is derived from it. */
+/**
+ * The forward pass and sizes that the file of an architecture defines. `makeNetwork` derives an `EncoderNetwork` from
+ * them.
+ */
 export interface EncoderProgram {
-  /** The longest text in tokens. `Infinity` when there is no limit. */
+  /** The maximum length of a text in tokens; `Infinity` if there is no limit. */
   readonly maxPositions: number;
-  /** One more than the largest token id. */
+  /** The number of token ids, which count from 0. */
   readonly vocabularySize: number;
-  /** The weight whose rows belong to the token ids. */
+  /** The embedding matrix, which has one row for each token id. */
   readonly tokenTable: WeightName;
   /**
    * See {@link EncoderNetwork.tokenTypes}.
@@ -24,28 +27,32 @@ export interface EncoderProgram {
   readonly tokenTypes?: number | undefined;
   /** See {@link EncoderNetwork.paddingId}. */
   readonly paddingId?: number | undefined;
-  /** The last hidden state: a row for each token, as the layers compute with them. */
+  /** The last hidden state: one row for each token, in the row layout of the layers (see `TransformerLayers`). */
   encode<T>(layers: TransformerLayers<T>): T;
-  /** The head that predicts masked tokens, for sparse vectors, where sentvec has the architecture's. */
+  /**
+   * The masked language modeling head, for sparse vectors; `undefined` if sentvec does not support that of the
+   * architecture.
+   */
   readonly maskedLanguageHead?: MaskedLanguageHead | undefined;
 }
 
-/** Which tensors a model's file holds, by their names in the architecture. */
+/** The tensors in the weights of a model, by their names in the architecture. */
 export interface StoredTensors {
   has(name: string): boolean;
 }
 
 /**
- * Makes the program of a model's `config.json`.
- * @param stored what the model's file holds, for variants that the configuration does not tell apart. `undefined` while
- * the file was not read yet, or when there is none
+ * Makes the program for the `config.json` of a model.
+ * @param stored the tensors in the weights, for variants with the same configuration; `undefined` if the weights have
+ * not been read or do not exist
  * @throws SentvecError `invalid-model`, `unsupported-model`
  */
 export type Architecture = (config: ConfigReader, stored?: StoredTensors) => EncoderProgram;
 
 /**
- * Makes an encoder from its program, which runs once on shapes alone: that gives the list of weights and the width.
- * @param sparse how to make sparse vectors, with a head that predicts masked tokens; `undefined`: not at all
+ * Makes an encoder network from a program. The program runs once on shapes only, which gives the list of weights and
+ * the hidden size.
+ * @param sparse the head and the pooling for sparse vectors; `undefined` for an encoder of dense vectors
  */
 export function makeNetwork(
   program: EncoderProgram,

@@ -1,39 +1,41 @@
-// Multi-head attention: over all pairs of tokens at once where texts are short, in blocks of queries where they are long.
+// Multi-head attention. For short texts it computes the scores of all pairs of tokens in one product, for long texts in
+// blocks of queries.
 import { absolute, attentionBlock } from '../derived-operations.ts';
 import { productOf, sumOf } from '../dimensions.ts';
 import type { Block, Dimension, Operations } from '../operations.ts';
 
 /**
- * Added to the attention scores of tokens that are not attended to; its exponential is 0, however large scores are. Not
- * infinite: a row without any token would give no numbers.
+ * Added to the attention scores of masked tokens, so that their softmax is 0. It is finite, because a row of -Infinity
+ * only (a text without tokens) would give NaN.
  */
 export const maskedScore = -1e9;
 
 /**
- * Up to this many tokens, attention computes the scores of all pairs of tokens at once: they stay in the cache. Beyond,
- * it computes them for one block of queries after the other, so that memory grows with the length and not with its
- * square.
+ * Up to this number of tokens, attention computes the scores of all pairs of tokens in one product, since they fit into
+ * the processor cache. For longer texts it computes them for one block of queries after the other, so that memory grows
+ * linearly with the length instead of quadratically.
  */
-const longestWhole = 512;
+const maxSingleBlock = 512;
 
-/** Sizes and rates of multi-head attention, and which tokens attend to which: those of padding are never attended to. */
+/** Sizes, dropout rate and mask of multi-head attention. Padding is always masked. */
 export interface AttentionSizes {
   readonly heads: number;
   readonly headSize: number;
   /**
-   * Heads of keys and values, each for as many heads of queries as follow each other (Ainslie et al., 2023).
+   * The number of heads of keys and values for grouped-query attention (Ainslie et al., 2023). It divides `heads`;
+   * successive heads of queries share a head of keys and values.
    * @default heads
    */
   readonly keyHeads?: number | undefined;
-  /** Rate of the dropout of attention probabilities. */
+  /** The dropout rate of the attention probabilities. */
   readonly dropout: number;
   /**
-   * Factor of the scalar products.
+   * The factor of the dot products of queries and keys.
    * @default 1 / sqrt(headSize)
    */
   readonly scale?: number | undefined;
   /**
-   * Whether tokens attend to themselves and to those before them only.
+   * Whether a token attends only to itself and to earlier tokens.
    * @default false
    */
   readonly causal?: boolean | undefined;
@@ -44,7 +46,7 @@ export interface AttentionSizes {
   readonly window?: number | undefined;
 }
 
-/** Cosines and sines of the angles by which queries and keys are turned: `[length, headSize / 2]`. */
+/** The cosines and sines of the angles of rotary position embeddings: `[length, headSize / 2]`. */
 export interface Rotation<T> {
   readonly cosines: T;
   readonly sines: T;
@@ -52,34 +54,34 @@ export interface Rotation<T> {
 
 /** The inputs of attention besides queries, keys and values. */
 export interface AttentionInputs<T> {
-  /** Turns queries and keys by their positions. */
+  /** Rotary position embeddings of queries and keys. */
   readonly rotation?: Rotation<T> | undefined;
-  /** Added to the scaled scores of a block of queries: `[batch, heads, queries of the block, keys that it looks at]`. */
+  /** Added to the scaled scores of a block of queries: `[batch, heads, queries of the block, keys of the block]`. */
   readonly bias?: ((block: Block) => T) | undefined;
   /**
-   * Added to the scaled scores by distance: `[heads, 2 · length]`. Column c counts where the key is c - length positions
-   * after the query.
+   * Added to the scaled scores by the distance of key and query: `[heads, 2 · length]`. Column c is for keys that are c
+   * - length positions after the query.
    */
   readonly distanceBias?: T | undefined;
 }
 
-/** The batch that attention computes. */
+/** The operations and the batch with which attention computes. */
 interface AttentionContext<T> {
   readonly ops: Operations<T>;
   readonly batch: Dimension;
   readonly length: Dimension;
-  /** 1 for a real token, 0 for padding: floats `[batch, length]`. */
+  /** 1 for tokens, 0 for padding: floats of shape `[batch, length]`. */
   mask(): T;
   dropout(x: T, rate: number): T;
 }
 
-/** Attention of all layers over one batch. */
+/** The attention of all layers over one batch. Layers share the biases that do not depend on the layer. */
 export class Attention<T> {
   readonly #context: AttentionContext<T>;
-  /** What all layers add to their scores, computed once a batch. The key says what a tensor depends on. */
+  /** Biases that all layers share, computed once per batch. The key identifies the distance bias or the mask. */
   readonly #biases = new Map<unknown, T>();
   #keyBias: T | undefined;
-  /** Which queries have a token within a window. */
+  /** The results of `#reaching` by window. */
   readonly #reachings = new Map<number, T>();
 
   constructor(context: AttentionContext<T>) {
@@ -87,32 +89,33 @@ export class Attention<T> {
   }
 
   /**
-   * softmax(scale · queries · keysᵀ + biases) · values (Vaswani et al., 2017): `[batch, heads, length, headSize]`, as the
-   * queries; keys and values are `[batch, keyHeads, length, headSize]`. Rows at padding are arbitrary.
+   * Computes softmax(scale · queries · keysᵀ + biases) · values (Vaswani et al., 2017): `[batch, heads, length,
+   * headSize]`, like the queries; keys and values are `[batch, keyHeads, length, headSize]`. The rows of padding are
+   * undefined.
    */
   attend(queries: T, keys: T, values: T, sizes: AttentionSizes, inputs: AttentionInputs<T>): T {
     const { ops, length } = this.#context;
-    // What layers share is computed here: a way that is not taken computes nothing.
+    // Shared biases are computed before the branch, because the nodes of a branch that is not taken are not executed.
     const keyBias = (this.#keyBias ??= this.#biasOfKeys());
     const biases = this.#biasesOfAllPairs(sizes, inputs, keyBias);
     const mixed = ops.ifLonger(
       length,
-      longestWhole,
+      maxSingleBlock,
       () => this.#inBlocks(queries, keys, values, keyBias, sizes, inputs),
-      () => this.#atOnce(queries, keys, values, biases, sizes, inputs),
+      () => this.#inOneBlock(queries, keys, values, biases, sizes, inputs),
     );
     const { window = Infinity } = sizes;
     return window === Infinity ? mixed : ops.multiply(mixed, this.#reaching(window));
   }
 
   /**
-   * 1 for queries that have a token within the window, else 0: `[batch, 1, length, 1]`. What expands a query of late
-   * interaction may lie farther behind it than that; it attends to nothing, and gets nothing, as in PyTorch. Tokens come
-   * first in each row.
+   * 1 for positions that have a token within the window, otherwise 0: `[batch, 1, length, 1]`. The expansion tokens of
+   * a late-interaction query may be farther behind the query than the window; such a position attends to no token, and
+   * its result is 0, as in PyTorch. Padding is on the right.
    */
   #reaching(window: number): T {
-    const known = this.#reachings.get(window);
-    if (known !== undefined) return known;
+    const extendedKeys = this.#reachings.get(window);
+    if (extendedKeys !== undefined) return extendedKeys;
     const { ops, batch, length } = this.#context;
     const positions = ops.toFloat(ops.range(length));
     const tokens = ops.sum(this.#context.mask(), [1], true);
@@ -121,8 +124,8 @@ export class Attention<T> {
     return reaching;
   }
 
-  /** Attention over the scores of all pairs of tokens. */
-  #atOnce(
+  /** Attention with the scores of all pairs of tokens in one product. */
+  #inOneBlock(
     q: T,
     k: T,
     v: T,
@@ -131,7 +134,7 @@ export class Attention<T> {
     { bias }: AttentionInputs<T>,
   ): T {
     const { ops, batch, length } = this.#context;
-    // Queries that share keys become more rows of one product, so keys and values are not repeated.
+    // Queries that share a head of keys become rows of one product, so that keys and values need not be repeated.
     const shared = [batch, keyHeads, productOf([heads / keyHeads, length])] as const;
     const rows = ops.reshape(q, [...shared, headSize]);
     const products = ops.reshape(ops.matmul(rows, k, { transposeRight: true }), [batch, heads, length, length]);
@@ -142,8 +145,9 @@ export class Attention<T> {
   }
 
   /**
-   * The same for one block of queries after the other, each with the keys that it may attend to. Queries get one more
-   * entry, 1, and keys one that hides those of padding: the products then are the scores.
+   * Attention for one block of queries after the other, each with the keys to which it may attend. The padding mask is
+   * part of the product: queries get an additional entry of 1, keys an additional entry of 0 or, for padding,
+   * `maskedScore`.
    */
   #inBlocks(q: T, k: T, v: T, keyBias: T, sizes: AttentionSizes, { bias, distanceBias }: AttentionInputs<T>): T {
     const { ops, batch, length } = this.#context;
@@ -151,18 +155,21 @@ export class Attention<T> {
     const { causal = false, window = Infinity } = sizes;
     const ones = ops.broadcastTo(ops.constant(Float32Array.of(1), [1, 1, 1, 1]), [batch, heads, length, 1]);
     const hidden = ops.broadcastTo(ops.reshape(keyBias, [batch, 1, length, 1]), [batch, keyHeads, length, 1]);
-    const [asked, known] = [ops.concat([ops.multiply(q, scale), ones], 3), ops.concat([k, hidden], 3)];
+    const [extendedQueries, extendedKeys] = [ops.concat([ops.multiply(q, scale), ones], 3), ops.concat([k, hidden], 3)];
     const group = (x: T, count: Dimension): T =>
       ops.reshape(x, [batch, keyHeads, productOf([heads / keyHeads, count]), ops.shape(x)[3]!]);
     const ungroup = (x: T, count: Dimension): T => ops.reshape(x, [batch, heads, count, ops.shape(x)[3]!]);
     if (!causal && window === Infinity && bias === undefined && distanceBias === undefined)
-      return ungroup(ops.attention(group(asked, length), known, v), length);
+      return ungroup(ops.attention(group(extendedQueries, length), extendedKeys, v), length);
     const biasOfRows = distanceBias && this.#biasOfRows(distanceBias, attentionBlock);
-    const turned = ops.transpose(known, [0, 1, 3, 2]);
+    const transposedKeys = ops.transpose(extendedKeys, [0, 1, 3, 2]);
     const reach = { size: attentionBlock, before: window, after: causal ? 0 : window };
     return ops.inBlocks(length, reach, 2, (block) => {
       const part = (x: T, axis: number): T => ops.slice(x, axis, block.from, block.length);
-      const products = ops.matmul(group(ops.slice(asked, 2, block.start, block.size), block.size), part(turned, 3));
+      const products = ops.matmul(
+        group(ops.slice(extendedQueries, 2, block.start, block.size), block.size),
+        part(transposedKeys, 3),
+      );
       const scores = this.#biasesOf(block, sizes, bias, biasOfRows).reduce(
         (sum, each) => ops.add(sum, each),
         ungroup(products, block.size),
@@ -171,20 +178,20 @@ export class Attention<T> {
     });
   }
 
-  /** All queries as one block, which looks at all keys. */
+  /** A block of all queries and all keys. */
   #allPairs(): Block {
     return { start: 0, size: this.#context.length, from: 0, length: this.#context.length };
   }
 
   /**
-   * What all layers add to the scores of all pairs, each broadcasting to `[batch, heads, length, length]`; of no use for
-   * texts that are longer than `longestWhole`.
+   * The biases of all pairs of tokens that all layers share. Each broadcasts to `[batch, heads, length, length]`. They
+   * are not computed for texts that are longer than `maxSingleBlock`.
    */
   #biasesOfAllPairs(sizes: AttentionSizes, { distanceBias }: AttentionInputs<T>, keyBias: T): T[] {
     const { causal = false, window = Infinity } = sizes;
     const once = (key: unknown, compute: () => T): T => {
       const { ops, length } = this.#context;
-      const value = this.#biases.get(key) ?? ops.ifLonger(length, longestWhole, undefined, compute);
+      const value = this.#biases.get(key) ?? ops.ifLonger(length, maxSingleBlock, undefined, compute);
       this.#biases.set(key, value);
       return value;
     };
@@ -196,7 +203,7 @@ export class Attention<T> {
     ];
   }
 
-  /** What is added to the scores of a block, besides the bias of its keys. */
+  /** The biases of a block of queries, without the padding mask. */
   #biasesOf(
     block: Block,
     { causal = false, window = Infinity }: AttentionSizes,
@@ -210,13 +217,13 @@ export class Attention<T> {
     ];
   }
 
-  /** The mask, added to the scores of each key: `[batch, 1, 1, length]`. */
+  /** The padding mask as a bias of the keys: `[batch, 1, 1, length]`. */
   #biasOfKeys(): T {
     const { ops, batch, length } = this.#context;
     return ops.multiply(ops.subtract(1, ops.reshape(this.#context.mask(), [batch, 1, 1, length])), maskedScore);
   }
 
-  /** The mask, added to the scores of all pairs: `[batch, 1, length, length]`. */
+  /** The padding, causal and window masks as a bias of all pairs: `[batch, 1, length, length]`. */
   #maskBias(causal: boolean, window: number): T {
     const { ops, batch, length } = this.#context;
     const visible = this.#hidden(this.#allPairs(), causal, window).reduce(
@@ -226,17 +233,17 @@ export class Attention<T> {
     return ops.multiply(ops.subtract(1, visible), maskedScore);
   }
 
-  /** 1 where a query of a block may not attend to a key, for each reason: `[queries, keys]`. */
+  /** The causal mask and the window mask of a block, as far as they are used: 1 for masked pairs, `[queries, keys]`. */
   #hidden(block: Block, causal: boolean, window: number): T[] {
     const { ops } = this.#context;
-    const ofPairs = (): T => this.#distancesOfPairs(block);
+    const pairDistances = (): T => this.#distancesOfPairs(block);
     return [
-      ...(causal ? [ops.greater(ofPairs(), 0)] : []),
-      ...(window === Infinity ? [] : [ops.greater(absolute(ops, ofPairs()), window)]),
+      ...(causal ? [ops.greater(pairDistances(), 0)] : []),
+      ...(window === Infinity ? [] : [ops.greater(absolute(ops, pairDistances()), window)]),
     ];
   }
 
-  /** How many positions a key is after a query of a block: `[queries, keys]`. */
+  /** The position of each key minus the position of each query of a block: `[queries, keys]`. */
   #distancesOfPairs({ start, size, from, length }: Block): T {
     const { ops } = this.#context;
     const positions = (first: Dimension, count: Dimension): T => {
@@ -246,14 +253,14 @@ export class Attention<T> {
     return ops.subtract(positions(from, length), ops.reshape(positions(start, size), [size, 1]));
   }
 
-  /** The bias of each pair of a block, from that of each pair of a query with all distances: see {@link #biasOfRows}. */
+  /** The distance bias of each pair of a block, a slice of the result of {@link #biasOfRows}. */
   #biasOfBlock(biasOfRows: T, { start, size, from, length }: Block): T {
     return this.#context.ops.slice(biasOfRows, 3, firstDistance(this.#context, { start, size, from }), length);
   }
 
   /**
-   * The bias of `size` successive queries, row by row, from that of each distance: `[1, heads, size, 2 · length - size]`.
-   * Column c of the first of them counts where the key is c + size - length positions after it.
+   * The distance bias of `size` successive queries: `[1, heads, size, 2 · length - size]`. Column c of the first query
+   * is for the key that is c + size - length positions after it; each following row is shifted by one position.
    */
   #biasOfRows(distanceBias: T, size: Dimension): T {
     const { ops } = this.#context;
@@ -264,31 +271,31 @@ export class Attention<T> {
   }
 }
 
-/** What functions of distances need of a batch. */
+/** The operations and the length of a batch. */
 type Lengths<T> = Pick<AttentionContext<T>, 'ops' | 'length'>;
 
-/** How many positions a key may be after a query: -length to length - 1. */
+/** All distances of a key from a query: the floats -length to length - 1. */
 export function distances<T>({ ops, length }: Lengths<T>): T {
   return ops.subtract(ops.toFloat(ops.range(productOf([2, length]))), ops.size(length));
 }
 
 /**
- * The distances of keys from queries that occur in a block, and one below them, of what has one entry along `axis` for
- * each of {@link distances}.
+ * The slice of `x` for the distances in a block and one distance below them. Along `axis`, `x` has one entry for each
+ * of {@link distances}.
  */
 export function distancesIn<T>(lengths: Lengths<T>, x: T, axis: number, block: Block): T {
   return lengths.ops.slice(x, axis, firstDistance(lengths, block), sumOf([block.size, block.length]));
 }
 
-/** Where the distances of a block begin. */
+/** The index in {@link distances} at which the slice of a block starts. */
 function firstDistance<T>({ length }: Lengths<T>, { start, size, from }: Omit<Block, 'length'>): Dimension {
   return sumOf([length, from, productOf([-1, start]), productOf([-1, size])]);
 }
 
 /**
- * What belongs to a query of a block and a key that it looks at, `[n, queries, keys]`, from what belongs to a query and
- * a distance, `[n, queries, queries + keys]`: the columns of {@link distancesIn}. Read in rows that are one shorter,
- * the distances of a row begin one column earlier than those of the row before.
+ * Converts values by query and distance, `[n, queries, queries + keys]` with the columns of {@link distancesIn}, to
+ * values by query and key, `[n, queries, keys]`. A reshape to rows that are one entry shorter shifts each row by one
+ * column relative to the previous one (the "relative shift" of Transformer-XL).
  */
 export function pairsOfDistances<T>(ops: Operations<T>, x: T, { size, length }: Pick<Block, 'size' | 'length'>): T {
   const [count, , columns] = ops.shape(x) as [Dimension, Dimension, Dimension];

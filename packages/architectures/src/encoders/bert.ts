@@ -3,8 +3,8 @@ import { bertTokenTable, postNormEncoder, readBertSizes } from './post-norm.ts';
 import { maskedLanguageHead } from './term-weights.ts';
 
 /**
- * BERT (Devlin et al., 2018), as `BertModel` of transformers (models/bert/modeling_bert.py), without its pooler. Weights
- * have the same names. All tokens have type 0; positions count from 0.
+ * BERT (Devlin et al., 2018), like `BertModel` of transformers (models/bert/modeling_bert.py) without its pooler.
+ * Weights have the names of transformers. Positions count from 0.
  */
 export const bert: Architecture = (config) => {
   const sizes = readBertSizes(config, { tokenTypes: 2 });

@@ -1,31 +1,31 @@
-// Reads the values of a model's config.json, which is untrusted: each value is checked for its kind and bounds.
+// Reads the values of a model's config.json, which is untrusted: the type and range of each value are checked.
 import { isObject, parseJson, SentvecError } from '@sentvec/core';
 import { type ActivationFunction, hiddenActivations } from '../activations.ts';
 
-/** Bounds of a number, and what it is when its key is missing. */
+/** The range of a number, inclusive, and its value when the key is missing. */
 interface NumberOptions {
   readonly fallback?: number | undefined;
   readonly smallest?: number | undefined;
   readonly largest?: number | undefined;
 }
 
-/** More layers than any model has: a configuration that asks for more is damaged. */
+/** The maximum number of layers, which is more than any published model has. A larger value means a damaged file. */
 const maxLayers = 1024;
 
-/** The object in the file that a reader reads, and the object's names for keys. */
+/** The object within the file that a reader reads, and the names of its keys. */
 interface Scope {
-  /** Put before keys in messages: `rope_parameters.`, for example. */
+  /** The prefix of keys in messages, for example `rope_parameters.`. */
   readonly path: string;
-  /** What the file calls a key. See {@link ConfigReader.withKeys}. */
+  /** Names in the file by standard key. See {@link ConfigReader.withKeys}. */
   readonly keys: ReadonlyMap<string, string>;
 }
 
 /**
- * Reads a model's `config.json`, which is untrusted. A value of null counts as missing. All errors name the file and the
+ * Reads a model's `config.json`, which is untrusted. A value of null counts as missing. Errors name the file and the
  * key.
  */
 export class ConfigReader {
-  /** How a person would name the file. */
+  /** The name of the file in messages. */
   readonly file: string;
   readonly #values: Readonly<Record<string, unknown>>;
   readonly #scope: Scope;
@@ -40,7 +40,7 @@ export class ConfigReader {
   static parse(bytes: Uint8Array, file: string): ConfigReader {
     const values = parseJson(bytes, file);
     if (!isObject(values)) {
-      throw new SentvecError('invalid-model', `${file} does not hold a JSON object. Download the model again.`, {
+      throw new SentvecError('invalid-model', `${file} does not contain a JSON object. Download the model again.`, {
         file,
       });
     }
@@ -48,14 +48,17 @@ export class ConfigReader {
   }
 
   /**
-   * The same configuration for an architecture that has other names for some keys, from the standard key to its own. A
-   * configuration may have either: its own counts first.
+   * The same configuration for an architecture that has other names for some keys. `keys` maps the standard key to the
+   * other name. If a configuration has both, the other name takes precedence.
    */
   withKeys(keys: Readonly<Record<string, string>>): ConfigReader {
     return new ConfigReader(this.#values, this.file, { ...this.#scope, keys: new Map(Object.entries(keys)) });
   }
 
-  /** The object under a key, such as `rope_parameters`; `undefined` when there is none. @throws SentvecError `invalid-model` */
+  /**
+   * The object under a key, such as `rope_parameters`; `undefined` if it is missing.
+   * @throws SentvecError `invalid-model`
+   */
   section(key: string): ConfigReader | undefined {
     const { name, value } = this.#find(key);
     if (value === undefined) return undefined;
@@ -63,14 +66,20 @@ export class ConfigReader {
     return new ConfigReader({ ...value }, this.file, { path: `${this.#scope.path}${name}.`, keys: new Map() });
   }
 
-  /** A text. @throws SentvecError `invalid-model` when it is not one, or is missing and has no fallback */
+  /**
+   * A string.
+   * @throws SentvecError `invalid-model` if it is another type, or is missing without a fallback
+   */
   text(key: string, fallback?: string): string {
     const { name, value = fallback } = this.#find(key);
     if (typeof value === 'string') return value;
     throw this.#wrong(name, 'text', value);
   }
 
-  /** A list of texts, such as `layer_types`; `undefined` when there is none. @throws SentvecError `invalid-model` */
+  /**
+   * A list of strings, such as `layer_types`; `undefined` if it is missing.
+   * @throws SentvecError `invalid-model`
+   */
   texts(key: string): readonly string[] | undefined {
     const { name, value } = this.#find(key);
     if (value === undefined) return undefined;
@@ -78,7 +87,10 @@ export class ConfigReader {
     throw this.#wrong(name, 'a list of texts', value);
   }
 
-  /** A list of whole numbers, such as `full_attn_idxs`; `undefined` when there is none. @throws SentvecError `invalid-model` */
+  /**
+   * A list of integers, such as `full_attn_idxs`; `undefined` if it is missing.
+   * @throws SentvecError `invalid-model`
+   */
   integers(key: string): readonly number[] | undefined {
     const { name, value } = this.#find(key);
     if (value === undefined) return undefined;
@@ -87,8 +99,9 @@ export class ConfigReader {
   }
 
   /**
-   * The same for a key whose value may also be one text with `separator` between its parts, in upper or lower case:
-   * `c2p|p2c`. @throws SentvecError `invalid-model`; `unsupported-model` when a part is none of `known`
+   * A list of strings, each one of `known`. In the file it may also be one string with `separator` between the parts,
+   * in upper or lower case, such as `c2p|p2c`.
+   * @throws SentvecError `invalid-model`; `unsupported-model` if a part is not in `known`
    */
   parts<Part extends string>(key: string, separator: string, known: readonly Part[]): readonly Part[] | undefined {
     const { value } = this.#find(key);
@@ -100,24 +113,30 @@ export class ConfigReader {
     });
   }
 
-  /** Whether a key is there, with a value other than null. */
+  /** Whether a key exists and its value is not null. */
   has(key: string): boolean {
     return this.#find(key).value !== undefined;
   }
 
-  /** Whether a key is there with the value null, which all other methods take as missing. */
+  /** Whether a key has the value null, which all other methods treat as missing. */
   isNull(key: string): boolean {
     return this.#values[key] === null;
   }
 
-  /** True or false. @throws SentvecError `invalid-model` */
+  /**
+   * A boolean.
+   * @throws SentvecError `invalid-model`
+   */
   flag(key: string, fallback: boolean): boolean {
     const { name, value = fallback } = this.#find(key);
     if (typeof value === 'boolean') return value;
     throw this.#wrong(name, 'true or false', value);
   }
 
-  /** A whole number from `smallest` (default 1) to `largest`. @throws SentvecError `invalid-model` */
+  /**
+   * An integer from `smallest` (default: 1) to `largest` (default: no limit).
+   * @throws SentvecError `invalid-model`
+   */
   integer(key: string, { fallback, smallest = 1, largest = Infinity }: NumberOptions = {}): number {
     const { name, value = fallback } = this.#find(key);
     if (typeof value === 'number' && Number.isSafeInteger(value) && value >= smallest && value <= largest) return value;
@@ -131,8 +150,9 @@ export class ConfigReader {
   }
 
   /**
-   * The type of each of `count` layers, from `layer_types`, or where there is none by `typeOf`. @throws SentvecError
-   * `invalid-model` when the list has another length, `unsupported-model` when a type is none of `known`
+   * The type of each of `count` layers, from `layer_types` or, if that is missing, from `typeOf`.
+   * @throws SentvecError `invalid-model` if the list has another length, `unsupported-model` if a type is not in
+   * `known`
    */
   layerTypes<Type extends string>(known: readonly Type[], count: number, typeOf: (layer: number) => Type): Type[] {
     const given = this.texts('layer_types');
@@ -153,8 +173,9 @@ export class ConfigReader {
   }
 
   /**
-   * The epsilon of a normalization, less than 1. It is greater than 0: a token whose numbers are all equal, such as
-   * padding, would be divided by zero. @throws SentvecError `invalid-model`
+   * The epsilon of a normalization: greater than 0, so that a constant vector (such as padding) does not divide by
+   * zero, and less than 1.
+   * @throws SentvecError `invalid-model`
    */
   epsilon(key: string, fallback: number): number {
     const { name, value = fallback } = this.#find(key);
@@ -162,22 +183,28 @@ export class ConfigReader {
     throw this.#wrong(name, 'a number greater than 0 and less than 1', value);
   }
 
-  /** A rate, from 0 to less than 1. @throws SentvecError `invalid-model` */
+  /**
+   * A rate from 0, inclusive, to 1, exclusive.
+   * @throws SentvecError `invalid-model`
+   */
   fraction(key: string, fallback: number): number {
     const { name, value = fallback } = this.#find(key);
     if (typeof value === 'number' && value >= 0 && value < 1) return value;
-    throw this.#wrong(name, 'a number from 0 to 1', value);
+    throw this.#wrong(name, 'a number of at least 0 and less than 1', value);
   }
 
   /**
-   * An activation, by its name in transformers. @throws SentvecError `unsupported-model` when there is none of that
-   * name
+   * An activation by its name in transformers.
+   * @throws SentvecError `unsupported-model` if the name is unknown
    */
   activation(key: string, fallback: string): ActivationFunction {
     return this.activationNamed(this.text(key, fallback), key);
   }
 
-  /** The same for a name that is only a part of the value of `key`. */
+  /**
+   * An activation by a name that is a part of the value of `key`.
+   * @throws SentvecError `unsupported-model`
+   */
   activationNamed(name: string, key: string): ActivationFunction {
     const activation = hiddenActivations.get(name);
     if (activation !== undefined) return activation;
@@ -185,7 +212,10 @@ export class ConfigReader {
     throw this.unsupported(key, name, `Supported activations: ${known}.`);
   }
 
-  /** The size of a head: `width` must be a multiple of the number of heads. @throws SentvecError `invalid-model` */
+  /**
+   * The size of an attention head.
+   * @throws SentvecError `invalid-model` if `width` is not a multiple of `heads`
+   */
   headSize(width: number, heads: number): number {
     if (width % heads === 0) return width / heads;
     throw new SentvecError(
@@ -198,8 +228,8 @@ export class ConfigReader {
   }
 
   /**
-   * How many positions are left when numbering begins after that of the padding. @throws SentvecError `invalid-model`
-   * when none is
+   * The number of positions for tokens when their numbers start after `paddingId`, as in RoBERTa.
+   * @throws SentvecError `invalid-model` if there is none
    */
   positionsAfter(paddingId: number, positions: number): number {
     const left = positions - paddingId - 1;
@@ -213,14 +243,17 @@ export class ConfigReader {
     );
   }
 
-  /** @throws SentvecError `unsupported-model` when the key is there with another value than these */
+  /**
+   * Checks that the value of a key, if it exists, is one of `values`.
+   * @throws SentvecError `unsupported-model`
+   */
   onlySupports(key: string, ...values: readonly unknown[]): void {
     const { value = values[0] } = this.#find(key);
     if (!values.includes(value))
       throw this.unsupported(key, value, `sentvec supports ${values.map((each) => JSON.stringify(each)).join(', ')}.`);
   }
 
-  /** The error for a value that is valid, but that sentvec does not support. */
+  /** The error for a valid value that sentvec does not support. */
   unsupported(key: string, value: unknown, remedy: string): SentvecError {
     return new SentvecError(
       'unsupported-model',
@@ -229,7 +262,7 @@ export class ConfigReader {
     );
   }
 
-  /** The value of a key, and what the file calls it. */
+  /** The value of a key and its name in the file. */
   #find(key: string): { readonly name: string; readonly value?: unknown } {
     const own = this.#scope.keys.get(key);
     const names = own === undefined ? [key] : [own, key];

@@ -22,12 +22,12 @@ const names: PostNormNames = {
   outputNorm: 'output.LayerNorm',
 };
 
-/** The scores that attention may add: content to position (`c2p`), position to content (`p2c`). */
+/** The additional scores of disentangled attention: content to position (`c2p`) and position to content (`p2c`). */
 const productNames = ['c2p', 'p2c'] as const;
 
 /**
- * DeBERTa of versions 2 and 3 (He et al., 2021), as `DebertaV2Model` of transformers
- * (models/deberta_v2/modeling_deberta_v2.py). Weights have the same names.
+ * DeBERTa of versions 2 and 3 (He et al., 2021), like `DebertaV2Model` of transformers
+ * (models/deberta_v2/modeling_deberta_v2.py). Weights have the names of transformers.
  */
 export const debertaV2: Architecture = (config) => {
   const sizes = readSizes(config);
@@ -51,7 +51,7 @@ export const debertaV2: Architecture = (config) => {
   };
 };
 
-/** The sum of the embeddings, projected to the width of the layers, then normalized. */
+/** The sum of the embeddings, projected to the hidden size if it has another width, then normalized. */
 function embed<T>(layers: TransformerLayers<T>, sizes: Sizes): T {
   const positions = sizes.hasPositions ? layers.rowPositions() : undefined;
   const sum = sumOfEmbeddings(layers, positions, sizes);
@@ -64,17 +64,17 @@ function embed<T>(layers: TransformerLayers<T>, sizes: Sizes): T {
 
 /** How relative positions are mapped to rows of the position embeddings. */
 interface RelativeBuckets {
-  /** Rows of the embeddings for each direction. */
+  /** The number of rows of the embeddings for each direction. */
   readonly span: number;
-  /** 0: each distance has a row of its own. */
+  /** The number of buckets; 0 if each distance has its own row. */
   readonly buckets: number;
-  /** One more than the distance that the logarithm maps to the last bucket (`max_position` in transformers). */
-  readonly farthest: number;
+  /** One more than the distance that is mapped to the last bucket (`max_position` in transformers). */
+  readonly maxDistance: number;
 }
 
-/** Relative positions as attention looks them up. */
+/** The embeddings of relative positions and the rows in which attention looks them up. */
 interface RelativeRows<T> {
-  /** The embeddings of the buckets, a row for each. */
+  /** The embeddings, one row for each bucket and direction. */
   readonly embeddings: T;
   /** The row of each distance of a key from its query, in the order of `distances`. */
   readonly ofKeys: T;
@@ -89,7 +89,7 @@ function relativeRows<T>(layers: TransformerLayers<T>, relative: Relative): Rela
   const rowOfDistance = layers.constant('rows of distances', [2 * positions + 1], () =>
     Float32Array.from({ length: 2 * positions + 1 }, (_, i) => relativeRow(i - positions, relative)),
   );
-  // How far the second token is after the first: -length to length - 1.
+  // The distances of a key from its query: -length to length - 1.
   const all = distances(layers);
   const rowsOf = (x: T): T => ops.toIndex(ops.gather(rowOfDistance, ops.toIndex(ops.add(x, positions))));
   return {
@@ -100,16 +100,17 @@ function relativeRows<T>(layers: TransformerLayers<T>, relative: Relative): Rela
 }
 
 /**
- * The row of the embeddings for a query that is `distance` positions after the key: distances themselves up to half of
- * the buckets, then growing evenly in the logarithm up to `farthest` (`make_log_bucket_position` of transformers).
- * Every step is rounded to float32 as there, which decides the bucket of a distance at the end of one.
+ * The row of the embeddings for a query that is `distance` positions after the key. Up to half of the buckets, each
+ * distance has its own bucket; larger distances up to `maxDistance` share buckets on a logarithmic scale
+ * (`make_log_bucket_position` of transformers). Every step is rounded to float32 as in transformers, because the
+ * rounding decides the bucket of distances at a boundary.
  */
-export function relativeRow(distance: number, { buckets, farthest, span }: RelativeBuckets): number {
+export function relativeRow(distance: number, { buckets, maxDistance, span }: RelativeBuckets): number {
   const { fround, log } = Math;
   const half = buckets >> 1;
   const size = Math.abs(distance);
   const bucket = (): number => {
-    const share = fround(fround(log(fround(size / half))) / fround(log(fround((farthest - 1) / half))));
+    const share = fround(fround(log(fround(size / half))) / fround(log(fround((maxDistance - 1) / half))));
     return Math.sign(distance) * (Math.ceil(fround(share * (half - 1))) + half);
   };
   const position = buckets === 0 || size <= half ? distance : bucket();
@@ -130,12 +131,12 @@ function attend<T>(
   if (rows === undefined || relative === undefined || relative.products.size === 0)
     return layers.attention(queries, keys, values, attention);
   const embeddings = layers.dropout(rows.embeddings, dropout);
-  /** The projected embeddings of all distances, by head: `[heads, 2 · length, headSize]`. */
+  /** The projected embeddings of all distances: `[heads, 2 · length, headSize]`. */
   const positionsOf = (projection: string, row: T): T => {
     const positions = ops.gather(linear(projection, embeddings), row);
     return ops.transpose(ops.reshape(positions, [productOf([2, length]), heads, headSize]), [1, 0, 2]);
   };
-  /** The scores of tokens with the distances of a block: `[batch, heads, size, length]` of the block. */
+  /** The scores of a block of tokens with relative positions: `[batch, heads, block.size, block.length]`. */
   const scoresOf = (tokens: T, positions: T, block: Block): T => {
     const needed = distancesIn(layers, positions, 1, block);
     const count = ops.shape(needed)[1]!;
@@ -156,7 +157,8 @@ function attend<T>(
     }
     const positions = positionsOf(sharesProjections ? names.query : 'attention.self.pos_query_proj', rows.ofQueries);
     return (block: Block): T => {
-      // Seen from the keys, the queries of the block are what they look at. A block has many keys, so they go in blocks.
+      // Here keys and queries change places: the scores of all keys with the queries of the block, computed in blocks
+      // of keys.
       const ofKeys = (start: Dimension, size: Dimension): T =>
         scoresOf(byHead.keys, positions, { start, size, from: block.start, length: block.size });
       const scores =
@@ -176,16 +178,17 @@ function attend<T>(
   return layers.attention(queries, keys, values, attention, { bias });
 }
 
-/** Adds a convolution of the first layer's input, over neighbouring tokens, to the first layer's output. */
+/** Adds a convolution of the first layer's input over neighbouring tokens to the first layer's output. */
 function convolve<T>(layers: TransformerLayers<T>, input: T, output: T, sizes: Sizes): T {
   const { ops } = layers;
   const { hiddenSize } = sizes;
   const { kernel, groups, activation } = sizes.convolution!;
   const width = hiddenSize / groups;
-  // Each group of channels with all its neighbours, as the weight's rows have them once kernel and channels are swapped.
-  const around = neighbourhoods(layers, input, kernel);
-  const [rows] = ops.shape(around);
-  const byGroup = ops.transpose(ops.reshape(around, [rows!, kernel, groups, width]), [0, 2, 1, 3]);
+  // For each group of channels the neighbours one after the other, in the order of the weight with swapped kernel and
+  // channel axes.
+  const neighbours = neighbourhoods(layers, input, kernel);
+  const [rows] = ops.shape(neighbours);
+  const byGroup = ops.transpose(ops.reshape(neighbours, [rows!, kernel, groups, width]), [0, 2, 1, 3]);
   const weight = layers.weight('encoder.conv.conv.weight', [hiddenSize, width, kernel]);
   const matrix = ops.reshape(ops.transpose(weight, [0, 2, 1]), [hiddenSize, kernel * width]);
   const bias = layers.weight('encoder.conv.conv.bias', [hiddenSize]);
@@ -194,7 +197,7 @@ function convolve<T>(layers: TransformerLayers<T>, input: T, output: T, sizes: S
   return layers.layerNorm('encoder.conv.LayerNorm', ops.add(output, active), sizes.epsilon);
 }
 
-/** For each token, the rows of the `size` tokens around it: `[rows, size, width]`. Rows beyond the text are 0. */
+/** The rows of the `size` tokens around each token: `[rows, size, width]`. Rows outside the text are 0. */
 function neighbourhoods<T>(layers: TransformerLayers<T>, rows: T, size: number): T {
   const { ops, batch, length } = layers;
   const texts = ops.multiply(layers.positions(rows), ops.reshape(layers.mask(), [batch, length, 1]));
@@ -221,7 +224,7 @@ function readSizes(config: ConfigReader) {
     ...sizes,
     embeddingSize: config.integer('embedding_size', { fallback: hiddenSize }),
     hasPositions: config.flag('position_biased_input', true),
-    // The scale allows for the number of summed products (`scale_factor` in transformers).
+    // The scale depends on the number of summed scores (`scale_factor` in transformers).
     attention: { ...attention, scale: 1 / Math.sqrt(attention.headSize * (1 + products.size)) },
     relative: config.flag('relative_attention', false)
       ? readRelative(config, hiddenSize, sizes.epsilon, products)
@@ -241,21 +244,21 @@ function readRelative(
   const positions = readPositions(config);
   const buckets = config.integer('position_buckets', { fallback: -1, smallest: -1, largest: 2 * positions });
   const given = config.integer('max_relative_positions', { fallback: -1, smallest: -1 });
-  const farthest = given < 1 ? positions : given;
+  const maxDistance = given < 1 ? positions : given;
   const half = buckets >> 1;
-  if (buckets === 1 || (buckets > 0 && farthest === half + 1 && positions > farthest))
+  if (buckets === 1 || (buckets > 0 && maxDistance === half + 1 && positions > maxDistance))
     throw config.unsupported(
       'position_buckets',
       buckets,
-      `Distances up to ${farthest} cannot be divided among that many buckets.`,
+      `Distances up to ${maxDistance} cannot be divided among that many buckets.`,
     );
   return {
     products,
     hiddenSize,
     epsilon,
-    span: buckets > 0 ? buckets : farthest,
+    span: buckets > 0 ? buckets : maxDistance,
     buckets: Math.max(buckets, 0),
-    farthest,
+    maxDistance,
     positions,
     isNormalized: config.parts('norm_rel_ebd', '|', ['none', 'layer_norm'])?.includes('layer_norm') ?? false,
     sharesProjections: config.flag('share_att_key', false),
@@ -266,7 +269,7 @@ function readConvolution(config: ConfigReader, hiddenSize: number) {
   const kernel = config.integer('conv_kernel_size', { fallback: 0, smallest: 0, largest: 1023 });
   if (kernel === 0) return undefined;
   const groups = config.integer('conv_groups', { fallback: 1 });
-  if (kernel % 2 === 0) throw config.unsupported('conv_kernel_size', kernel, 'It must be odd, to have a middle.');
+  if (kernel % 2 === 0) throw config.unsupported('conv_kernel_size', kernel, 'It must be odd.');
   if (hiddenSize % groups !== 0)
     throw config.unsupported('conv_groups', groups, `${hiddenSize} channels cannot be divided into that many groups.`);
   return { kernel, groups, activation: config.activation('conv_act', 'tanh') };

@@ -1,4 +1,4 @@
-// Decoders used as encoders: one block, configured as Qwen3, Qwen2, Llama, Mistral or EuroBERT.
+// Decoders that are used as encoders: one kind of layer, configured as Qwen3, Qwen2, Llama, Mistral or EuroBERT.
 import { SentvecError } from '@sentvec/core';
 import type { ActivationFunction } from '../activations.ts';
 import type { Architecture } from './architecture.ts';
@@ -7,21 +7,24 @@ import type { AttentionSizes, Rotation } from './attention.ts';
 import type { TransformerLayers } from './layers.ts';
 import { readRotary, rotationOf } from './rotary.ts';
 
-/** A normalization of each row, with the weight of that name. */
+/** Normalizes each row of `x` with the weights called `name`. */
 export type Norm = <T>(layers: TransformerLayers<T>, name: string, x: T) => T;
 
-/** Attention of a decoder: its sizes, which of its linear layers have a bias, and the names of some weights. */
+/** The attention of a decoder layer: sizes, biases and names of weights. */
 export interface DecoderAttention extends AttentionSizes {
   readonly keyHeads: number;
-  /** Of queries, keys and values. */
+  /** Whether the linear layers of queries, keys and values have a bias. */
   readonly inputBias: boolean;
   readonly outputBias: boolean;
   readonly outputName: string;
-  /** Normalizes each head of queries and keys before rotary embeddings are applied, with the weights of these names. */
+  /**
+   * The normalization of each head of queries and keys before the rotary embeddings, with the names of its weights.
+   * @default none
+   */
   readonly headNorm?: { readonly norm: Norm; readonly query: string; readonly key: string } | undefined;
 }
 
-/** The feed-forward layers of a decoder: the output of `gateName`, activated, multiplies that of `upName`. */
+/** The gated feed-forward layers of a decoder: `down(activation(gate(x)) · up(x))`. */
 export interface GatedFeedForward {
   readonly intermediateSize: number;
   readonly activation: ActivationFunction;
@@ -31,7 +34,7 @@ export interface GatedFeedForward {
   readonly downName: string;
 }
 
-/** Attention with its linear layers. `x` is normalized already; the caller adds the residual. */
+/** Attention with its linear layers. The caller normalizes `x` and adds the residual. */
 export function decoderAttention<T>(
   layers: TransformerLayers<T>,
   name: string,
@@ -59,7 +62,7 @@ export function decoderAttention<T>(
   return layers.linear(`${name}.${attention.outputName}`, attended, Number(hiddenSize), { bias: attention.outputBias });
 }
 
-/** The gated feed-forward layers (Shazeer, 2020). `x` is normalized already; the caller adds the residual. */
+/** Gated feed-forward layers (Shazeer, 2020). The caller normalizes `x` and adds the residual. */
 export function gatedFeedForward<T>(layers: TransformerLayers<T>, name: string, x: T, sizes: GatedFeedForward): T {
   const { intermediateSize, activation, bias } = sizes;
   const { ops } = layers;
@@ -70,7 +73,7 @@ export function gatedFeedForward<T>(layers: TransformerLayers<T>, name: string, 
   return linear(sizes.downName, gated, Number(ops.shape(x).at(-1)));
 }
 
-/** The sizes that the configurations of all decoders have. */
+/** The sizes that all decoders have. */
 export interface DecoderSizes {
   readonly hiddenSize: number;
   readonly vocabularySize: number;
@@ -79,19 +82,22 @@ export interface DecoderSizes {
   readonly heads: number;
   readonly keyHeads: number;
   readonly headSize: number;
-  /** Whether a token attends only to itself and to the tokens before it. */
+  /** Whether a token attends only to itself and to earlier tokens. */
   readonly causal: boolean;
 }
 
-/** Defaults for keys that a configuration leaves out. */
+/** Defaults for keys that are missing in the configuration. */
 interface DecoderDefaults {
-  /** @default as many as heads of queries */
+  /** @default the number of heads of queries */
   readonly keyHeads?: number | undefined;
-  /** @default the width divided among the heads */
+  /** @default the hidden size divided by the number of heads */
   readonly headSize?: number | undefined;
 }
 
-/** Reads the sizes by the keys of Llama's configuration. @throws SentvecError `invalid-model` */
+/**
+ * Reads the sizes from the keys of Llama's configuration.
+ * @throws SentvecError `invalid-model`
+ */
 export function readDecoderSizes(config: ConfigReader, defaults: DecoderDefaults = {}): DecoderSizes {
   const hiddenSize = config.integer('hidden_size');
   const heads = config.integer('num_attention_heads');
@@ -118,35 +124,38 @@ export function readDecoderSizes(config: ConfigReader, defaults: DecoderDefaults
   };
 }
 
-/** How a decoder differs from the standard block. */
+/** The properties in which decoders differ. */
 interface Variant extends DecoderDefaults {
   /** @default 1e-6 */
   readonly epsilon?: number | undefined;
-  /** Whether tokens also attend to the tokens after them, whatever the configuration says. @default false */
+  /**
+   * Whether tokens also attend to later tokens, in spite of the configuration.
+   * @default false
+   */
   readonly bidirectional?: boolean | undefined;
   /** Whether each head of queries and keys is normalized. @default false */
   readonly headNorm?: boolean | undefined;
-  /** Which layers have biases. */
+  /** Which linear layers have biases: `input` for queries, keys and values, `output` for the output of attention. */
   readonly biases: (config: ConfigReader) => {
     readonly input: boolean;
     readonly output: boolean;
     readonly feedForward: boolean;
   };
   /**
-   * The width of the linear layer (`linear.weight`) that follows the last normalization.
-   * @default there is none
+   * The output size of a linear layer (`linear.weight`) after the last normalization.
+   * @default no such layer
    */
   readonly projection?: ((config: ConfigReader) => number | undefined) | undefined;
   /**
-   * Sliding window of each layer in tokens, as transformers counts it; `undefined`: all tokens.
+   * The sliding window of each layer in tokens, as transformers defines it; `undefined` for a layer without a window.
    * @default all tokens, in every layer
    */
   readonly windows?: ((config: ConfigReader, layers: number) => readonly (number | undefined)[]) | undefined;
 }
 
 /**
- * Makes an architecture of the standard block (Touvron et al., 2023), which normalizes before attention and before the
- * feed-forward layers.
+ * Makes an architecture of pre-norm decoder layers (Touvron et al., 2023), which normalize before attention and before
+ * the feed-forward layers.
  */
 function decoder(variant: Variant): Architecture {
   return (config) => {
@@ -188,7 +197,7 @@ function decoder(variant: Variant): Architecture {
         for (const [index, tokens] of windows.entries()) {
           layers.beginLayer(x);
           const layer = `layers.${index}`;
-          const window = tokens === undefined ? undefined : farthest(tokens, causal);
+          const window = tokens === undefined ? undefined : maxDistance(tokens, causal);
           const input = norm(layers, `${layer}.input_layernorm`, x);
           x = ops.add(x, decoderAttention(layers, `${layer}.self_attn`, input, attention, { window, rotation }));
           const middle = norm(layers, `${layer}.post_attention_layernorm`, x);
@@ -202,16 +211,16 @@ function decoder(variant: Variant): Architecture {
 }
 
 /**
- * How many positions away a token may attend, from a sliding window as transformers counts it (masking_utils.py). That
- * counts the token itself when attention is causal.
+ * The largest distance at which a token attends to another, in positions, for a sliding window of transformers
+ * (masking_utils.py). For causal attention, the window of transformers includes the token itself.
  */
-export function farthest(window: number, causal: boolean): number {
+export function maxDistance(window: number, causal: boolean): number {
   return causal ? window - 1 : window;
 }
 
 /**
- * Qwen's sliding windows: none unless `use_sliding_window` is true; else in the layers that `layer_types` names, or from
- * layer `max_window_layers` on.
+ * The sliding windows of Qwen. Without `use_sliding_window` there are none; otherwise the layers in `layer_types` have
+ * one, or, without that list, the layers from `max_window_layers` on.
  */
 function qwenWindows(config: ConfigReader, layers: number): readonly (number | undefined)[] {
   const used = config.flag('use_sliding_window', false) && !config.isNull('sliding_window');
@@ -224,7 +233,7 @@ function qwenWindows(config: ConfigReader, layers: number): readonly (number | u
     throw config.unsupported(
       'layer_types',
       types,
-      'A layer of "sliding_attention" needs "use_sliding_window" and "sliding_window".',
+      'Layers of the type "sliding_attention" require "use_sliding_window": true and "sliding_window".',
     );
   return types.map((type) => (type === 'sliding_attention' ? window : undefined));
 }
@@ -245,7 +254,7 @@ const qwen3Variant: Variant = {
   headNorm: true,
   biases: attentionBias,
   windows: qwenWindows,
-  // Of all bidirectional Qwen3 models, only voyage-4-nano sets `num_labels`: the width of its projection.
+  // Among bidirectional Qwen3 models, only voyage-4-nano sets `num_labels`, which is the size of its projection.
   projection: (config) =>
     config.flag('use_bidirectional_attention', false) && config.has('num_labels')
       ? config.integer('num_labels')
@@ -253,40 +262,40 @@ const qwen3Variant: Variant = {
 };
 
 /**
- * Qwen3 (Yang et al., 2025), as `Qwen3Model` of transformers (models/qwen3/modeling_qwen3.py). Weights have the same
- * names.
+ * Qwen3 (Yang et al., 2025), like `Qwen3Model` of transformers (models/qwen3/modeling_qwen3.py). Weights have the names
+ * of transformers.
  */
 export const qwen3: Architecture = decoder(qwen3Variant);
 
-/** Qwen3 whose tokens attend to all others, as in pplx-embed. */
+/** Qwen3 with bidirectional attention, as in pplx-embed. */
 export const bidirectionalQwen3: Architecture = decoder({ ...qwen3Variant, bidirectional: true });
 
-const causalOrNotQwen2 = decoder({
+const configuredQwen2 = decoder({
   keyHeads: 32,
   biases: () => ({ input: true, output: false, feedForward: false }),
   windows: qwenWindows,
 });
 
-/** Qwen2 (Yang et al., 2024), as `Qwen2Model` of transformers (models/qwen2/modeling_qwen2.py). */
+/** Qwen2 (Yang et al., 2024), like `Qwen2Model` of transformers (models/qwen2/modeling_qwen2.py). */
 export const qwen2: Architecture = (config) => {
-  // gte-Qwen2 ships its own code, which decides whether attention is causal.
+  // gte-Qwen2 contains its own Python code, which decides whether attention is causal.
   const code = config.section('auto_map')?.text('AutoModel', '') ?? '';
   if (code.endsWith('modeling_qwen.Qwen2Model') && !config.has('is_causal'))
     throw config.unsupported(
       'auto_map',
       code,
-      'The code of this model decides whether tokens attend to those after them: write "is_causal": true or false into config.json.',
+      'The Python code of this model decides whether attention is causal: add "is_causal": true or false to config.json.',
     );
-  return causalOrNotQwen2(config);
+  return configuredQwen2(config);
 };
 
-/** Llama (Touvron et al., 2023), as `LlamaModel` of transformers (models/llama/modeling_llama.py). */
+/** Llama (Touvron et al., 2023), like `LlamaModel` of transformers (models/llama/modeling_llama.py). */
 export const llama: Architecture = decoder({ biases: allBiases });
 
-/** Llama whose tokens attend to all others, as in llama-embed-nemotron. */
+/** Llama with bidirectional attention, as in llama-embed-nemotron. */
 export const bidirectionalLlama: Architecture = decoder({ biases: allBiases, bidirectional: true });
 
-/** Mistral (Jiang et al., 2023), as `MistralModel` of transformers (models/mistral/modeling_mistral.py). */
+/** Mistral (Jiang et al., 2023), like `MistralModel` of transformers (models/mistral/modeling_mistral.py). */
 export const mistral: Architecture = decoder({
   keyHeads: 8,
   biases: () => ({ input: false, output: false, feedForward: false }),
@@ -296,5 +305,5 @@ export const mistral: Architecture = decoder({
   },
 });
 
-/** EuroBERT (Boizard et al., 2025), as `EuroBertModel` of transformers (models/eurobert/modeling_eurobert.py). */
+/** EuroBERT (Boizard et al., 2025), like `EuroBertModel` of transformers (models/eurobert/modeling_eurobert.py). */
 export const eurobert: Architecture = decoder({ epsilon: 1e-5, biases: allBiases, bidirectional: true });

@@ -1,4 +1,4 @@
-// The encoder of a model folder: the architecture that its config.json names, with the weights that its files hold.
+// The encoder of a model folder: the architecture that its config.json names, with the weights in its files.
 import {
   type ModelFiles,
   readWeights,
@@ -12,41 +12,47 @@ import { ConfigReader } from './config.ts';
 import type { EncoderInputs, EncoderNetwork, WeightLookup } from './network.ts';
 import { networkOf } from './registry.ts';
 
-/** An encoder's network together with its weights, as read from a model folder. */
+/** An encoder network together with its weights, read from a model folder. */
 export interface EncoderDefinition {
   /** `model_type` of `config.json`. */
   readonly modelType: string;
-  /** Width of a token's vector. */
+  /** The length of a token's vector. */
   readonly hiddenSize: number;
-  /** The longest text in tokens. `Infinity` when there is no limit. */
+  /** The maximum length of a text in tokens; `Infinity` if there is no limit. */
   readonly maxPositions: number;
-  /** One more than the largest token id. */
+  /** The number of token ids, which count from 0. */
   readonly vocabularySize: number;
-  /** The weight whose rows belong to the token ids. */
+  /** The name of the embedding matrix, which has one row for each token id. */
   readonly tokenTable: string;
   readonly network: EncoderNetwork;
   /** All weights that the network uses, by their names in it, with their shapes. */
   readonly weights: ReadonlyMap<string, readonly number[]>;
-  /** The names under which the file has a weight, at least one: with a prefix, with an older ending, or tied. */
+  /**
+   * The names of a weight in the files, at least one: with a prefix, under an older name, or under several names if it
+   * is tied.
+   */
   storedNames(name: string): readonly string[];
-  /** The numbers of a weight, row-major. May be a view of the file: do not write to it. Each call may read the file. */
+  /**
+   * The numbers of a weight, row-major. The array may be a view of the file: do not write to it. Each call may read the
+   * file.
+   */
   weight(name: string): Float32Array;
-  /** Some rows of the token table, one after the other. The other rows are not read where possible. */
+  /** The rows of the embedding matrix for `ids`, one after the other. If possible, other rows are not read. */
   tokenRows(ids: Iterable<number>): Float32Array;
-  /** Where a model file has the numbers of a weight, and their type; `undefined` when no file has them unchanged. */
+  /** The file, the offsets and the type of a weight; `undefined` if no file contains it unchanged. */
   location(name: string): (WeightLocation & { readonly type: TensorType }) | undefined;
 }
 
 /**
- * Reads the encoder of a model folder: `config.json` decides the architecture and its sizes, `model.safetensors` (or
- * its shards) holds the weights. All weights are checked against the sizes; weights that the architecture does not use
+ * Reads the encoder of a model folder: the architecture and its sizes from `config.json`, the weights from
+ * `model.safetensors` or its shards. The shapes of all weights are checked; weights that the architecture does not use
  * are ignored.
- * @throws SentvecError `unsupported-model` for an architecture, or a variant of one, that sentvec does not have;
- * `invalid-model` when a file is missing or broken, or a weight is missing or has another shape
+ * @throws SentvecError `unsupported-model` for an architecture or a variant that sentvec does not support;
+ * `invalid-model` if a file is missing or damaged, or a weight is missing or has another shape
  */
 export async function readEncoder(files: ModelFiles): Promise<EncoderDefinition> {
   const config = ConfigReader.parse(await files.read('config.json'), `${files.name}/config.json`);
-  await networkOf(config); // What sentvec does not have is refused before weights are read.
+  await networkOf(config); // This refuses unsupported models before the weights are read.
   const stored = await readWeights(files);
   const names = stored.names();
   const network = await networkOf(config, {
@@ -74,8 +80,8 @@ export async function readEncoder(files: ModelFiles): Promise<EncoderDefinition>
 }
 
 /**
- * Runs the encoder of a definition over some operations, with the weights found by `weight`. See {@link
- * EncoderNetwork.encode}.
+ * Runs the encoder of a definition with the operations `ops` and the weights of `weight`. See
+ * {@link EncoderNetwork.encode}.
  */
 export function encode<T>(
   ops: Operations<T>,
@@ -86,7 +92,7 @@ export function encode<T>(
   return definition.network.encode(ops, weight, inputs);
 }
 
-/** A lookup that gives the weights of a definition as constants, each made once. */
+/** A lookup that returns the weights of a definition as constants. Each constant is created once. */
 export function constantWeights<T>(ops: Operations<T>, definition: EncoderDefinition): WeightLookup<T> {
   const made = new Map<string, T>();
   return (name) => {
@@ -113,7 +119,7 @@ function findWeights(network: EncoderNetwork, stored: Weights, file: string): Ma
   for (const [name, { shape }] of network.weights) {
     const names = namesOf(network, name);
     const prefixed = names.map((each) => prefix + each).filter((each) => stored.has(each));
-    // Weights beside the encoder in its file, such as a projection's, have no prefix.
+    // Weights outside the encoder, such as those of a projection, have no prefix.
     const present = prefixed.length > 0 ? prefixed : names.filter((each) => stored.has(each));
     const [storedName, ...others] = present;
     if (storedName === undefined) throw missing(file, prefix + name);
@@ -127,7 +133,7 @@ function namesOf({ weights }: EncoderNetwork, name: string): string[] {
   return [name, ...(weights.get(name)?.otherNames ?? [])];
 }
 
-/** The prefix of the names of all weights: nothing, `bert.`, `0.auto_model.` and the like. */
+/** The prefix of the names of all weights, for example the empty string, `bert.` or `0.auto_model.`. */
 function commonPrefix(names: readonly string[], tokenTable: readonly string[]): string {
   const prefixes = tokenTable.flatMap((table) =>
     names.filter((name) => name === table || name.endsWith(`.${table}`)).map((name) => name.slice(0, -table.length)),
@@ -139,7 +145,7 @@ function checkShape(file: string, tensor: string, found: readonly number[], expe
   if (found.join() === expected.join()) return;
   throw new SentvecError(
     'invalid-model',
-    `${file}: tensor "${tensor}" has the shape [${found.join(', ')}], but config.json makes it [${expected.join(', ')}]. ` +
+    `${file}: tensor "${tensor}" has the shape [${found.join(', ')}], but config.json requires [${expected.join(', ')}]. ` +
       'The two files do not belong together, or one is damaged: download the model again.',
     { file, tensor, expected, found },
   );
@@ -148,7 +154,7 @@ function checkShape(file: string, tensor: string, found: readonly number[], expe
 function missing(file: string, tensor: string): SentvecError {
   return new SentvecError(
     'invalid-model',
-    `${file} has no tensor "${tensor}", which config.json calls for. The two files do not belong together, or the download is incomplete.`,
+    `${file} has no tensor "${tensor}", which config.json requires. The two files do not belong together, or the download is incomplete: download the model again.`,
     { file, tensor },
   );
 }

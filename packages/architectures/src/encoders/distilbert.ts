@@ -2,7 +2,7 @@ import type { Architecture } from './architecture.ts';
 import { bertTokenTable, postNormEncoder, type PostNormNames, readBertSizes } from './post-norm.ts';
 import { maskedLanguageHead } from './term-weights.ts';
 
-/** BERT's configuration keys, and DistilBERT's names for them (`attribute_map` of transformers). */
+/** DistilBERT's names for the configuration keys of BERT (`attribute_map` of transformers). */
 const keys = {
   hidden_size: 'dim',
   intermediate_size: 'hidden_dim',
@@ -26,8 +26,9 @@ const names: PostNormNames = {
 };
 
 /**
- * DistilBERT (Sanh et al., 2019), as `DistilBertModel` of transformers (models/distilbert/modeling_distilbert.py): BERT
- * without token types. Weights have the same names; sinusoidal positions are stored like learned ones.
+ * DistilBERT (Sanh et al., 2019), like `DistilBertModel` of transformers (models/distilbert/modeling_distilbert.py):
+ * BERT without token types. Weights have the names of transformers. Sinusoidal position embeddings are stored in the
+ * file like learned ones.
  */
 export const distilbert: Architecture = (config) => {
   const sizes = { ...readBertSizes(config.withKeys(keys)), epsilon: 1e-12 };

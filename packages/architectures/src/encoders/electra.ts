@@ -2,8 +2,8 @@ import type { Architecture } from './architecture.ts';
 import { bertTokenTable, postNormEncoder, readBertSizes } from './post-norm.ts';
 
 /**
- * ELECTRA (Clark et al., 2020), as `ElectraModel` of transformers (models/electra/modeling_electra.py): BERT whose
- * embeddings may be narrower than its layers. Weights have the same names.
+ * ELECTRA (Clark et al., 2020), like `ElectraModel` of transformers (models/electra/modeling_electra.py): BERT whose
+ * embeddings may be smaller than the hidden size. Weights have the names of transformers.
  */
 export const electra: Architecture = (config) => {
   const sizes = {

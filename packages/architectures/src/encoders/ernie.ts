@@ -2,9 +2,9 @@ import type { Architecture } from './architecture.ts';
 import { bertTokenTable, postNormEncoder, readBertSizes } from './post-norm.ts';
 
 /**
- * ERNIE (Sun et al., 2019 and 2020), as `ErnieModel` of transformers (models/ernie/modeling_ernie.py), without its
- * pooler: BERT; version 2 adds an embedding of the task type, which is always 0, as in transformers. Weights
- * have the same names.
+ * ERNIE (Sun et al., 2019 and 2020), like `ErnieModel` of transformers (models/ernie/modeling_ernie.py) without its
+ * pooler: BERT, in version 2 with an embedding of the task type, which is always 0, as in transformers. Weights have
+ * the names of transformers.
  */
 export const ernie: Architecture = (config) => {
   const taskTypes = config.integer('task_type_vocab_size', { fallback: 3 });

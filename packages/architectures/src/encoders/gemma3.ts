@@ -1,11 +1,10 @@
-// Gemma 3: a decoder with four normalizations a layer, and local (sliding-window) attention alternating with global
-// attention.
+// Gemma 3: a decoder with four normalizations per layer and alternating local (sliding-window) and global attention.
 import type { Architecture } from './architecture.ts';
 import type { ConfigReader } from './config.ts';
 import {
   type DecoderAttention,
   decoderAttention,
-  farthest,
+  maxDistance,
   type GatedFeedForward,
   gatedFeedForward,
   type Norm,
@@ -14,8 +13,8 @@ import {
 import { readRotary, rotationOf } from './rotary.ts';
 
 /**
- * The text model of Gemma 3 (Gemma Team, 2025), and of EmbeddingGemma, which is bidirectional, as `Gemma3TextModel` of
- * transformers (models/gemma3/modeling_gemma3.py). Weights have the same names.
+ * The text model of Gemma 3 (Gemma Team, 2025) and of EmbeddingGemma, which is bidirectional, like `Gemma3TextModel` of
+ * transformers (models/gemma3/modeling_gemma3.py). Weights have the names of transformers.
  */
 export const gemma3: Architecture = (config) => {
   const { sizes, attention, feedForward, layerTypes, window, rotary, norm } = readGemma(config);
@@ -93,16 +92,16 @@ function readGemma(config: ConfigReader) {
 }
 
 /**
- * How many positions away a token may attend in layers of type `sliding_attention`. For a bidirectional model
- * `sliding_window` is the width of the window in both directions; `Gemma3TextConfig` replaces it by half of it plus
- * one, an exclusive bound. (transformers saves the halved value, and halves it again when it loads the folder. So does
- * this.)
+ * The largest distance at which a token attends to another in layers of the type `sliding_attention`, in positions. For
+ * a bidirectional model `sliding_window` is the width of the window in both directions; `Gemma3TextConfig` replaces it
+ * by half of it plus one, which is an exclusive bound. transformers saves this halved value and halves it again when it
+ * loads the folder; this function does the same.
  */
 function readWindow(config: ConfigReader): number {
   const window = config.integer('sliding_window', { fallback: 4096 });
-  const bothWays = config.flag('use_bidirectional_attention', false);
-  // Where "is_causal" is false, the bound is inclusive.
+  const isBidirectional = config.flag('use_bidirectional_attention', false);
+  // If "is_causal" is false, the bound is inclusive.
   const half = (window >> 1) + 1;
-  if (config.flag('is_causal', true)) return bothWays ? half - 1 : farthest(window, true);
-  return bothWays ? half : farthest(window, false);
+  if (config.flag('is_causal', true)) return isBidirectional ? half - 1 : maxDistance(window, true);
+  return isBidirectional ? half : maxDistance(window, false);
 }

@@ -1,9 +1,10 @@
-// Linear layers in groups, which models store as convolutions: each group of outputs depends on its group of inputs.
+// Grouped linear layers, which models store as grouped convolutions.
 import type { Operations } from '../operations.ts';
 
 /**
- * A linear layer in groups: the i-th part of the outputs depends only on the i-th part of the inputs.
- * @param x rows, `[rows, inputs]`
+ * A grouped linear layer: the i-th group of outputs depends only on the i-th group of inputs. The result is `[rows,
+ * outputs]`.
+ * @param x `[rows, inputs]`
  * @param weight `[outputs, inputs / groups]`
  * @param bias `[outputs]`
  */

@@ -1,4 +1,4 @@
-// GTE's own encoder, of gte-base-en-v1.5, gte-multilingual-base and snowflake-arctic-embed-m-v2.0.
+// The encoder of gte-base-en-v1.5, gte-multilingual-base and snowflake-arctic-embed-m-v2.0.
 import type { Architecture } from './architecture.ts';
 import type { ConfigReader } from './config.ts';
 import type { Rotation } from './attention.ts';
@@ -7,8 +7,8 @@ import { bertTokenTable, embed, postNorm, readBertSizes } from './post-norm.ts';
 import { readRotary, rotationOf } from './rotary.ts';
 
 /**
- * GTE (Zhang et al., 2024), as the published code of Alibaba-NLP/new-impl: BERT with rotary positions and gated
- * feed-forward layers. Weights have the same names.
+ * GTE (Zhang et al., 2024), like the published code in Alibaba-NLP/new-impl: BERT with rotary position embeddings and
+ * gated feed-forward layers. Weights have the names of that code.
  */
 export const gte: Architecture = (config) => {
   const sizes = readSizes(config);

@@ -9,17 +9,18 @@ import type { TransformerLayers } from './layers.ts';
 import { attend, bertTokenTable, embed, postNorm, readBertSizes } from './post-norm.ts';
 
 /**
- * JinaBERT (Günther et al., 2023), in the two variants that Jina AI published: jina-bert-implementation, of most models,
- * and jina-bert-v2-qk-post-norm, of jina-embeddings-v2-base-code, which normalizes queries and keys, and once more after
- * each residual. The configurations differ only in `auto_map`, so the weights in the file tell which variant it is.
+ * JinaBERT (Günther et al., 2023) in the two variants that Jina AI published: jina-bert-implementation, used by most
+ * models, and jina-bert-v2-qk-post-norm, used by jina-embeddings-v2-base-code. The second one also normalizes queries
+ * and keys, and normalizes again after each residual. The configurations differ only in `auto_map`; therefore the names
+ * of the weights decide on the variant.
  */
 export const jinaBert: Architecture = (config, stored) => {
   const sizes = readSizes(config);
-  const normalizing =
+  const hasQueryNorm =
     stored?.has('encoder.layer.0.attention.self.layer_norm_q.weight') ??
     config.section('auto_map')?.text('AutoModel', '').includes('qk-post-norm') ??
     false;
-  const variant = normalizing ? normalizingLayer : plainLayer;
+  const variant = hasQueryNorm ? normalizingLayer : plainLayer;
   return {
     maxPositions: sizes.positions,
     vocabularySize: sizes.vocabularySize,
@@ -37,8 +38,8 @@ export const jinaBert: Architecture = (config, stored) => {
 };
 
 /**
- * The slope of each head in ALiBi (Press et al., 2022): powers of 2^(-8 / heads). When the number of heads is not a
- * power of two: the slopes for the power of two below it, then every other slope for the power of two above it.
+ * The slope of each head in ALiBi (Press et al., 2022): powers of 2^(-8 / heads). If the number of heads is not a power
+ * of two, these are the slopes for the next lower power of two, followed by every other slope for the next higher one.
  */
 export function slopesOf(heads: number): number[] {
   const powersFor = (count: number): number[] => Array.from({ length: count }, (_, i) => 2 ** ((-8 * (i + 1)) / count));
@@ -47,7 +48,7 @@ export function slopesOf(heads: number): number[] {
   return [...powersFor(below), ...between].slice(0, heads);
 }
 
-/** The bias, lower for greater distances: `[heads, 2 · length]`, for the distances -length to length - 1. */
+/** The ALiBi bias for the distances -length to length - 1: `[heads, 2 · length]`. */
 function biasByDistance<T>(layers: TransformerLayers<T>, heads: number): T {
   const { ops, length } = layers;
   const slopes = layers.constant('slopes of heads', [heads, 1], () =>
@@ -101,12 +102,12 @@ const normalizingLayer: Layer = (layers, layer, x, sizes, inputs) => {
   const mixed = layers.dropout(linear('output.dense', attended), dropout);
   const inner = norm('attention.output.LayerNorm', ops.add(mixed, x));
   const middle = norm('layer_norm_1', ops.add(x, inner));
-  const grown = layers.dropout(grow(layers, `${layer}.mlp`, middle, sizes), dropout);
+  const grown = layers.dropout(expand(layers, `${layer}.mlp`, middle, sizes), dropout);
   return norm('layer_norm_2', ops.add(middle, layers.linear(`${layer}.mlp.down_layer`, grown, hiddenSize)));
 };
 
-/** The first feed-forward layer of the second variant: when gated, the second half of it is the gate. */
-function grow<T>(layers: TransformerLayers<T>, name: string, x: T, { gate, activation, intermediateSize }: Sizes): T {
+/** The first feed-forward layer of the second variant. If it is gated, the second half of its outputs is the gate. */
+function expand<T>(layers: TransformerLayers<T>, name: string, x: T, { gate, activation, intermediateSize }: Sizes): T {
   const { ops } = layers;
   if (gate === undefined)
     return activation(ops, layers.linear(`${name}.up_layer`, x, intermediateSize, { bias: false }));
@@ -114,7 +115,10 @@ function grow<T>(layers: TransformerLayers<T>, name: string, x: T, { gate, activ
   return ops.multiply(up, gate(ops, gated));
 }
 
-/** The activation of a gate, by `feed_forward_type`, whatever `hidden_act` says. `original`: there is no gate. */
+/**
+ * The activation of the gate by `feed_forward_type`; it takes precedence over `hidden_act`. The type `original` has no
+ * gate.
+ */
 const gates: ReadonlyMap<string, string> = new Map([
   ['geglu', 'gelu'],
   ['reglu', 'relu'],

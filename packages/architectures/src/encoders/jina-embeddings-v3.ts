@@ -1,12 +1,13 @@
-// Jina's embedding model of version 3: XLM-RoBERTa with rotary positions.
+// jina-embeddings-v3: XLM-RoBERTa with rotary position embeddings.
 import type { Architecture } from './architecture.ts';
 import { bertTokenTable, embed, postNorm, readBertSizes } from './post-norm.ts';
 import { readRotary, rotationOf } from './rotary.ts';
 
 /**
- * jina-embeddings-v3 (Sturua et al., 2024), as the published code (jinaai/xlm-roberta-flash-implementation), whose
- * `position_embedding_type` is `rotary`, and as `JinaEmbeddingsV3Model` of transformers, which saves the same names of
- * weights with another configuration. Its adapters are merged into the weights when those are read.
+ * jina-embeddings-v3 (Sturua et al., 2024), with the configuration of the published code
+ * (jinaai/xlm-roberta-flash-implementation, with the `position_embedding_type` `rotary`) or that of
+ * `JinaEmbeddingsV3Model` of transformers. Both have the same weight names. LoRA adapters are merged into the weights
+ * when these are read.
  */
 export const jinaEmbeddingsV3: Architecture = (config) => {
   config.onlySupports('use_reg_tokens', false);

@@ -1,4 +1,4 @@
-// The layers that transformers have in common, over the tensor operations: what an architecture is written with.
+// The layers with which architectures are written: linear layers, normalizations, embeddings and attention.
 import { productOf } from '../dimensions.ts';
 import type { Dimension, Operations } from '../operations.ts';
 import { Attention, type AttentionInputs, type AttentionSizes } from './attention.ts';
@@ -10,10 +10,10 @@ interface BiasOptions {
   readonly bias?: boolean | undefined;
 }
 
-/** The name of a weight; in a list, followed by other names that files have for it: older ones, or of a tied weight. */
+/** The name of a weight, or a list of that name and other names in files: older names, or names of a tied weight. */
 export type WeightName = string | readonly [name: string, ...others: string[]];
 
-/** Where layers get their operations, inputs and weights from. */
+/** The operations, inputs and weights of the layers. */
 interface LayerSources<T> {
   readonly tokenTable: WeightName;
   readonly vocabularySize: number;
@@ -24,8 +24,8 @@ interface LayerSources<T> {
 }
 
 /**
- * What the layers of a transformer share while they compute one batch. Between layers, tokens are rows of a matrix: one
- * for each position, or, packed, one for each real token. Weights are stored as PyTorch stores them.
+ * The layers of a transformer for one batch. Between layers, hidden states are a matrix with one row for each position
+ * or, if the batch is packed, for each token without padding. Weights have the layout of PyTorch.
  */
 export class TransformerLayers<T> {
   readonly ops: Operations<T>;
@@ -52,62 +52,62 @@ export class TransformerLayers<T> {
     });
   }
 
-  /** A weight. A model file that has it in another shape is refused. */
+  /** A weight. A model whose file has it in another shape is refused. */
   weight(names: WeightName, shape: readonly number[]): T {
     return this.#sources.weight(names, shape, false);
   }
 
-  /** A weight that training does not change: a table that is computed, not learned, although files hold it. */
+  /** A weight that training does not change, such as a table of sines that is stored in the file. */
   fixedWeight(names: WeightName, shape: readonly number[]): T {
     return this.#sources.weight(names, shape, true);
   }
 
   /**
-   * Numbers that follow from the configuration, such as a table of sines, under a name of their own. They are computed
-   * once, with the first batch.
+   * Numbers that are computed from the configuration, such as a table of sines. They are computed with the first batch
+   * and kept under `name`.
    */
   constant(name: string, shape: readonly number[], compute: () => Float32Array): T {
     return this.#sources.constant(name, shape, compute);
   }
 
-  /** One entry for each row, from one entry for each position: `positions` broadcasts to `[batch, length]`. */
+  /** Selects the entries of the rows from values by position; `positions` broadcasts to `[batch, length]`. */
   perRow(positions: T): T {
     const all = this.ops.broadcastTo(positions, [this.batch, this.length]);
     return this.#pack(this.ops.reshape(all, [productOf([this.batch, this.length])]));
   }
 
-  /** The token type of each row: indices. `undefined`: all tokens have type 0. */
+  /** The token type of each row as an index; `undefined` if all tokens have type 0. */
   rowTypes(): T | undefined {
     const { types } = this.#sources.inputs;
     return types && this.perRow(types);
   }
 
-  /** The token type of each position: floats `[batch, length]`. */
+  /** The token type of each position: floats of shape `[batch, length]`, 0 if the inputs have no types. */
   types(): T {
     const { types, mask } = this.#sources.inputs;
     return types === undefined ? this.ops.multiply(this.ops.toFloat(mask), 0) : this.ops.toFloat(types);
   }
 
-  /** The position of each row, counted from 0: indices. */
+  /** The position of each row as an index, counted from 0. */
   rowPositions(): T {
     return this.perRow(this.ops.range(this.length));
   }
 
-  /** The row of each token in the token table, which is `width` wide. */
+  /** The embedding of each row's token: `[rows, width]`. */
   tokenRows(width: number): T {
     const { tokenTable, vocabularySize, inputs } = this.#sources;
     return inputs.tokenRows ?? this.ops.gather(this.weight(tokenTable, [vocabularySize, width]), this.perRow(this.ids));
   }
 
-  /** A linear layer, from the width of `x` to `outputs`: weights `name.weight`, `name.bias`. */
+  /** A linear layer with `outputs` outputs. Its weights are `name.weight` and `name.bias`. */
   linear(name: string, x: T, outputs: number, { bias = true }: BiasOptions = {}): T {
     const weight = this.weight(`${name}.weight`, [outputs, this.#width(x)]);
     return this.ops.linear(x, weight, bias ? this.weight(`${name}.bias`, [outputs]) : undefined);
   }
 
   /**
-   * A linear layer whose outputs are cut into parts of equal width, such as queries, keys and values: weights
-   * `name.weight`, `[parts · outputs, in]`, and `name.bias`.
+   * A linear layer whose outputs are split into parts of `outputs` entries, such as queries, keys and values. Its
+   * weights are `name.weight`, `[parts · outputs, inputs]`, and `name.bias`.
    */
   linearParts(name: string, x: T, parts: 2, outputs: number, options?: BiasOptions): [T, T];
   linearParts(name: string, x: T, parts: 3, outputs: number, options?: BiasOptions): [T, T, T];
@@ -117,8 +117,8 @@ export class TransformerLayers<T> {
   }
 
   /**
-   * A layer normalization: weights `name.weight`, `name.bias`, which files converted from TensorFlow call gamma and
-   * beta.
+   * A layer normalization. Its weights are `name.weight` and `name.bias`; in files that were converted from TensorFlow
+   * they are called gamma and beta.
    */
   layerNorm(name: string, x: T, epsilon: number, { bias = true }: BiasOptions = {}): T {
     const width = this.#width(x);
@@ -127,7 +127,7 @@ export class TransformerLayers<T> {
     return this.ops.layerNorm(x, weight, shift, epsilon).output;
   }
 
-  /** A normalization by the root of the mean square: weight `name.weight`, which some files hold less one. */
+  /** An RMS normalization with the weight `name.weight`. With `lessOne`, the file contains the weight minus 1. */
   rmsNorm(name: string, x: T, epsilon: number, { lessOne = false }: { readonly lessOne?: boolean } = {}): T {
     const weight = this.weight(`${name}.weight`, [this.#width(x)]);
     return this.ops.rmsNorm(x, lessOne ? this.ops.add(weight, 1) : weight, epsilon);
@@ -137,29 +137,29 @@ export class TransformerLayers<T> {
     return rate === 0 ? x : (this.#sources.inputs.dropout?.(x, rate) ?? x);
   }
 
-  /** 1 for a real token, 0 for padding: floats `[batch, length]`. */
+  /** 1 for tokens, 0 for padding: floats of shape `[batch, length]`. */
   mask(): T {
     return this.ops.toFloat(this.#sources.inputs.mask);
   }
 
   /**
-   * softmax(scale · queries · keysᵀ + biases) · values for each head (Vaswani et al., 2017). Queries are rows of width
-   * heads · headSize, as is the result; keys and values of keyHeads · headSize.
+   * Computes softmax(scale · queries · keysᵀ + biases) · values for each head (Vaswani et al., 2017). Queries and the
+   * result are `[rows, heads · headSize]`, keys and values `[rows, keyHeads · headSize]`.
    */
   attention(queries: T, keys: T, values: T, sizes: AttentionSizes, inputs: AttentionInputs<T> = {}): T {
     const { ops, batch, length } = this;
     const { heads, headSize, keyHeads = heads } = sizes;
     const { rotation } = inputs;
-    const turn = (x: T): T => (rotation === undefined ? x : ops.rotate(x, rotation.cosines, rotation.sines));
-    const q = turn(this.splitHeads(queries, heads, headSize));
-    const k = turn(this.splitHeads(keys, keyHeads, headSize));
+    const rotate = (x: T): T => (rotation === undefined ? x : ops.rotate(x, rotation.cosines, rotation.sines));
+    const q = rotate(this.splitHeads(queries, heads, headSize));
+    const k = rotate(this.splitHeads(keys, keyHeads, headSize));
     const v = this.splitHeads(values, keyHeads, headSize);
     const mixed = this.#attention.attend(q, k, v, sizes, inputs);
     const rows = [productOf([batch, length]), heads * headSize];
     return this.#pack(ops.reshape(ops.transpose(mixed, [0, 2, 1, 3]), rows));
   }
 
-  /** Rows by their positions, `[batch, length, width]`: for what mixes neighbours. Those of padding are arbitrary. */
+  /** Arranges rows by position: `[batch, length, width]`. The values at padding are undefined. */
   positions(rows: T): T {
     return this.ops.reshape(this.#unpack(rows), [this.batch, this.length, this.#width(rows)]);
   }
@@ -170,18 +170,18 @@ export class TransformerLayers<T> {
     return this.#pack(this.ops.reshape(positions, flat));
   }
 
-  /** Rows by heads: `[batch, heads, length, headSize]`. Those of padding are arbitrary. */
+  /** Splits rows into heads: `[batch, heads, length, headSize]`. The values at padding are undefined. */
   splitHeads(rows: T, heads: number, headSize: number): T {
     const positions = this.#unpack(rows);
     return this.ops.transpose(this.ops.reshape(positions, [this.batch, this.length, heads, headSize]), [0, 2, 1, 3]);
   }
 
-  /** Tells who listens that a layer begins, and what it reads. An architecture calls it before each of its layers. */
+  /** Reports the input of a layer to `onLayer`. Architectures call it before each layer. */
   beginLayer(input: T): void {
     this.#sources.inputs.onLayer?.(input);
   }
 
-  /** Rows in the shape that `EncoderNetwork.encode` returns. */
+  /** The rows in the shape that `EncoderNetwork.encode` returns. */
   result(rows: T): T {
     return this.#sources.inputs.rows === undefined
       ? this.ops.reshape(rows, [this.batch, this.length, this.#width(rows)])

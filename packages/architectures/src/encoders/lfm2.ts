@@ -1,4 +1,4 @@
-// LFM2: a decoder with short convolutions in most layers and attention in the others.
+// LFM2: a decoder with short convolutions in most layers and attention in the other layers.
 import type { Architecture } from './architecture.ts';
 import type { ConfigReader } from './config.ts';
 import { sumOf } from '../dimensions.ts';
@@ -14,7 +14,8 @@ import type { TransformerLayers } from './layers.ts';
 import { readRotary, rotationOf } from './rotary.ts';
 
 /**
- * LFM2 (Liquid AI, 2025), as `Lfm2Model` of transformers (models/lfm2/modeling_lfm2.py). Weights have the same names.
+ * LFM2 (Liquid AI, 2025), like `Lfm2Model` of transformers (models/lfm2/modeling_lfm2.py). Weights have the names of
+ * transformers.
  */
 export const lfm2: Architecture = (config) => {
   const sizes = readDecoderSizes(config, { keyHeads: 8 });
@@ -68,7 +69,9 @@ export const lfm2: Architecture = (config) => {
   };
 };
 
-/** A depthwise convolution over each token and the `width - 1` tokens before it, with a gate before and after it. */
+/**
+ * A depthwise convolution over each token and the `width - 1` tokens before it, with one gate before and one after it.
+ */
 function shortConvolution<T>(
   layers: TransformerLayers<T>,
   name: string,
@@ -88,7 +91,9 @@ function shortConvolution<T>(
   return layers.linear(`${name}.out_proj`, ops.multiply(after, convolved), hiddenSize, { bias });
 }
 
-/** The type of each layer. Older configurations list the layers with attention instead. */
+/**
+ * The type of each layer, from `layer_types` or, in older configurations, from the list of the layers with attention.
+ */
 function readLayerTypes(config: ConfigReader, layers: number): readonly ('full_attention' | 'conv')[] {
   const attending = config.integers('full_attn_idxs');
   return config.layerTypes(['full_attention', 'conv'], layers, (layer) =>
@@ -97,8 +102,9 @@ function readLayerTypes(config: ConfigReader, layers: number): readonly ('full_a
 }
 
 /**
- * The width of the feed-forward layers: the size that the configuration gives when `block_auto_adjust_ff_dim` is false,
- * else two thirds of it, times `block_ffn_dim_multiplier` and rounded up to a multiple where that key is there.
+ * The size of the feed-forward layers. If `block_auto_adjust_ff_dim` is false, it is the size in the configuration;
+ * otherwise two thirds of it, multiplied by `block_ffn_dim_multiplier` and rounded up to a multiple of
+ * `block_multiple_of` unless the multiplier is null.
  */
 function readIntermediateSize(config: ConfigReader): number {
   const size = config.withKeys({ intermediate_size: 'block_ff_dim' }).integer('intermediate_size');

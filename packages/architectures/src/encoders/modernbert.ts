@@ -1,4 +1,4 @@
-// ModernBERT: rotary positions, gated feed-forward layers, and local (sliding-window) attention alternating with global
+// ModernBERT: rotary position embeddings, gated feed-forward layers, and alternating local (sliding-window) and global
 // attention.
 import type { Architecture } from './architecture.ts';
 import type { ConfigReader } from './config.ts';
@@ -13,9 +13,9 @@ type LayerType = (typeof layerTypes)[number];
 const tokenTable = 'embeddings.tok_embeddings.weight';
 
 /**
- * ModernBERT (Warner et al., 2024), as `ModernBertModel` of transformers (models/modernbert/modeling_modernbert.py):
- * normalizes before attention, except in the first layer, and before the feed-forward layers. Weights have the same
- * names.
+ * ModernBERT (Warner et al., 2024), like `ModernBertModel` of transformers (models/modernbert/modeling_modernbert.py).
+ * It normalizes before attention, except in the first layer, and before the feed-forward layers. Weights have the names
+ * of transformers.
  */
 export const modernBert: Architecture = (config) => {
   const sizes = readSizes(config);
@@ -91,7 +91,9 @@ function readSizes(config: ConfigReader) {
     vocabularySize: config.integer('vocab_size'),
     layerTypes: readLayerTypes(config),
     attention: { heads, headSize, dropout: config.fraction('attention_dropout', 0) },
-    /** How many positions away a token may attend in a layer of type `sliding_attention`, in each direction. */
+    /**
+     * The largest distance at which a token attends to another in layers of the type `sliding_attention`, in positions.
+     */
     window: config.integer('local_attention', { fallback: 128 }) >> 1,
     rotary: {
       full_attention: readRotary(config, headSize, { layerType: 'full_attention', theta: globalTheta }),
@@ -107,7 +109,7 @@ function readSizes(config: ConfigReader) {
   };
 }
 
-/** The type of each layer. Version 5 of transformers saves the list, earlier ones `global_attn_every_n_layers`. */
+/** The type of each layer: transformers 5 saves `layer_types`, earlier versions `global_attn_every_n_layers`. */
 function readLayerTypes(config: ConfigReader): LayerType[] {
   const count = config.layers('num_hidden_layers');
   const period = config.integer('global_attn_every_n_layers', { fallback: 3 });

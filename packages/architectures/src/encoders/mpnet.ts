@@ -1,4 +1,4 @@
-// MPNet: BERT with RoBERTa's positions and a relative position bias.
+// MPNet: BERT with the position numbers of RoBERTa and a relative position bias.
 import type { Architecture } from './architecture.ts';
 import { attend, bertTokenTable, embed, type PostNormNames, postNormLayers, readBertSizes } from './post-norm.ts';
 import { relativeBias } from './relative-bias.ts';
@@ -17,13 +17,13 @@ const names: PostNormNames = {
 };
 
 const paddingId = 1;
-/** Distances from here on share a bias. */
-const farthest = 128;
+/** Distances of at least this many positions share the last bucket. */
+const maxDistance = 128;
 
 /**
- * MPNet (Song et al., 2020), as `MPNetModel` of transformers (models/mpnet/modeling_mpnet.py), without its pooler: BERT
- * without token types, with RoBERTa's positions and one relative position bias for all layers. Weights have the same
- * names.
+ * MPNet (Song et al., 2020), like `MPNetModel` of transformers (models/mpnet/modeling_mpnet.py) without its pooler:
+ * BERT without token types, with the position numbers of RoBERTa and one relative position bias for all layers. Weights
+ * have the names of transformers.
  */
 export const mpnet: Architecture = (config) => {
   const sizes = readBertSizes(config);
@@ -37,7 +37,7 @@ export const mpnet: Architecture = (config) => {
       const positions = positionsAfterPadding(layers, paddingId);
       const embeddings = embed(layers, positions, sizes);
       const table = 'encoder.relative_attention_bias.weight';
-      const distanceBias = relativeBias(layers, table, { buckets, farthest }, sizes.attention.heads);
+      const distanceBias = relativeBias(layers, table, { buckets, maxDistance }, sizes.attention.heads);
       return postNormLayers(layers, embeddings, sizes, names, (layer, x) =>
         attend(layers, layer, x, sizes, names, { distanceBias }),
       );

@@ -1,30 +1,31 @@
-// Finds the known architecture that is most similar to an unknown one, as the place to begin when adding it.
+// Finds the supported architecture that is most similar to an unsupported one. An error message names it as a starting
+// point for a custom architecture.
 import type { ConfigReader } from './config.ts';
 
-/** Parts of names that do not tell the family of a model. */
+/** Words in model types that do not identify a family of models. */
 const common: ReadonlySet<string> = new Set(['embedding', 'embeddings', 'encoder', 'model', 'text', 'for']);
 
-/** Names with a shorter common beginning do not count as related. */
-const shortestKinship = 4;
+/** The minimum number of common letters at the start of two related names. */
+const minCommonLetters = 4;
 
 /**
- * The nearest `model_type`: one of the same family by its name (`qwen3_moe` is near to `qwen3`), else one whose
- * configuration has the same fields. A hint for the reader of the message; nothing else depends on it.
+ * The most similar `model_type`: one with a similar name (`qwen3` for `qwen3_moe`), otherwise one whose configuration
+ * has the same keys. It is only used in an error message.
  */
 export function nearestArchitecture(modelType: string, config: ConfigReader, known: readonly string[]): string {
   let nearest: string | undefined;
-  let most = shortestKinship - 1;
+  let most = minCommonLetters - 1;
   for (const name of known) {
-    const letters = sharedBeginning(modelType, name);
-    // Of several that are as near, the plainest.
-    const isPlainer = letters === most && nearest !== undefined && name.length < nearest.length;
-    if (letters > most || isPlainer) [nearest, most] = [name, letters];
+    const letters = commonLetters(modelType, name);
+    // Among equally similar names, the shortest is used.
+    const isShorter = letters === most && nearest !== undefined && name.length < nearest.length;
+    if (letters > most || isShorter) [nearest, most] = [name, letters];
   }
-  return nearest ?? byFields(config);
+  return nearest ?? architectureByKeys(config);
 }
 
-/** Letters with which a word of one name and a word of the other begin. */
-function sharedBeginning(one: string, other: string): number {
+/** The largest number of letters with which a word of each name starts. */
+function commonLetters(one: string, other: string): number {
   const words = (name: string): string[] => name.split(/[_-]/u).filter((word) => !common.has(word));
   return Math.max(0, ...words(one).flatMap((a) => words(other).map((b) => commonPrefix(a, b))));
 }
@@ -35,8 +36,11 @@ function commonPrefix(a: string, b: string): number {
   return length;
 }
 
-/** Buckets of distances are T5's, grouped keys those of decoders; the rest of the encoders descend from BERT. */
-function byFields(config: ConfigReader): string {
+/**
+ * T5 models have relative attention buckets, decoders have grouped keys or RMS normalization; the others are similar to
+ * BERT.
+ */
+function architectureByKeys(config: ConfigReader): string {
   if (config.has('relative_attention_num_buckets')) return 't5';
   return config.has('num_key_value_heads') || config.has('rms_norm_eps') ? 'llama' : 'bert';
 }

@@ -1,4 +1,5 @@
-// NomicBERT: BERT with rotary positions and gated feed-forward layers, and in version 2 with a mixture of experts.
+// NomicBERT: BERT with rotary position embeddings and gated feed-forward layers, in version 2 with a mixture of
+// experts.
 import { type ActivationFunction, hiddenActivations } from '../activations.ts';
 import type { Architecture } from './architecture.ts';
 import type { ConfigReader } from './config.ts';
@@ -8,10 +9,10 @@ import { bertTokenTable, embed, type EmbeddingSizes, postNorm } from './post-nor
 import { maxPositionsSupported, readRotary, rotaryFrequencies, rotationOf, type RotaryPositions } from './rotary.ts';
 
 /**
- * NomicBERT (Nussbaum et al., 2024; with experts: Nussbaum and Duderstadt, 2025), as the models' published code
- * (modeling_hf_nomic_bert.py) and as `NomicBertModel` of transformers, which saves the same names of weights with another
- * configuration. Text that is longer than the model was trained with is cut: the published code would rotate all texts
- * of a batch by angles that depend on the longest text.
+ * NomicBERT (Nussbaum et al., 2024; with experts: Nussbaum and Duderstadt, 2025), with the configuration of the
+ * published code (modeling_hf_nomic_bert.py) or that of `NomicBertModel` of transformers. Both have the same weight
+ * names. Texts are truncated to the length of the training, because for longer texts the published code rotates all
+ * texts of a batch by angles that depend on the longest one.
  */
 export const nomicBert: Architecture = (config) => {
   const sizes = config.has('n_embd') ? readPublished(config) : readTransformers(config);
@@ -37,7 +38,7 @@ export const nomicBert: Architecture = (config) => {
   };
 };
 
-/** The sizes that the layers are built from. */
+/** The sizes and the variant of the layers. */
 interface Sizes extends EmbeddingSizes {
   readonly hiddenSize: number;
   readonly layers: number;
@@ -56,9 +57,9 @@ interface Sizes extends EmbeddingSizes {
 
 interface Experts {
   readonly count: number;
-  /** The number of experts whose results are added up for a token. */
+  /** The number of experts that a token uses; their results are added. */
   readonly used: number;
-  /** One layer in this many has experts. */
+  /** Every `period`-th layer has experts, starting with the second layer. */
   readonly period: number;
 }
 
@@ -83,9 +84,9 @@ function feedForward<T>(layers: TransformerLayers<T>, name: string, x: T, sizes:
 }
 
 /**
- * The sum of the experts that the router finds most probable for a token, each times its probability. These
- * probabilities are not scaled to sum to 1. All experts compute all tokens, as one product: which tokens an expert gets
- * is not known while a graph is recorded.
+ * The sum of the `used` experts with the highest router probability for a token, each multiplied by its probability.
+ * The probabilities are not rescaled to the sum 1. All experts compute all tokens in one product, because the
+ * assignment of tokens to experts is not known when a graph is recorded.
  */
 function mixExperts<T>(
   layers: TransformerLayers<T>,
@@ -112,14 +113,14 @@ function mixExperts<T>(
   return ops.add(mixed, layers.weight(`${name}.experts.bias`, [hiddenSize]));
 }
 
-/** The `rank`-th largest entry of each row of positive numbers: `[rows, 1]`. */
+/** The `rank`-th largest entry of each row: `[rows, 1]`. All entries must be positive. */
 function threshold<T>(ops: TransformerLayers<T>['ops'], x: T, rank: number): T {
   let rest = x;
   for (let i = 1; i < rank; i += 1) rest = ops.multiply(rest, ops.greater(ops.max(rest, [-1], true), rest));
   return ops.max(rest, [-1], true);
 }
 
-/** The configuration of `NomicBertModel` of transformers. */
+/** Reads the configuration of `NomicBertModel` of transformers. */
 function readTransformers(config: ConfigReader): Sizes {
   const hiddenSize = config.integer('hidden_size');
   const heads = config.integer('num_attention_heads');
@@ -145,17 +146,19 @@ function readTransformers(config: ConfigReader): Sizes {
   };
 }
 
-/** The activation of a gate, by its name in the published code, which uses the exact GELU for all other names. */
+/**
+ * The activation of the gate by `activation_function`. For all other names the published code uses GELU without a gate.
+ */
 const gates: ReadonlyMap<string, string> = new Map([
   ['glu', 'sigmoid'],
   ['swiglu', 'silu'],
   ['geglu', 'gelu'],
 ]);
 
-/** The published code makes the width of gated feed-forward layers a multiple of this. */
+/** The published code rounds the size of gated feed-forward layers up to a multiple of this number. */
 const gatedMultiple = 256;
 
-/** The configuration of the published code, with its defaults, which are those of GPT-2. */
+/** Reads the configuration of the published code, whose defaults are those of GPT-2. */
 function readPublished(config: ConfigReader): Sizes {
   refuseVariants(config);
   const hiddenSize = config.integer('n_embd');
@@ -168,7 +171,11 @@ function readPublished(config: ConfigReader): Sizes {
     throw config.unsupported('activation_function', activation, `Supported activations: ${known.join(', ')}.`);
   const experts = readExperts(config);
   if (experts !== undefined && gate !== undefined)
-    throw config.unsupported('activation_function', activation, 'Experts have no gates in NomicBERT.');
+    throw config.unsupported(
+      'activation_function',
+      activation,
+      'A NomicBERT with experts cannot have a gated activation.',
+    );
   const rows = config.integer('vocab_size', { fallback: 50_257 });
   return {
     hiddenSize,
@@ -195,7 +202,7 @@ function readPublished(config: ConfigReader): Sizes {
 
 function readPublishedPositions(config: ConfigReader, headSize: number): Pick<Sizes, 'positions' | 'rotary'> {
   const positions = config.integer('n_positions', { fallback: 1024, largest: maxPositionsSupported });
-  // The published code scales positions unless the factor is null.
+  // Unless the factor is null, the published code scales the positions of longer texts.
   const trained = config.integer('max_trained_positions', { fallback: 2048 });
   const scaled = !config.isNull('rotary_scaling_factor');
   return {
@@ -215,7 +222,7 @@ function readExperts(config: ConfigReader): Experts | undefined {
   return { count, used: config.integer('moe_top_k', { largest: count }), period };
 }
 
-/** Variants that the published code has, or names, and that no published model uses. */
+/** Refuses variants of the published code that no published model uses. */
 function refuseVariants(config: ConfigReader): void {
   config.onlySupports('rotary_emb_fraction', 1);
   for (const key of [

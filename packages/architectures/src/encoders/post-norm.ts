@@ -1,52 +1,56 @@
-// BERT's embeddings and layers. BERT's descendants use them with other names, positions and token types.
+// The embeddings and post-norm layers of BERT, which similar architectures use with other names, positions and token
+// types.
 import type { ActivationFunction } from '../activations.ts';
 import type { ConfigReader } from './config.ts';
 import type { AttentionInputs, AttentionSizes } from './attention.ts';
 import type { TransformerLayers } from './layers.ts';
 
-/** Sizes that BERT and its descendants have in common. */
+/** The sizes of BERT and similar architectures. */
 export interface BertSizes {
   readonly hiddenSize: number;
-  /** Width of the embeddings. */
+  /** The size of the embeddings before a projection to `hiddenSize`. */
   readonly embeddingSize: number;
   readonly intermediateSize: number;
   readonly layers: number;
   readonly attention: AttentionSizes;
   readonly activation: ActivationFunction;
   readonly epsilon: number;
-  /** Rate of the dropout of hidden states. */
+  /** The dropout rate of hidden states. */
   readonly dropout: number;
   /**
-   * Rate of the dropout after the feed-forward layers.
+   * The dropout rate after the feed-forward layers.
    * @default dropout
    */
   readonly outputDropout?: number | undefined;
   readonly vocabularySize: number;
   readonly positions: number;
-  /** How many token types the model has; 0 for none. */
+  /** The number of token types; 0 if there are none. */
   readonly tokenTypes: number;
   /**
-   * How many types of tasks the model has (Sun et al., 2020).
-   * @default 0: none
+   * The number of task types (ERNIE 2, Sun et al., 2020).
+   * @default 0
    */
   readonly taskTypes?: number | undefined;
 }
 
-/** How an architecture's configuration differs from BERT's. */
+/** Differences of a configuration from that of BERT. */
 interface BertOptions {
   /**
-   * How many token types there are where the configuration does not say.
-   * @default the architecture has none, whatever the configuration says
+   * The default of `type_vocab_size`.
+   * @default the architecture has no token types, and the key is ignored
    */
   readonly tokenTypes?: number | undefined;
   /**
-   * The values of `position_embedding_type` that the architecture has, the default one first.
+   * The supported values of `position_embedding_type`; the first is the default of the key.
    * @default ['absolute']
    */
   readonly positions?: readonly string[] | undefined;
 }
 
-/** Reads the sizes by the keys of BERT's configuration. @throws SentvecError `invalid-model`, `unsupported-model` */
+/**
+ * Reads the sizes from the keys of BERT's configuration.
+ * @throws SentvecError `invalid-model`, `unsupported-model`
+ */
 export function readBertSizes(
   config: ConfigReader,
   { tokenTypes, positions = ['absolute'] }: BertOptions = {},
@@ -74,7 +78,7 @@ export function readBertSizes(
   };
 }
 
-/** How a model names its layers (`layer`, then their number) and the parts of a layer. */
+/** The weight names of the layers (`layer`, followed by a number) and of the parts of a layer. */
 export interface PostNormNames {
   readonly layer: string;
   readonly query: string;
@@ -99,10 +103,10 @@ const bertNames: PostNormNames = {
   outputNorm: 'output.LayerNorm',
 };
 
-/** The name of the token table in BERT and its descendants. */
+/** The name of the embedding matrix in BERT and similar architectures. */
 export const bertTokenTable = 'embeddings.word_embeddings.weight';
 
-/** The name of the table of token types in all architectures that have one. */
+/** The name of the token type embeddings in all architectures that have them. */
 export const tokenTypeTable = 'embeddings.token_type_embeddings.weight';
 
 /** The sizes that embeddings depend on. */
@@ -112,8 +116,8 @@ export type EmbeddingSizes = Pick<
 >;
 
 /**
- * The sum of the embeddings, normalized: the input of the first layer. See {@link sumOfEmbeddings}.
- * @param norm the name of the normalization's weights
+ * The normalized sum of the embeddings, which is the input of the first layer. See {@link sumOfEmbeddings}.
+ * @param norm the name of the normalization (default: `embeddings.LayerNorm`)
  */
 export function embed<T>(
   layers: TransformerLayers<T>,
@@ -126,8 +130,9 @@ export function embed<T>(
 }
 
 /**
- * The sum of the embeddings. All tasks have type 0, and so have all tokens unless the inputs say otherwise. `positions`
- * are indices, one for each row; `undefined` for a model without a table of positions.
+ * The sum of the embeddings of tokens, positions, token types and task types. The task type is 0, as is the token type
+ * unless the inputs have token types. `positions` contains an index for each row; it is `undefined` for models without
+ * position embeddings.
  */
 export function sumOfEmbeddings<T>(layers: TransformerLayers<T>, positions: T | undefined, sizes: EmbeddingSizes): T {
   const { ops } = layers;
@@ -147,11 +152,12 @@ export function sumOfEmbeddings<T>(layers: TransformerLayers<T>, positions: T | 
   return sum;
 }
 
-/** Attention of a layer, from its input, before the linear layer that mixes the heads. */
+/** Computes the attention of a layer, before its output projection. */
 type Attend<T> = (layer: string, x: T) => T;
 
 /**
- * The embeddings, see {@link embed}, projected to the width of the layers where they have another, then all layers.
+ * Computes the embeddings (see {@link embed}), projects them to the hidden size if they have another size, and applies
+ * all layers.
  */
 export function postNormEncoder<T>(
   layers: TransformerLayers<T>,
@@ -168,7 +174,7 @@ export function postNormEncoder<T>(
   return postNormLayers(layers, projected, sizes, names, attendIn);
 }
 
-/** All layers, one after the other. */
+/** Applies all layers, one after the other. */
 export function postNormLayers<T>(
   layers: TransformerLayers<T>,
   embeddings: T,
@@ -184,7 +190,7 @@ export function postNormLayers<T>(
   return x;
 }
 
-/** Attention whose queries, keys and values are linear layers of `x`. */
+/** Attention with queries, keys and values that are linear projections of `x`. */
 export function attend<T>(
   layers: TransformerLayers<T>,
   layer: string,
@@ -197,7 +203,7 @@ export function attend<T>(
   return layers.attention(linear(names.query), linear(names.key), linear(names.value), attention, inputs);
 }
 
-/** A layer of BERT, or of a model whose layers have the same parts under other names. */
+/** A layer of BERT, or of an architecture with the same layers under other names. */
 export function postNormLayer<T>(
   layers: TransformerLayers<T>,
   layer: string,
@@ -219,7 +225,7 @@ export function postNormLayer<T>(
   });
 }
 
-/** The parts of a layer that normalizes after each residual. */
+/** The parts of a post-norm layer. */
 interface PostNormParts<T> {
   readonly attend: (x: T) => T;
   readonly attentionNorm: string;
@@ -227,7 +233,9 @@ interface PostNormParts<T> {
   readonly outputNorm: string;
 }
 
-/** A layer that normalizes after each residual (Devlin et al., 2018): attention, then feed-forward layers. */
+/**
+ * A post-norm layer, which normalizes after each residual (Devlin et al., 2018): attention, then feed-forward layers.
+ */
 export function postNorm<T>(
   layers: TransformerLayers<T>,
   x: T,

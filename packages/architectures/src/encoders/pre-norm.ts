@@ -1,21 +1,21 @@
-// Pre-norm layers with BERT's sizes: they normalize before attention and before the feed-forward layers, and once more
+// Pre-norm layers with the sizes of BERT: they normalize before attention and before the feed-forward layers, and again
 // after the last layer.
 import { sumOfEmbeddings, type BertSizes } from './post-norm.ts';
 import type { TransformerLayers } from './layers.ts';
 
-/** The names of a model's normalizations. Its other weights have BERT's names. */
+/** The names of the normalizations. The other weights have the names of BERT. */
 export interface PreNormNames {
-  /** Within a layer, before attention. */
+  /** The normalization before the attention of a layer. */
   readonly attentionNorm: string;
-  /** Within a layer, before its feed-forward layers. */
+  /** The normalization before the feed-forward layers of a layer. */
   readonly intermediateNorm: string;
-  /** After all layers. */
+  /** The normalization after the last layer. */
   readonly finalNorm: string;
 }
 
 /**
- * The sum of the embeddings, not normalized, then all layers. `positions` are the indices of the positions, one for each
- * row.
+ * Computes the sum of the embeddings without a normalization and applies all layers. `positions` contains the position
+ * of each row as an index.
  */
 export function preNormEncoder<T>(
   layers: TransformerLayers<T>,

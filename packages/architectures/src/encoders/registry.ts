@@ -1,14 +1,17 @@
-// The architectures that sentvec has, a line for each `model_type`, and the encoder that a configuration asks for.
+// The supported architectures by `model_type`, and the encoder network for a configuration.
 import type { SentvecError } from '@sentvec/core';
 import { type Architecture, type EncoderProgram, makeNetwork, type StoredTensors } from './architecture.ts';
 import { ConfigReader } from './config.ts';
 import type { EncoderNetwork } from './network.ts';
 import { readTermPooling } from './term-weights.ts';
 
-/** Some models use another model's `model_type`, and differ from it in this field. */
+/** The field in which models differ that share a `model_type` with another architecture. */
 const positions = (config: ConfigReader): string => config.text('position_embedding_type', 'absolute');
 
-/** All architectures, by `model_type` of `config.json`, each loaded when a model asks for it: a page has what it uses. */
+/**
+ * All architectures by `model_type` of `config.json`. Each is imported when a model needs it, so that a web page loads
+ * only the architectures that it uses.
+ */
 const architectures: ReadonlyMap<string, (config: ConfigReader) => Promise<Architecture>> = new Map([
   ['albert', async () => (await import('./albert.ts')).albert],
   [
@@ -59,15 +62,15 @@ const architectures: ReadonlyMap<string, (config: ConfigReader) => Promise<Archi
   ['xlm-roberta-xl', async () => (await import('./xlm-roberta-xl.ts')).xlmRobertaXl],
 ]);
 
-/** Every `model_type` of `config.json` that sentvec has an architecture for. */
+/** Every `model_type` of `config.json` that sentvec supports. */
 export const modelTypes: readonly string[] = [...architectures.keys()];
 
 /**
- * The encoder that a `config.json` describes, without weights: what `weights` lists can then be read, or drawn at
- * random.
- * @param file how a person would name the file, for messages
- * @throws SentvecError `unsupported-model` for an architecture, or a variant of one, that sentvec does not have;
- * `invalid-model` when a size is missing or impossible
+ * The encoder network that a `config.json` describes, without weights. The caller reads or initializes the weights that
+ * `weights` lists.
+ * @param file the name of the file in messages (default: `config.json`)
+ * @throws SentvecError `unsupported-model` for an architecture or a variant that sentvec does not support;
+ * `invalid-model` if a size is missing or invalid
  */
 export function encoderNetwork(
   config: Readonly<Record<string, unknown>>,
@@ -76,7 +79,7 @@ export function encoderNetwork(
   return networkOf(new ConfigReader(config, file));
 }
 
-/** The same, from a reader; `stored` as in `Architecture`. */
+/** {@link encoderNetwork} from a reader. See `Architecture` for `stored`. */
 export async function networkOf(config: ConfigReader, stored?: StoredTensors): Promise<EncoderNetwork> {
   const modelType = config.text('model_type');
   const load = architectures.get(modelType);
@@ -90,11 +93,14 @@ async function unknownArchitecture(modelType: string, config: ConfigReader): Pro
   return config.unsupported(
     'model_type',
     modelType,
-    `The nearest architecture that sentvec has is ${nearest}. A folder with onnx/model.onnx needs none; to add one takes a file and a line: see "Add an architecture" in CONTRIBUTING.md. Supported architectures: ${modelTypes.join(', ')}.`,
+    `The most similar supported architecture is ${nearest}. Use a model folder with onnx/model.onnx, which needs no architecture, or add the architecture: see "Add an architecture" in CONTRIBUTING.md. Supported architectures: ${modelTypes.join(', ')}.`,
   );
 }
 
-/** @throws SentvecError `unsupported-model` for term weights of an architecture whose head sentvec does not have */
+/**
+ * @throws SentvecError `unsupported-model` for sparse vectors of an architecture whose masked language modeling head
+ * sentvec does not support
+ */
 function withTermWeights(program: EncoderProgram, config: ConfigReader): EncoderNetwork {
   const pooling = readTermPooling(config);
   if (pooling === undefined) return makeNetwork(program);
@@ -103,6 +109,6 @@ function withTermWeights(program: EncoderProgram, config: ConfigReader): Encoder
   throw config.unsupported(
     'model_type',
     config.text('model_type'),
-    'Sparse vectors can be made with bert, camembert, data2vec-text, distilbert, modernbert, mpnet, roberta, xlm-roberta.',
+    'Architectures that support sparse vectors: bert, camembert, data2vec-text, distilbert, modernbert, mpnet, roberta, xlm-roberta.',
   );
 }

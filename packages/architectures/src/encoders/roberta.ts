@@ -5,8 +5,8 @@ import { bertTokenTable, postNormEncoder, readBertSizes } from './post-norm.ts';
 import { maskedLanguageHead, type MaskedLanguageHead } from './term-weights.ts';
 
 /**
- * The position of each row, numbered from after the padding's own: the padding id at padding, and padding id + 1, + 2, … at the
- * other tokens (`create_position_ids_from_input_ids` of transformers, which looks at the ids, not at the mask).
+ * The position numbers of RoBERTa: padding id + 1, + 2, … for the tokens, and the padding id for padding. Like
+ * `create_position_ids_from_input_ids` of transformers, the function recognizes padding by the ids, not by the mask.
  */
 export function positionsAfterPadding<T>(layers: TransformerLayers<T>, paddingId: number): T {
   const { ops, ids } = layers;
@@ -15,7 +15,7 @@ export function positionsAfterPadding<T>(layers: TransformerLayers<T>, paddingId
   return layers.perRow(ops.toIndex(ops.add(count, paddingId)));
 }
 
-/** `RobertaLMHead` of transformers, whose activation no configuration changes. */
+/** `RobertaLMHead` of transformers. Its activation is always GELU. */
 export function robertaHead(config: ConfigReader, epsilon: number): MaskedLanguageHead {
   return maskedLanguageHead(config, {
     dense: 'lm_head.dense',
@@ -29,8 +29,9 @@ export function robertaHead(config: ConfigReader, epsilon: number): MaskedLangua
 }
 
 /**
- * RoBERTa (Liu et al., 2019), XLM-RoBERTa and CamemBERT, as `RobertaModel` of transformers
- * (models/roberta/modeling_roberta.py), without its pooler: BERT with other positions. Weights have the same names.
+ * RoBERTa (Liu et al., 2019), XLM-RoBERTa and CamemBERT, like `RobertaModel` of transformers
+ * (models/roberta/modeling_roberta.py) without its pooler: BERT whose position numbers start after the padding id.
+ * Weights have the names of transformers.
  */
 export const roberta: Architecture = (config) => {
   const sizes = readBertSizes(config, { tokenTypes: 2 });

@@ -1,11 +1,12 @@
-// RoFormer: BERT with rotary positions, which rotate pairs of neighbouring entries of queries and keys.
+// RoFormer: BERT with rotary position embeddings, which rotate pairs of neighbouring entries of queries and keys.
 import type { Architecture } from './architecture.ts';
 import type { TransformerLayers } from './layers.ts';
 import { bertTokenTable, type BertSizes, postNormEncoder, readBertSizes } from './post-norm.ts';
 
 /**
- * RoFormer (Su et al., 2021), as `RoFormerModel` of transformers (models/roformer/modeling_roformer.py): BERT without a
- * table of positions. Weights have the same names; the sines and cosines of the angles are one of them.
+ * RoFormer (Su et al., 2021), like `RoFormerModel` of transformers (models/roformer/modeling_roformer.py): BERT with
+ * rotary instead of learned position embeddings. Weights have the names of transformers; one of them contains the sines
+ * and cosines of the angles.
  */
 export const roformer: Architecture = (config) => {
   const read = readBertSizes(config, { tokenTypes: 2 });
@@ -14,27 +15,27 @@ export const roformer: Architecture = (config) => {
     throw config.unsupported(
       'num_attention_heads',
       heads,
-      'Rotary positions rotate pairs of entries, so a head must have an even size.',
+      'With rotary position embeddings, the size of a head must be even.',
     );
   const sizes = {
     ...read,
     embeddingSize: config.integer('embedding_size', { fallback: read.hiddenSize }),
   };
-  const turnsValues = config.flag('rotary_value', false);
+  const rotatesValues = config.flag('rotary_value', false);
   return {
     maxPositions: sizes.positions,
     vocabularySize: sizes.vocabularySize,
     tokenTable: bertTokenTable,
     encode(layers) {
-      const turn = turner(layers, sizes);
+      const rotateRows = makeRotation(layers, sizes);
       return postNormEncoder(layers, undefined, sizes, undefined, (layer, x) => {
         const linear = (name: string): typeof x =>
           layers.linear(`${layer}.attention.self.${name}`, x, sizes.hiddenSize);
         const values = linear('value');
         return layers.attention(
-          turn(linear('query')),
-          turn(linear('key')),
-          turnsValues ? turn(values, { keepOrder: true }) : values,
+          rotateRows(linear('query')),
+          rotateRows(linear('key')),
+          rotatesValues ? rotateRows(values, { keepOrder: true }) : values,
           sizes.attention,
         );
       });
@@ -42,14 +43,14 @@ export const roformer: Architecture = (config) => {
   };
 };
 
-/** Turns the pairs of entries of each head in rows, one row for each token. */
-type Turn<T> = (rows: T, options?: { readonly keepOrder: boolean }) => T;
+/** Rotates the pairs of entries of each head. `rows` has one row for each token. */
+type RotateRows<T> = (rows: T, options?: { readonly keepOrder: boolean }) => T;
 
 /**
- * A pair is two neighbouring entries of a head, but `rotate` pairs the entries of its halves, so the entries are
- * reordered first. Those of queries and keys stay in the new order: their products are the same in any order.
+ * RoFormer pairs two neighbouring entries of a head, but `ops.rotate` pairs the entries of its halves. Therefore the
+ * entries are reordered first. Queries and keys keep the new order, because their dot products do not depend on it.
  */
-function turner<T>(layers: TransformerLayers<T>, { attention, positions }: BertSizes): Turn<T> {
+function makeRotation<T>(layers: TransformerLayers<T>, { attention, positions }: BertSizes): RotateRows<T> {
   const { ops } = layers;
   const { heads, headSize } = attention;
   const pairs = headSize / 2;
@@ -61,8 +62,8 @@ function turner<T>(layers: TransformerLayers<T>, { attention, positions }: BertS
   ) as [T, T];
   return (rows, { keepOrder } = { keepOrder: false }) => {
     const halves = ops.transpose(ops.reshape(rows, [count, heads, pairs, 2]), [0, 1, 3, 2]);
-    const turned = ops.rotate(ops.reshape(halves, [count, heads, headSize]), cosines, sines);
-    const ordered = keepOrder ? ops.transpose(ops.reshape(turned, [count, heads, 2, pairs]), [0, 1, 3, 2]) : turned;
+    const rotated = ops.rotate(ops.reshape(halves, [count, heads, headSize]), cosines, sines);
+    const ordered = keepOrder ? ops.transpose(ops.reshape(rotated, [count, heads, 2, pairs]), [0, 1, 3, 2]) : rotated;
     return ops.reshape(ordered, [count, heads * headSize]);
   };
 }

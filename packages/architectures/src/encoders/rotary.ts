@@ -1,33 +1,37 @@
-// Rotary positions (Su et al., 2021): how configurations spell them, and the angles that rotate queries and keys.
+// Rotary position embeddings (Su et al., 2021): their configuration, and the angles by which queries and keys are
+// rotated.
 import { SentvecError } from '@sentvec/core';
 import type { ConfigReader } from './config.ts';
 import type { Rotation } from './attention.ts';
 import type { TransformerLayers } from './layers.ts';
 
-/** More positions than any model has: the tables of a damaged configuration would not fit into memory. */
+/**
+ * The maximum number of positions, which is more than any published model has. It limits the tables of angles for a
+ * damaged configuration.
+ */
 export const maxPositionsSupported: number = 2 ** 20;
 
-/** Rotary positions of heads of one size. */
+/** Rotary position embeddings for one size of heads. */
 export interface RotaryPositions {
-  /** The name of the tables of angles: different for different frequencies of one model. */
+  /** The name of the tables of angles, which identifies the frequencies within a model. */
   readonly name: string;
-  /** The angle between two successive positions, in radians as a float32 number, for each pair of entries of a head. */
+  /** For each pair of entries of a head, the angle between successive positions, in radians (a float32 number). */
   readonly frequencies: readonly number[];
-  /** The longest text in tokens. */
+  /** The maximum length of a text in tokens. */
   readonly positions: number;
 }
 
-/** Which layers to read rotary positions for, and the default of the base. */
+/** The layers for which to read the configuration, and the default of the base. */
 interface RotaryOptions {
-  /** The base of the frequencies where the configuration has none. */
+  /** The default of the base of the frequencies. */
   readonly theta: number;
   /**
-   * The kind of layer, in the words of transformers: `full_attention`, `sliding_attention`.
-   * @default all layers are alike
+   * The type of the layers as transformers names it: `full_attention`, `sliding_attention`.
+   * @default one configuration for all layers
    */
   readonly layerType?: string | undefined;
   /**
-   * The key of the base in version 4 of transformers, where these layers have their own base. `rope_scaling` does not
+   * The key of the base in the format of transformers 4, if these layers have their own base. `rope_scaling` does not
    * apply to such layers.
    * @default rope_theta
    */
@@ -35,10 +39,11 @@ interface RotaryOptions {
 }
 
 /**
- * Reads rotary positions as transformers spells them (modeling_rope_utils.py): `rope_parameters` of version 5, for all
- * layers or for each type of layer, or `rope_theta` and `rope_scaling` of version 4. The kinds `default`, `dynamic`,
- * `linear` and `llama3` are known, and `ntk` of the GTE models.
- * @throws SentvecError `unsupported-model` for another kind, or when only a part of each head is rotated
+ * Reads the configuration of rotary position embeddings in the formats of transformers (modeling_rope_utils.py):
+ * `rope_parameters` of version 5, for all layers or for each type of layer, or `rope_theta` and `rope_scaling` of
+ * version 4. The supported types are `default`, `dynamic`, `linear` and `llama3`, and `ntk` of the GTE models.
+ * @throws SentvecError `unsupported-model` for another type, or if only a part of each head is rotated; `invalid-model`
+ * for an odd size of heads
  */
 export function readRotary(
   config: ConfigReader,
@@ -48,7 +53,7 @@ export function readRotary(
   if (headSize % 2 !== 0) {
     throw new SentvecError(
       'invalid-model',
-      `${config.file}: heads with rotary positions must have an even size, found ${headSize}.`,
+      `${config.file}: with rotary position embeddings, the size of a head must be even, found ${headSize}.`,
       { file: config.file },
     );
   }
@@ -68,12 +73,15 @@ export function readRotary(
   };
 }
 
-/** How many positions a configuration without a table of positions has. @throws SentvecError `invalid-model` */
+/**
+ * The number of positions of an architecture without position embeddings.
+ * @throws SentvecError `invalid-model`
+ */
 export function readPositions(config: ConfigReader): number {
   return config.integer('max_position_embeddings', { largest: maxPositionsSupported });
 }
 
-/** 1 / theta^(2i / headSize) for each pair i, in float32 as PyTorch computes it. */
+/** 1 / theta^(2i / headSize) for each pair i, rounded to float32 like in PyTorch. */
 export function rotaryFrequencies(headSize: number, theta: number): number[] {
   return Array.from({ length: headSize >> 1 }, (_, i) =>
     Math.fround(1 / Math.fround(theta ** Math.fround((2 * i) / headSize))),
@@ -90,7 +98,7 @@ function scaledFrequencies(
   section.onlySupports(key, 'default', 'dynamic', 'linear', 'llama3', 'ntk');
   const kind = section.text(key, 'default');
   const frequencies = rotaryFrequencies(headSize, theta);
-  // "dynamic" changes the frequencies only for texts longer than the model's positions, and such texts are cut.
+  // "dynamic" changes the frequencies only for texts beyond the positions of the model, and such texts are truncated.
   if (kind === 'default' || kind === 'dynamic') return frequencies;
   const factor = section.positive('factor');
   if (kind === 'linear') return frequencies.map((frequency) => Math.fround(frequency / factor));
@@ -102,27 +110,27 @@ function scaledFrequencies(
 }
 
 /**
- * The scaling of Llama 3: a frequency with many turns within the trained length stays as it is, one with few turns is
- * divided by the factor, and those between are interpolated.
+ * The scaling of Llama 3: frequencies with many rotations within the length of the training are kept, those with few
+ * rotations are divided by the factor, and those between are interpolated.
  */
 function llama3(section: ConfigReader, config: ConfigReader, factor: number): (frequency: number) => number {
   const [low, high] = [section.positive('low_freq_factor'), section.positive('high_freq_factor')];
-  const trained = section.integer('original_max_position_embeddings', { fallback: readPositions(config) });
+  const trainedLength = section.integer('original_max_position_embeddings', { fallback: readPositions(config) });
   return (frequency) => {
-    const turns = (trained * frequency) / (2 * Math.PI);
-    const kept = Math.min(Math.max((turns - low) / (high - low), 0), 1);
-    return Math.fround((1 - kept) * (frequency / factor) + kept * frequency);
+    const rotations = (trainedLength * frequency) / (2 * Math.PI);
+    const weight = Math.min(Math.max((rotations - low) / (high - low), 0), 1);
+    return Math.fround((1 - weight) * (frequency / factor) + weight * frequency);
   };
 }
 
 /**
- * Cosines and sines of the positions of a batch. An angle is the product of position and frequency, rounded to float32
- * as in PyTorch: at position 8,000 that rounding is up to 2e-4 radians.
+ * The cosines and sines for the positions of a batch. An angle is the product of position and frequency, rounded to
+ * float32 like in PyTorch; at position 8,000 the rounding error is up to 2e-4 radians.
  */
 export function rotationOf<T>(layers: TransformerLayers<T>, rotary: RotaryPositions): Rotation<T> {
   const { ops, length } = layers;
   const { name, frequencies } = rotary;
-  // Where the length is known, the table covers only the next power of two.
+  // If the length is known, the table has only as many positions as the next power of two.
   const positions =
     typeof length === 'number' ? Math.min(rotary.positions, 2 ** Math.ceil(Math.log2(length))) : rotary.positions;
   const table = (kind: 'cosines' | 'sines'): T => {

@@ -6,9 +6,9 @@ import type { TransformerLayers } from './layers.ts';
 import { bertTokenTable, type BertSizes, embed, postNorm, readBertSizes } from './post-norm.ts';
 
 /**
- * SqueezeBERT (Iandola et al., 2020), as `SqueezeBertModel` of transformers
- * (models/squeezebert/modeling_squeezebert.py), without its pooler. Weights have the same names, and stored as those of
- * convolutions over one position.
+ * SqueezeBERT (Iandola et al., 2020), like `SqueezeBertModel` of transformers
+ * (models/squeezebert/modeling_squeezebert.py) without its pooler. Weights have the names of transformers, and the
+ * shapes of convolutions with kernel size 1.
  */
 export const squeezeBert: Architecture = (config) => {
   const sizes = readBertSizes(config, { tokenTypes: 2 });
@@ -29,7 +29,7 @@ export const squeezeBert: Architecture = (config) => {
   };
 };
 
-/** The epsilon of the layers. `layer_norm_eps` of the configuration applies to the embeddings only. */
+/** The epsilon of the normalizations in the layers. `layer_norm_eps` is used for the embeddings only. */
 const epsilon = 1e-12;
 
 /** A layer of BERT with grouped linear layers. */
@@ -77,7 +77,7 @@ function readGroups(config: ConfigReader, { hiddenSize, intermediateSize }: Bert
   const read = (key: string, fallback: number, ...widths: readonly number[]): number => {
     const groups = config.integer(key, { fallback });
     if (widths.every((width) => width % groups === 0)) return groups;
-    throw config.unsupported(key, groups, `Widths of ${widths.join(' and ')} cannot be divided into that many groups.`);
+    throw config.unsupported(key, groups, `The number of groups must divide ${widths.join(' and ')}.`);
   };
   return {
     query: read('q_groups', 4, hiddenSize),

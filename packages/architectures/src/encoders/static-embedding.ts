@@ -1,9 +1,9 @@
 import type { Architecture } from './architecture.ts';
 
 /**
- * A table of token vectors, as `StaticEmbedding` of sentence-transformers and model2vec: a token's
- * vector does not depend on its neighbours. `config.json` has `model_type` "static-embedding", `vocab_size` and
- * `hidden_size`; the one weight is `embedding.weight`, `[vocab_size, hidden_size]`.
+ * Static token embeddings, like `StaticEmbedding` of sentence-transformers and model2vec: the vector of a token does
+ * not depend on other tokens. `config.json` has the `model_type` "static-embedding", `vocab_size` and `hidden_size`;
+ * the only weight is `embedding.weight`, `[vocab_size, hidden_size]`.
  */
 export const staticEmbedding: Architecture = (config) => {
   const hiddenSize = config.integer('hidden_size');

@@ -1,11 +1,11 @@
-// The encoders of T5 and its multilingual relatives: a relative position bias instead of position embeddings.
+// The encoders of T5, mT5 and UMT5, which have a relative position bias instead of position embeddings.
 import { type ActivationFunction } from '../activations.ts';
 import type { Architecture } from './architecture.ts';
 import type { ConfigReader } from './config.ts';
 import type { TransformerLayers } from './layers.ts';
 import { readRelativeBuckets, relativeBias } from './relative-bias.ts';
 
-/** The standard keys of configurations, and T5's names for them (`attribute_map` of transformers). */
+/** T5's names for standard configuration keys (`attribute_map` of transformers). */
 const keys = {
   hidden_size: 'd_model',
   num_hidden_layers: 'num_layers',
@@ -13,7 +13,7 @@ const keys = {
   head_dim: 'd_kv',
 };
 
-/** How T5 and its relatives differ. */
+/** The properties in which T5, mT5 and UMT5 differ. */
 interface Variant {
   /** The default of `feed_forward_proj`. */
   readonly feedForward: string;
@@ -21,16 +21,16 @@ interface Variant {
   readonly biasOfEachLayer: boolean;
 }
 
-/** The encoder of T5 (Raffel et al., 2020), as `T5EncoderModel` of transformers (models/t5/modeling_t5.py). */
+/** The encoder of T5 (Raffel et al., 2020), like `T5EncoderModel` of transformers (models/t5/modeling_t5.py). */
 export const t5: Architecture = (config) => encoder(config, { feedForward: 'relu', biasOfEachLayer: false });
 
-/** The encoder of mT5 (Xue et al., 2021), as `MT5EncoderModel` of transformers: T5 with gated feed-forward layers. */
+/** The encoder of mT5 (Xue et al., 2021), like `MT5EncoderModel` of transformers: T5 with gated feed-forward layers. */
 export const mt5: Architecture = (config) => encoder(config, { feedForward: 'gated-gelu', biasOfEachLayer: false });
 
-/** The encoder of UMT5 (Chung et al., 2023), as `UMT5EncoderModel` of transformers: mT5 with a bias in each layer. */
+/** The encoder of UMT5 (Chung et al., 2023), like `UMT5EncoderModel` of transformers: mT5 with a bias in each layer. */
 export const umt5: Architecture = (config) => encoder(config, { feedForward: 'gated-gelu', biasOfEachLayer: true });
 
-/** Pre-norm layers with RMS normalization. No linear layer has a bias. */
+/** An encoder of pre-norm layers with RMS normalization and linear layers without biases. */
 function encoder(config: ConfigReader, variant: Variant): ReturnType<Architecture> {
   const sizes = readSizes(config.withKeys(keys), variant);
   return {
@@ -54,7 +54,10 @@ function encoder(config: ConfigReader, variant: Variant): ReturnType<Architectur
         ];
         const bias = layer > 0 && variant.biasOfEachLayer ? biasOf(layer) : first;
         x = ops.add(x, attend(layers, `${attention}.SelfAttention`, norm(`${attention}.layer_norm`, x), sizes, bias));
-        x = ops.add(x, grow(layers, `${feedForward}.DenseReluDense`, norm(`${feedForward}.layer_norm`, x), sizes));
+        x = ops.add(
+          x,
+          feedForwardLayers(layers, `${feedForward}.DenseReluDense`, norm(`${feedForward}.layer_norm`, x), sizes),
+        );
       }
       return layers.dropout(norm('encoder.final_layer_norm', x), sizes.dropout);
     },
@@ -69,7 +72,7 @@ function attend<T>(layers: TransformerLayers<T>, name: string, x: T, sizes: Size
   return layers.dropout(layers.linear(`${name}.o`, attended, hiddenSize, { bias: false }), dropout);
 }
 
-function grow<T>(layers: TransformerLayers<T>, name: string, x: T, sizes: Sizes): T {
+function feedForwardLayers<T>(layers: TransformerLayers<T>, name: string, x: T, sizes: Sizes): T {
   const { ops } = layers;
   const { intermediateSize, hiddenSize, dropout, feedForward } = sizes;
   const linear = (weight: string, input: T, outputs: number): T =>
@@ -89,7 +92,7 @@ function readSizes(config: ConfigReader, { feedForward }: Variant) {
     intermediateSize: config.integer('d_ff'),
     layers: config.layers('num_hidden_layers'),
     vocabularySize: config.integer('vocab_size'),
-    // T5 was trained without a scale of the attention scores.
+    // T5 does not scale the attention scores.
     attention: {
       heads: config.integer('num_attention_heads'),
       headSize: config.integer('head_dim', { fallback: 64 }),
@@ -104,16 +107,17 @@ function readSizes(config: ConfigReader, { feedForward }: Variant) {
 }
 
 /**
- * The activation of the feed-forward layers, and whether they are gated. `dense_act_fn` and `is_gated_act`, which newer
- * versions of transformers save, win over `feed_forward_proj`: an activation, or `gated-` and an activation.
+ * The activation of the feed-forward layers, and whether they are gated. `feed_forward_proj` is the name of an
+ * activation, with the prefix `gated-` for gated layers. `dense_act_fn` and `is_gated_act`, which newer versions of
+ * transformers save, take precedence.
  */
 function readFeedForward(
   config: ConfigReader,
   fallback: string,
 ): { readonly activation: ActivationFunction; readonly isGated: boolean } {
-  const spelling = config.text('feed_forward_proj', fallback);
-  const isGated = spelling.startsWith('gated-');
-  const name = spelling === 'gated-gelu' ? 'gelu_new' : spelling.replace(/^gated-/, '');
+  const projection = config.text('feed_forward_proj', fallback);
+  const isGated = projection.startsWith('gated-');
+  const name = projection === 'gated-gelu' ? 'gelu_new' : projection.replace(/^gated-/, '');
   const activation =
     config.text('dense_act_fn', '') === ''
       ? config.activationNamed(name, 'feed_forward_proj')

@@ -1,21 +1,21 @@
-// The sparse vector of a text: a weight for each term of the vocabulary, by the head with which an encoder was trained
-// to predict masked tokens (SPLADE: Formal et al., 2021).
+// Sparse vectors: a weight for each term of the vocabulary, computed with the masked language modeling head of an
+// encoder (SPLADE: Formal et al., 2021).
 import type { ActivationFunction } from '../activations.ts';
 import type { Operations } from '../operations.ts';
 import type { ConfigReader } from './config.ts';
 import type { TransformerLayers, WeightName } from './layers.ts';
 
-/** The head of an encoder that predicts masked tokens: it scores each term of the vocabulary at each token. */
+/** A masked language modeling head, which scores each term of the vocabulary at each token. */
 export interface MaskedLanguageHead {
-  /** What the rows of `vocabulary` are compared with, from the last hidden state: a row for each token. */
+  /** Transforms the last hidden state. The scores are dot products of its rows with the rows of `vocabulary`. */
   transform<T>(layers: TransformerLayers<T>, hidden: T): T;
-  /** A row for each term. Usually it is the token table. */
+  /** The matrix with one row for each term, usually the embedding matrix. */
   readonly vocabulary: WeightName;
-  /** Added to the scores of each term; `undefined` for none. */
+  /** The bias of the scores, one entry for each term; `undefined` for none. */
   readonly bias: WeightName | undefined;
 }
 
-/** The parts of a head, by their names in the model's file. */
+/** The parts of a head: names of weights, activation and epsilon. */
 interface HeadParts {
   readonly dense: string;
   /** @default true */
@@ -26,12 +26,15 @@ interface HeadParts {
   readonly normBias?: boolean | undefined;
   readonly epsilon: number;
   readonly tokenTable: WeightName;
-  /** The matrix of a model that does not use its token table. */
+  /** The matrix of a model whose head does not use the embedding matrix. */
   readonly decoder: WeightName;
   readonly bias: WeightName | undefined;
 }
 
-/** A dense layer, an activation and a layer normalization, and then the vocabulary: so are the heads of all BERTs. */
+/**
+ * The head of BERT and similar architectures: a dense layer, an activation, a layer normalization and the product with
+ * the vocabulary.
+ */
 export function maskedLanguageHead(config: ConfigReader, parts: HeadParts): MaskedLanguageHead {
   const { dense, denseBias: bias, norm, normBias, activation, epsilon } = parts;
   const isTied = config.flag('tie_word_embeddings', true);
@@ -42,29 +45,30 @@ export function maskedLanguageHead(config: ConfigReader, parts: HeadParts): Mask
       return layers.layerNorm(norm, grown, epsilon, { bias: normBias });
     },
     vocabulary: isTied ? parts.tokenTable : parts.decoder,
-    bias: isTied ? parts.bias : ofDecoder(parts.bias),
+    bias: isTied ? parts.bias : namesOfDecoder(parts.bias),
   };
 }
 
 /**
- * The names of a bias are listed for a tied head. A head that is not tied has the bias of its decoder, the last name.
+ * The names of the bias for a head that is not tied. They are listed in the order for a tied head; a head that is not
+ * tied has the bias of its decoder, which is the last name.
  */
-function ofDecoder(bias: WeightName | undefined): WeightName | undefined {
+function namesOfDecoder(bias: WeightName | undefined): WeightName | undefined {
   if (bias === undefined || typeof bias === 'string') return bias;
   const [first, ...others] = bias.toReversed();
   return [first!, ...others];
 }
 
-/** How the scores of a text's tokens become one weight for each term. */
+/** How the scores of a term at all tokens of a text are combined to one weight. */
 export interface TermPooling {
   readonly strategy: 'max' | 'sum';
-  /** How often log(1 + x) is applied to what relu leaves. */
+  /** How often log(1 + x) is applied after relu. */
   readonly logarithms: 1 | 2;
 }
 
 /**
- * What `config.json` says of term weights; `undefined` when nothing: then the model is an encoder alone. Core writes
- * the section into the configuration of a sparse model, by the config of its SpladePooling.
+ * Reads the section `term_weights` of `config.json`; `undefined` if it is missing, that is for an encoder of dense
+ * vectors. `@sentvec/core` adds this section for a sparse model, from the config of its SpladePooling module.
  * @throws SentvecError `unsupported-model`
  */
 export function readTermPooling(config: ConfigReader): TermPooling | undefined {
@@ -78,7 +82,7 @@ export function readTermPooling(config: ConfigReader): TermPooling | undefined {
   };
 }
 
-/** The vocabulary as tensors. */
+/** The vocabulary matrix and bias as tensors. */
 interface Vocabulary<T> {
   /** `[terms, width]` */
   readonly matrix: T;
@@ -87,16 +91,16 @@ interface Vocabulary<T> {
 }
 
 /**
- * Terms that are scored at once. Scores of all terms at all tokens of a batch, 60 MB for 512 tokens, never exist: a
- * block of 1 MB is pooled before the next is computed.
+ * The default number of terms that are computed together. The scores of all terms at 512 tokens would take 60 MB; a
+ * block of 1 MB is pooled before the next one is computed.
  */
-const usualTermsAtOnce = 512;
+const defaultTermBlockSize = 512;
 
 /**
- * A weight for each term and text, `[batch, terms]`: log(1 + relu(scores)), pooled over the tokens of the text, special
- * ones included. Follows `sentence_transformers/sparse_encoder/modules/splade_pooling.py`.
+ * The weight of each term for each text, `[batch, terms]`: log(1 + relu(scores)), pooled over all tokens of the text
+ * including special tokens. The formula is that of `sentence_transformers/sparse_encoder/modules/splade_pooling.py`.
  * @param tokens `[batch, length, width]`
- * @param mask 1 for a real token, 0 for padding: indices `[batch, length]`. The first token of a text is real
+ * @param mask 1 for tokens, 0 for padding: indices of shape `[batch, length]`. Each text has at least one token
  */
 export function termWeights<T>(
   ops: Operations<T>,
@@ -104,8 +108,8 @@ export function termWeights<T>(
   {
     tokens,
     mask,
-    termsAtOnce = usualTermsAtOnce,
-  }: { readonly tokens: T; readonly mask: T; readonly termsAtOnce?: number | undefined },
+    termBlockSize = defaultTermBlockSize,
+  }: { readonly tokens: T; readonly mask: T; readonly termBlockSize?: number | undefined },
   { strategy, logarithms }: TermPooling,
 ): T {
   const [batch, length] = ops.shape(tokens);
@@ -116,7 +120,8 @@ export function termWeights<T>(
     for (let n = 0; n < logarithms; n += 1) weights = ops.log(ops.add(weights, 1));
     return weights;
   };
-  // Padding repeats the first token, which leaves each maximum as it is: no pass over the scores is needed to hide it.
+  // Padding is replaced by the first token, which does not change the maximum. Masking the scores would take a pass
+  // over all of them.
   const input =
     strategy === 'max'
       ? ops.where(ops.reshape(real, [batch!, length!, 1]), tokens, ops.slice(tokens, 1, 0, 1))
@@ -125,13 +130,13 @@ export function termWeights<T>(
     strategy === 'max'
       ? ops.max(scores, [1])
       : ops.sum(ops.matmul(ops.reshape(real, [batch!, 1, length!]), saturate(scores)), [1]);
-  const blocks = Array.from({ length: Math.ceil(terms / termsAtOnce) }, (_, block) => {
-    const start = block * termsAtOnce;
-    const count = Math.min(termsAtOnce, terms - start);
+  const blocks = Array.from({ length: Math.ceil(terms / termBlockSize) }, (_, block) => {
+    const start = block * termBlockSize;
+    const count = Math.min(termBlockSize, terms - start);
     const part = (x: T): T => (count === terms ? x : ops.slice(x, 0, start, count));
     return pool(ops.linear(input, part(matrix), bias === undefined ? undefined : part(bias)));
   });
   const pooled = ops.concat(blocks, 1);
-  // Logarithms grow with their argument: of the maximum, they are the maximum of theirs.
+  // The logarithm is monotonic, so it may be applied after the maximum.
   return strategy === 'max' ? saturate(pooled) : pooled;
 }

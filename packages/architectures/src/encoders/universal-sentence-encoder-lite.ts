@@ -1,4 +1,4 @@
-// Universal Sentence Encoder Lite, the architecture of the default model.
+// Universal Sentence Encoder Lite, the architecture of the model in @sentvec/model-use-lite.
 import { absolute, normalizeRows } from '../derived-operations.ts';
 import type { Block } from '../operations.ts';
 import type { Architecture } from './architecture.ts';
@@ -6,12 +6,16 @@ import { maskedScore, type AttentionInputs } from './attention.ts';
 import type { ConfigReader } from './config.ts';
 import type { TransformerLayers } from './layers.ts';
 
-/** No weight bounds the number of positions, so that a configuration could ask for more than fit into memory. */
+/**
+ * The maximum number of positions. The weights do not limit it, so that without this limit a damaged configuration
+ * could exhaust the memory.
+ */
 const maxPositionsSupported = 65_536;
 
 /**
- * The position signal of Vaswani et al. (2017) as tensor2tensor lays it out (`get_timing_signal_1d`): the sines of all
- * frequencies, then the cosines. `[positions, width]`, computed in float32 as there.
+ * The sinusoidal position embeddings of Vaswani et al. (2017) in the layout of tensor2tensor (`get_timing_signal_1d`):
+ * the sines of all frequencies, then the cosines. The shape is `[positions, width]`; the numbers are computed in
+ * float32 as there.
  */
 function timingSignal(positions: number, width: number): Float32Array {
   const frequencies = width >> 1;
@@ -30,8 +34,8 @@ function timingSignal(positions: number, width: number): Float32Array {
 
 /**
  * Universal Sentence Encoder Lite (Cer et al., 2018), version 2, up to its token vectors: twice the token embedding
- * plus a position signal, then layers that normalize before attention and before the feed-forward layers. The mean, the
- * dense layer with tanh and the normalization that follow are the model folder's pooling and projections.
+ * plus sinusoidal position embeddings, then pre-norm layers. The mean, the dense layer with tanh and the normalization
+ * that follow are the pooling and projections of the model folder.
  *
  * `config.json`, with the values of the published model:
  *
@@ -40,9 +44,8 @@ function timingSignal(positions: number, width: number): Float32Array {
  *   "intermediate_size": 1536, "num_hidden_layers": 2, "num_attention_heads": 4, "max_position_embeddings": 128,
  *   "hidden_act": "relu", "layer_norm_eps": 1e-6, "hidden_dropout_prob": 0, "attention_probs_dropout_prob": 0 }
  * ```
- *
- * Weights of `model.safetensors`, as PyTorch lays out linear layers (`[out, in]`); `in` is `embedding_size` in layer 0
- * and `hidden_size` in the others; attention works at that width:
+ * The weights in `model.safetensors`. Linear layers have the layout of PyTorch (`[out, in]`); `in` is `embedding_size`
+ * in layer 0 and `hidden_size` in the other layers, and is the width of attention:
  *
  * | name | shape |
  * |---|---|
@@ -94,7 +97,7 @@ export const universalSentenceEncoderLite: Architecture = (config) => {
   };
 };
 
-/** A layer that normalizes before attention and before the feed-forward layers; `width` is that of `x`. */
+/** A pre-norm layer. `width` is the width of `x`. */
 function encodeLayer<T>(
   layers: TransformerLayers<T>,
   layer: string,

@@ -10,9 +10,9 @@ const names = {
 };
 
 /**
- * XLM-RoBERTa-XL and -XXL (Goyal et al., 2021), as `XLMRobertaXLModel` of transformers
- * (models/xlm_roberta_xl/modeling_xlm_roberta_xl.py), without its pooler: pre-norm RoBERTa. Weights have
- * the same names.
+ * XLM-RoBERTa-XL and -XXL (Goyal et al., 2021), like `XLMRobertaXLModel` of transformers
+ * (models/xlm_roberta_xl/modeling_xlm_roberta_xl.py) without its pooler: pre-norm RoBERTa. Weights have the names of
+ * transformers.
  */
 export const xlmRobertaXl: Architecture = (config) => {
   const sizes = {

@@ -1,11 +1,14 @@
-// An ONNX file of a stranger, looked at before a library opens it: a graph that never ends, or that grows without
-// bounds, is refused. Its weights are passed over, so that files of gigabytes are not read whole.
+// Checks an untrusted ONNX file before a library opens it: graphs with loops and graphs with too many nodes are
+// refused. The check skips the weights, so that it does not read files of gigabytes in full.
 import { SentvecError } from '@sentvec/platform';
 
-/** Bytes of a file, read in pieces. */
+/** Random access to the bytes of a file. */
 export interface ByteSource {
   readonly size: number;
-  /** The bytes from `start` to before `end`, both inside the file. They are valid until the next call. */
+  /**
+   * The bytes from `start`, inclusive, to `end`, exclusive; both are within the file. The array is valid until the next
+   * call.
+   */
   read(start: number, end: number): Uint8Array;
 }
 
@@ -14,7 +17,7 @@ export function bytesSource(bytes: Uint8Array): ByteSource {
   return { size: bytes.length, read: (start, end) => bytes.subarray(start, end) };
 }
 
-/** How a field is written (https://protobuf.dev/programming-guides/encoding). */
+/** The wire types of Protocol Buffers (https://protobuf.dev/programming-guides/encoding). */
 const wireTypes = { varint: 0, eightBytes: 1, lengthDelimited: 2, fourBytes: 5 } as const;
 
 /** Field numbers of onnx.proto, by message. */
@@ -25,18 +28,21 @@ const attribute = { graph: 6, graphs: 11 } as const;
 const definition = { name: 1, node: 7, domain: 10 } as const;
 
 /**
- * The most nodes of a model, with its functions written out wherever they are used. Exports of the largest encoders
- * have some 30,000; onnxruntime takes half a minute for 100,000.
+ * The maximum number of nodes of a model with its functions inlined. Exports of the largest encoders have about 30,000
+ * nodes; onnxruntime needs half a minute to load 100,000.
  */
 const maxNodes = 100_000;
 
-/** Graphs in graphs: the branches of a condition, the body of a loop. protobuf itself stops at 100 messages. */
-const deepestGraph = 32;
+/**
+ * The maximum depth of nested graphs, which are the branches of conditions and the bodies of loops. protobuf itself
+ * allows 100 nested messages.
+ */
+const maxGraphDepth = 32;
 
 /**
- * Refuses a model whose run may never end (the operator `Loop` goes on as long as the file says), and one that has too
- * many nodes, counted with its functions written out: functions of functions can make billions of a few lines.
- * @param file how a person would name the file
+ * Refuses a model with the operator `Loop`, whose execution may never end, and a model that has too many nodes when its
+ * functions are inlined: nested functions can expand a small file to billions of nodes.
+ * @param file the name of the file in messages
  * @throws SentvecError `unsupported-model`, `invalid-model`
  */
 export function checkGraph(source: ByteSource, file: string): void {
@@ -45,9 +51,7 @@ export function checkGraph(source: ByteSource, file: string): void {
   } catch (error) {
     const { message } = error as Error;
     const known = error instanceof GraphError ? error : undefined;
-    const text = known
-      ? message
-      : `is not an ONNX file: ${message} Is it complete? Download or convert the model again.`;
+    const text = known ? message : `is not a valid ONNX file: ${message} Download or convert the model again.`;
     throw new SentvecError(known?.code ?? 'invalid-model', `${file} ${text}`, { file }, { cause: error });
   }
 }
@@ -61,14 +65,14 @@ class GraphError extends Error {
   }
 }
 
-/** A field that holds bytes: its number, and where they are. */
+/** A length-delimited field: its number and the offsets of its content. */
 interface Field {
   readonly number: number;
   readonly start: number;
   readonly end: number;
 }
 
-/** The nodes of a graph or function: how many, and their operators, which may be functions of the model. */
+/** The number of nodes of a graph or function, and their operators, which may be functions of the model. */
 interface Nodes {
   count: number;
   readonly calls: string[];
@@ -78,7 +82,7 @@ class GraphCheck {
   readonly #source: ByteSource;
   readonly #functions = new Map<string, Nodes>();
   readonly #sizes = new Map<string, number>();
-  /** Nodes that were read, in graphs and functions. */
+  /** The number of nodes that have been read, in graphs and functions. */
   #read = 0;
 
   constructor(source: ByteSource) {
@@ -86,31 +90,31 @@ class GraphCheck {
   }
 
   check(): void {
-    const whole: Nodes = { count: 0, calls: [] };
+    const allNodes: Nodes = { count: 0, calls: [] };
     for (const field of this.#fields({ start: 0, end: this.#source.size })) {
-      if (field.number === model.graph) this.#readNodes(field, graph.node, whole, 0);
+      if (field.number === model.graph) this.#readNodes(field, graph.node, allNodes, 0);
       else if (field.number === model.functions) this.#readFunction(field);
     }
-    if (this.#sizeOf(whole) > maxNodes) throw tooLarge();
+    if (this.#sizeOf(allNodes) > maxNodes) throw tooManyNodesError();
   }
 
   #readFunction(range: Pick<Field, 'start' | 'end'>): void {
     const nodes: Nodes = { count: 0, calls: [] };
     this.#readNodes(range, definition.node, nodes, 0);
     const names = this.#texts(range, [definition.domain, definition.name]);
-    // Two functions of one name are overloads: the sum is enough of a bound.
+    // Functions with the same name are overloads. The sum of their nodes is an upper limit for each.
     const { count, calls } = this.#functions.get(names) ?? { count: 0, calls: [] };
     this.#functions.set(names, { count: count + nodes.count, calls: [...calls, ...nodes.calls] });
   }
 
   #readNodes(range: Pick<Field, 'start' | 'end'>, field: number, nodes: Nodes, depth: number): void {
-    if (depth > deepestGraph)
-      throw new GraphError('invalid-model', `nests graphs more than ${deepestGraph} levels deep.`);
+    if (depth > maxGraphDepth)
+      throw new GraphError('invalid-model', `nests graphs more than ${maxGraphDepth} levels deep.`);
     for (const each of this.#fields(range)) {
       if (each.number !== field) continue;
-      if (++this.#read > maxNodes) throw tooLarge();
+      if (++this.#read > maxNodes) throw tooManyNodesError();
       const operator = this.#texts(each, [node.domain, node.opType]);
-      if (loops.has(operator)) throw endless();
+      if (loops.has(operator)) throw loopError();
       nodes.count += 1;
       nodes.calls.push(operator);
       for (const one of this.#fields(each)) {
@@ -122,7 +126,7 @@ class GraphCheck {
     }
   }
 
-  /** Nodes with functions written out; a function that calls itself has endless ones. */
+  /** The number of nodes with functions inlined; infinite for a function that calls itself. */
   #sizeOf({ count, calls }: Nodes): number {
     let size = count;
     for (const name of calls) {
@@ -139,7 +143,10 @@ class GraphCheck {
     return size;
   }
 
-  /** Short texts of a message, one after the other with a colon between; '' for those that are absent. */
+  /**
+   * The string fields of a message with these numbers, joined by colons. Missing fields and fields of more than 1000
+   * bytes count as ''.
+   */
   #texts(range: Pick<Field, 'start' | 'end'>, numbers: readonly number[]): string {
     const texts = numbers.map(() => '');
     for (const { number, start, end } of this.#fields(range)) {
@@ -161,20 +168,20 @@ class GraphCheck {
           return value;
         }
       }
-      throw new Error('A number has no end.');
+      throw new Error('A varint is not terminated.');
     };
     while (position < end) {
       const tag = number();
       const type = tag % 8;
       if (type === wireTypes.lengthDelimited) {
         const length = number();
-        if (length > end - position) throw new Error('A field is longer than what holds it.');
+        if (length > end - position) throw new Error('A field is longer than its message.');
         yield { number: (tag - type) / 8, start: position, end: position + length };
         position += length;
       } else if (type === wireTypes.varint) number();
       else if (type === wireTypes.fourBytes) position += 4;
       else if (type === wireTypes.eightBytes) position += 8;
-      else throw new Error('It is not made of fields.');
+      else throw new Error('A field has an unknown wire type.');
     }
   }
 }
@@ -184,11 +191,15 @@ const maxNameLength = 1000;
 const decoder = new TextDecoder();
 const loops = new Set([':Loop', 'ai.onnx:Loop']);
 
-function tooLarge(): GraphError {
-  return new GraphError('invalid-model', `has more than ${maxNodes} nodes, with its functions written out.`);
+function tooManyNodesError(): GraphError {
+  return new GraphError(
+    'invalid-model',
+    `has more than ${maxNodes} nodes with its functions inlined. Export a smaller model.`,
+  );
 }
 
-function endless(): GraphError {
-  const message = 'has a loop in its graph, the operator "Loop", which may never end. Export the model without loops.';
+function loopError(): GraphError {
+  const message =
+    'has the operator "Loop" in its graph, whose execution may never end. Export the model without loops.';
   return new GraphError('unsupported-model', message);
 }

@@ -1,4 +1,4 @@
-// Reads which weights an ONNX file has, without the library, which would load them all.
+// Reads the types and files of the weights in an ONNX file without onnxruntime, which would load all weights.
 import { BinaryReader, WireType } from '@bufbuild/protobuf/wire';
 
 /** Field numbers of onnx.proto, by message. */
@@ -12,11 +12,11 @@ const entry = { key: 1, value: 2 } as const;
 /** `TensorProto.DataType.FLOAT16`. */
 const float16 = 10;
 
-/** Graphs in graphs: the branches of a condition, the body of a loop. */
-const deepestGraph = 8;
+/** The maximum depth of nested graphs, which are the branches of conditions and the bodies of loops. */
+const maxGraphDepth = 8;
 
 /**
- * Whether weights of an ONNX model are 16-bit floats. Reads the headers of the weights only.
+ * Whether some weights of an ONNX model are 16-bit floats. It reads only the headers of the weights.
  * @throws Error when the bytes are not an ONNX model
  */
 export function hasHalfPrecisionWeights(bytes: Uint8Array): boolean {
@@ -27,7 +27,7 @@ export function hasHalfPrecisionWeights(bytes: Uint8Array): boolean {
 }
 
 /**
- * The files that an ONNX model keeps numbers in, as it names them: relative to its own folder. They may have any names.
+ * The paths of the external data files of an ONNX model, relative to its folder.
  * @throws Error when the bytes are not an ONNX model
  */
 export function externalDataLocations(bytes: Uint8Array): string[] {
@@ -47,7 +47,7 @@ function* tensorsOf(body: Uint8Array, depth: number): Generator<Uint8Array> {
     for (const field of messages(each, node.attribute)) {
       yield* messages(field, attribute.tensor);
       yield* messages(field, attribute.tensors);
-      if (depth === deepestGraph) continue;
+      if (depth === maxGraphDepth) continue;
       for (const inner of messages(field, attribute.graph)) yield* tensorsOf(inner, depth + 1);
       for (const inner of messages(field, attribute.graphs)) yield* tensorsOf(inner, depth + 1);
     }
@@ -64,11 +64,11 @@ function externalLocation(bytes: Uint8Array): string | undefined {
   return undefined;
 }
 
-function* messages(bytes: Uint8Array, wanted: number): Generator<Uint8Array> {
+function* messages(bytes: Uint8Array, number: number): Generator<Uint8Array> {
   const reader = new BinaryReader(bytes);
   while (reader.pos < reader.len) {
     const [field, type] = reader.tag();
-    if (field === wanted && type === WireType.LengthDelimited) yield reader.bytes();
+    if (field === number && type === WireType.LengthDelimited) yield reader.bytes();
     else reader.skip(type, field);
   }
 }

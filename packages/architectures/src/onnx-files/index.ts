@@ -1,4 +1,4 @@
-// An entry of the package without the encoders, which a program needs only for models without an ONNX file.
+// The entry point `@sentvec/architectures/onnx-files`, without the encoders, for programs that only load ONNX files.
 export { bytesSource, checkGraph, type ByteSource } from './graph-check.ts';
 export { configuredPositions } from './positions.ts';
-export { findExternalFiles, findShippedFile, isUsualFile, type ExternalFile } from './shipped-file.ts';
+export { findExternalFiles, findShippedFile, isDefaultFile, type ExternalFile } from './shipped-file.ts';

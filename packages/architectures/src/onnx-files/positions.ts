@@ -1,8 +1,8 @@
 import type { ModelFiles } from '@sentvec/core';
 import { readJsonObject } from '@sentvec/core/json';
 
-/** Architectures of transformers whose positions begin after the number of the padding token. */
-const countFromPadding = new Set([
+/** Architectures of transformers whose position numbers start after the padding id. */
+const startAfterPadding = new Set([
   'roberta',
   'xlm-roberta',
   'xlm-roberta-xl',
@@ -15,9 +15,9 @@ const countFromPadding = new Set([
 ]);
 
 /**
- * The longest text, in tokens, that a model has positions for, by its `config.json`: an ONNX file does not say.
- * @returns `Infinity` when the configuration sets no limit, or there is none
- * @throws SentvecError `invalid-model` when `config.json` is not JSON
+ * The maximum length of a text in tokens, from `config.json`. An ONNX file does not contain it.
+ * @returns `Infinity` if the configuration sets no limit or is missing
+ * @throws SentvecError `invalid-model` if `config.json` is not valid JSON
  */
 export async function configuredPositions(files: ModelFiles): Promise<number> {
   const config = await readJsonObject(files, 'config.json');
@@ -25,6 +25,6 @@ export async function configuredPositions(files: ModelFiles): Promise<number> {
   const positions = config['max_position_embeddings'];
   if (typeof positions !== 'number' || !(positions > 0)) return Infinity;
   const padding = config['pad_token_id'];
-  if (!countFromPadding.has(String(config['model_type']))) return positions;
+  if (!startAfterPadding.has(String(config['model_type']))) return positions;
   return positions - (typeof padding === 'number' ? padding : 1) - 1;
 }

@@ -1,18 +1,19 @@
-// The ONNX file that a model ships with, and the files that it keeps its weights in.
+// Finds the ONNX file of a model folder, and the external data files with its weights.
 import { cannotBeExternalData, type ModelFiles } from '@sentvec/core';
 import { SentvecError } from '@sentvec/platform';
 
-/** The ONNX files of a model that are used without being asked for, best first. */
+/** The ONNX files that are used by default, in order of preference. */
 const standardFiles = ['onnx/model.onnx', 'model.onnx'];
 
 /**
- * The ONNX file that a model ships with.
- * @param model how a person would name the model, for the message
- * @param paths all files of the model
- * @param variant name of the file without its ending, such as `model_quantized`; `undefined` for the standard one, or, in a
- * folder without other weights, the only one
- * @returns its path; `undefined` when there is none
- * @throws SentvecError `invalid-argument` when there is no such variant, or there are several and no other weights
+ * The path of the ONNX file in a model folder.
+ * @param model the name of the model in messages
+ * @param paths the paths of all files of the model
+ * @param variant the name of the file without `.onnx`, such as `model_quantized`; `undefined` for the default file or,
+ * in a folder without other weights, the only ONNX file
+ * @returns `undefined` if there is none
+ * @throws SentvecError `invalid-argument` if the variant does not exist, or if there are several ONNX files and no
+ * default weights
  */
 export function findShippedFile(
   model: string,
@@ -20,7 +21,8 @@ export function findShippedFile(
   variant: string | undefined,
 ): string | undefined {
   if (variant !== undefined) return findVariant(model, paths, variant);
-  // An adapter changes the safetensors; the ONNX file may be that of the model without it.
+  // An adapter changes the weights in safetensors files, but the ONNX file may be that of the model without the
+  // adapter.
   if (paths.includes('adapter_config.json')) return undefined;
   const standard = standardFiles.find((each) => paths.includes(each));
   if (standard !== undefined || paths.some((path) => /^model[^/]*\.safetensors$/u.test(path))) return standard;
@@ -33,12 +35,12 @@ export function findShippedFile(
   );
 }
 
-/** Whether an ONNX file holds the default weights of a model: others have a fingerprint of their own. */
-export function isUsualFile(path: string): boolean {
+/** Whether an ONNX file contains the default weights of a model. Other files are part of the fingerprint. */
+export function isDefaultFile(path: string): boolean {
   return standardFiles.includes(path);
 }
 
-/** The names of all ONNX files, without their endings. */
+/** The names of all ONNX files without the folder `onnx/` and the extension. */
 function variantsIn(paths: readonly string[]): string[] {
   return paths
     .filter((path) => path.endsWith('.onnx'))
@@ -52,23 +54,23 @@ function findVariant(model: string, paths: readonly string[], variant: string): 
   const choice =
     present.length > 0
       ? `It has ${present.join(', ')}.`
-      : 'It has no ONNX files; without a variant one is made from its safetensors.';
+      : 'It has no ONNX files. Leave out the option "variant" to use its safetensors.';
   throw new SentvecError('invalid-argument', `${model} has no ONNX variant "${variant}". ${choice}`, { variant });
 }
 
-/** A file with weights of an ONNX file. */
+/** An external data file of an ONNX file. */
 export interface ExternalFile {
-  /** As the ONNX file names it. */
+  /** The path in the ONNX file, relative to its folder. */
   readonly location: string;
-  /** Of the file in the model. */
+  /** The path in the model folder. */
   readonly path: string;
 }
 
 /**
- * The files in which an ONNX file keeps weights. Mostly their names begin with its own; where other files are beside
- * it, it is read for the names, which may be any.
- * @param path of the ONNX file in the model
- * @throws SentvecError `invalid-model` when a file that it names is missing
+ * The external data files of an ONNX file. By convention their names start with the name of the ONNX file. If its
+ * folder contains other files too, the ONNX file is read to find the names.
+ * @param path the path of the ONNX file in the model folder
+ * @throws SentvecError `invalid-model` if such a file is missing
  */
 export async function findExternalFiles(files: ModelFiles, path: string): Promise<ExternalFile[]> {
   const folder = path.slice(0, path.lastIndexOf('/') + 1);
@@ -86,7 +88,7 @@ export async function findExternalFiles(files: ModelFiles, path: string): Promis
     if (paths.includes(file)) return { location, path: file };
     throw new SentvecError(
       'invalid-model',
-      `${files.name}/${path} keeps weights in ${JSON.stringify(location)}, which is missing. Is the folder complete?`,
+      `${files.name}/${path} has weights in ${JSON.stringify(location)}, which is missing. Add the file to the folder or download the model again.`,
       { file: `${files.name}/${path}` },
     );
   });
@@ -97,7 +99,7 @@ async function locationsIn(graph: Uint8Array, standard: readonly string[]): Prom
   try {
     return externalDataLocations(graph);
   } catch {
-    // Opening the file will say what is wrong with it.
+    // The error is reported when the file is opened.
     return standard;
   }
 }

@@ -1,8 +1,9 @@
-// An entry of the package with next to no imports, for worker threads, which use no other part of the package.
+// The entry point `@sentvec/architectures/token-values`: converts batches to the inputs of an ONNX session and selects
+// its outputs. It has almost no imports, because worker threads load it.
 import type { TokenBatch } from '@sentvec/core';
 import { termWeightsOutput } from '@sentvec/core/head';
 
-/** The metadata of an input or output, as onnxruntime gives it in Node and in browsers. */
+/** The metadata of an input or output in onnxruntime-node and onnxruntime-web. */
 export type SessionValue =
   | {
       readonly name: string;
@@ -12,7 +13,7 @@ export type SessionValue =
     }
   | { readonly name: string; readonly isTensor: false };
 
-/** A tensor's parts, as the constructor of onnxruntime's `Tensor` takes them. */
+/** The arguments of onnxruntime's `Tensor` constructor for an input. */
 export type TokenInput = { readonly name: string; readonly dims: readonly number[] } & (
   | { readonly type: 'int64'; readonly data: BigInt64Array }
   | { readonly type: 'int32'; readonly data: Int32Array }
@@ -21,19 +22,22 @@ export type TokenInput = { readonly name: string; readonly dims: readonly number
   | { readonly type: 'bool'; readonly data: Uint8Array }
 );
 
-/** What an ONNX file may call its token embeddings, best first: Optimum, sentence-transformers, further exporters. */
+/**
+ * The names of the token embeddings in ONNX files of Optimum, sentence-transformers and other exporters, in order of
+ * preference.
+ */
 const tokenOutputs = ['last_hidden_state', 'token_embeddings', 'hidden_states', 'output', 'output_0'];
 
-/** What an ONNX file calls the vector of a whole text, when it computes one. */
+/** The names of outputs with one vector for each text. */
 const textOutputs: readonly string[] = ['sentence_embedding', termWeightsOutput];
 
-/** Scores: for each token of the vocabulary, which is not an embedding, or the labels of a text or a pair. */
+/** The name of an output of scores: of the vocabulary at each token, or of the labels of a text or a pair. */
 const scoreOutput = 'logits';
 
 /**
- * The name of the output that has a vector for each token.
+ * The name of the output with a vector for each token.
  * @param outputs `outputMetadata` of a session
- * @throws Error when there is none; the message is a sentence that follows "cannot open the file:"
+ * @throws Error if there is none. The message is a sentence that can follow "cannot open the file:"
  */
 export function tokenOutput(outputs: readonly SessionValue[]): string {
   const rank3 = outputs
@@ -45,8 +49,9 @@ export function tokenOutput(outputs: readonly SessionValue[]): string {
 }
 
 /**
- * The name of the output that has a vector for each text, or for pairs the scores of each pair, when there is one.
- * @param pairs whether the file belongs to a reranker
+ * The name of the output with a vector for each text or, for a reranker, with the scores of each pair; `undefined` if
+ * there is none.
+ * @param pairs whether the model is a reranker
  */
 export function pooledOutput(outputs: readonly SessionValue[], pairs: boolean): string | undefined {
   const names = pairs ? [scoreOutput] : textOutputs;
@@ -54,20 +59,20 @@ export function pooledOutput(outputs: readonly SessionValue[], pairs: boolean): 
 }
 
 /**
- * Refuses an output whose axes are not what they should be: the numbers would be read as others than they are.
- * @throws Error that names the output
+ * Checks the shape of an output, because with another shape the numbers would be misinterpreted.
+ * @throws Error that names the output and both shapes
  */
 export function checkOutputShape(output: string, dims: readonly number[], expected: readonly number[]): void {
   if (dims.length === expected.length && dims.every((size, axis) => size === expected[axis])) return;
   throw new Error(
-    `The output "${output}" has the shape [${dims.join(', ')}] where [${expected.join(', ')}] was expected.`,
+    `The output "${output}" has the shape [${dims.join(', ')}] but [${expected.join(', ')}] was expected.`,
   );
 }
 
 /**
- * A batch as the inputs that a session declares, and no others.
+ * Converts a batch to the inputs that a session declares.
  * @param inputs `inputMetadata` of a session
- * @throws Error for an input that is not known, or of a type that is not
+ * @throws Error for an input with an unknown name or an unsupported type
  */
 export function tokenInputs(inputs: readonly SessionValue[], batch: TokenBatch): TokenInput[] {
   return inputs.map((value) => {
@@ -75,15 +80,15 @@ export function tokenInputs(inputs: readonly SessionValue[], batch: TokenBatch):
     if (value.isTensor && content !== undefined) return typed(value.name, value.type, content);
     if (value.name === 'task_id')
       throw new Error(
-        'It takes the number of a task. Choose a task ("task") to run the model from its weights instead.',
+        'It needs a task id as input. Set the option "task" to run the model from its safetensors weights instead.',
       );
     throw new Error(
-      `It has an input "${value.name}", which is not one of input_ids, attention_mask, token_type_ids, position_ids, past_key_values.`,
+      `It has an input "${value.name}", which is not supported. Supported inputs: input_ids, attention_mask, token_type_ids, position_ids, past_key_values, use_cache_branch.`,
     );
   });
 }
 
-/** Numbers and their shape. */
+/** The numbers and the shape of an input. */
 interface InputContent {
   readonly dims: readonly number[];
   readonly numbers: Int32Array;
@@ -94,7 +99,7 @@ function inputContent(
   { ids, mask, typeIds, rows, cols }: TokenBatch,
 ): InputContent | undefined {
   const dims = [rows, cols];
-  // A decoder that goes on with a text: there is nothing before it, so a length of 0 for every text of the batch.
+  // The key-value cache of a decoder. It is empty, so the axis of the cached length is 0.
   if (name.startsWith('past_key_values.')) {
     const past = shape.map((size, axis) => (typeof size === 'number' ? size : axis === 0 ? rows : 0));
     return { dims: past, numbers: new Int32Array(past.reduce((product, size) => product * size, 1)) };
@@ -122,5 +127,7 @@ function typed(name: string, type: string, { dims, numbers }: InputContent): Tok
   if (type === 'bool') return { name, dims, type, data: Uint8Array.from(numbers) };
   if (type === 'float16' && numbers.every((number) => number === 0))
     return { name, dims, type, data: new Uint16Array(numbers.length) };
-  throw new Error(`Its input "${name}" is of type ${type}, which is not supported.`);
+  throw new Error(
+    `Its input "${name}" has the type ${type}, which is not supported. Convert the model with a supported type: int64, int32, float32 or bool.`,
+  );
 }

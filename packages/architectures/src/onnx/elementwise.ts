@@ -1,4 +1,4 @@
-// Operations that are applied entry by entry, as ONNX operators.
+// Element-wise operations as ONNX operators.
 import type { ElementwiseOperations } from '../operations.ts';
 import { broadcastShapes } from '../shapes.ts';
 import { elementTypes } from './model.ts';
@@ -40,7 +40,7 @@ export function elementwise(graph: GraphBuilder): ElementwiseOperations<OnnxTens
     erf: unary('Erf'),
     relu: unary('Relu'),
 
-    // The form that onnxruntime replaces by one kernel.
+    // onnxruntime replaces nodes of this form by a single kernel.
     gelu(x) {
       const grown = graph.binary('Add', graph.float('Erf', [graph.binary('Div', x, Math.SQRT2).name], x.shape), 1);
       return graph.binary('Mul', graph.binary('Mul', x, grown), 0.5);

@@ -1,4 +1,4 @@
-// An ONNX graph while it grows: nodes, constants, inputs and outputs by name.
+// Builds an ONNX graph of nodes, constants, inputs and outputs, which are identified by names.
 import type {
   Attribute,
   ElementType,
@@ -14,19 +14,19 @@ import { elementTypes, encodeModel, encodeSplitModel, type SplitModel } from './
 import type { Shape } from '../operations.ts';
 
 /**
- * An ONNX graph that grows node by node. Values are known by their names. Equal nodes are made once: what a gradient
- * computes again of the forward pass costs nothing.
+ * Builds an ONNX graph node by node. Values are identified by names. Equal nodes are added only once, so that a
+ * gradient can use values of the forward pass without computing them again.
  */
 export class OnnxGraph {
-  /** Of the graph, then of the graphs within nodes that are being recorded, innermost last. */
-  readonly #scopes: Scope[] = [{ nodes: [], known: new Map() }];
-  readonly #widenings: Node[] = [];
+  /** The scope of the graph, followed by those of the subgraphs that are being recorded, the innermost last. */
+  readonly #scopes: Scope[] = [{ nodes: [], outputsByKey: new Map() }];
+  readonly #conversions: Node[] = [];
   readonly #initializers: Initializer[] = [];
   readonly #inputs: GraphValue[] = [];
   readonly #outputs: GraphValue[] = [];
   #values = 0;
 
-  /** Adds a node, or finds the one that computes the same, and returns the names of its outputs. */
+  /** Adds a node, or finds an equal one, and returns the names of its outputs. */
   node(
     operator: string,
     inputs: readonly string[],
@@ -34,21 +34,21 @@ export class OnnxGraph {
     outputs = 1,
   ): readonly string[] {
     const key = JSON.stringify([operator, inputs, attributes, outputs]);
-    const known = this.#scopes.map((scope) => scope.known.get(key)).find((names) => names !== undefined);
-    if (known !== undefined) return known;
+    const outputsByKey = this.#scopes.map((scope) => scope.outputsByKey.get(key)).find((names) => names !== undefined);
+    if (outputsByKey !== undefined) return outputsByKey;
     const names = Array.from({ length: outputs }, () => this.#name(operator));
     const scope = this.#scopes.at(-1)!;
     scope.nodes.push({ operator, inputs, outputs: names, attributes });
-    scope.known.set(key, names);
+    scope.outputsByKey.set(key, names);
     return names;
   }
 
   /**
-   * A graph within a node, which may use all values that are known by now.
-   * @param record adds its nodes, from the names of its inputs, and returns its output
+   * Records the subgraph of a node. It may use all values that have been recorded before.
+   * @param record gets the names of the inputs, adds the nodes, and returns the output
    */
   subgraph(inputs: readonly Omit<GraphValue, 'name'>[], record: (inputs: readonly string[]) => GraphValue): Subgraph {
-    const scope: Scope = { nodes: [], known: new Map() };
+    const scope: Scope = { nodes: [], outputsByKey: new Map() };
     const values = inputs.map((input) => ({ ...input, name: this.#name('input') }));
     this.#scopes.push(scope);
     try {
@@ -61,14 +61,14 @@ export class OnnxGraph {
     }
   }
 
-  /** Adds a constant. The array is read when the model is encoded, and must not change until then. */
+  /** Adds a constant. The array is read when the model is encoded and must not change until then. */
   initializer(data: Numbers, shape: readonly number[]): string {
     const name = this.#name('constant');
     this.#initializers.push({ name, data, shape });
     return name;
   }
 
-  /** Adds a constant whose numbers are in another file. */
+  /** Adds a constant whose numbers are in an external data file. */
   externalInitializer(numbers: ExternalNumbers, shape: readonly number[]): string {
     const name = this.#name('weight');
     this.#initializers.push({ name, data: numbers, shape });
@@ -76,27 +76,33 @@ export class OnnxGraph {
   }
 
   /**
-   * Adds a constant of half precision that is widened to float32 whenever it is needed. It is declared as an input too,
-   * for which a caller may give another value: a constant that may change is not widened beforehand and kept.
+   * Adds a half-precision constant that is converted to float32 in each run. It is also declared as an input, which a
+   * caller could replace; therefore onnxruntime does not convert it once at load time and keep the float32 copy in
+   * memory.
    */
   widenedInitializer(
     numbers: ExternalNumbers,
     shape: readonly number[],
-  ): { readonly half: string; readonly wide: string } {
+  ): { readonly half: string; readonly float32: string } {
     const half = this.externalInitializer(numbers, shape);
     this.input(half, numbers.type, shape);
-    const wide = this.#name('Cast');
-    this.#widenings.push({ operator: 'Cast', inputs: [half], outputs: [wide], attributes: { to: elementTypes.float } });
-    return { half, wide };
+    const float32 = this.#name('Cast');
+    this.#conversions.push({
+      operator: 'Cast',
+      inputs: [half],
+      outputs: [float32],
+      attributes: { to: elementTypes.float },
+    });
+    return { half, float32 };
   }
 
-  /** Adds a small constant, once however often it is asked for. */
+  /** Adds a small constant, or finds an equal one. */
   sharedInitializer(data: Numbers, shape: readonly number[]): string {
     const numbers = Array.from<number | bigint, string>(data, (entry) => (Object.is(entry, -0) ? '-0' : String(entry)));
     const key = JSON.stringify([data.constructor.name, numbers, shape]);
-    const { known } = this.#scopes[0]!;
-    const [name] = known.get(key) ?? [this.initializer(data, shape)];
-    known.set(key, [name!]);
+    const { outputsByKey } = this.#scopes[0]!;
+    const [name] = outputsByKey.get(key) ?? [this.initializer(data, shape)];
+    outputsByKey.set(key, [name!]);
     return name!;
   }
 
@@ -113,12 +119,12 @@ export class OnnxGraph {
     this.#outputs.push({ name, type, shape });
   }
 
-  /** The model's bytes. Only what the outputs need is written, and all inputs. */
+  /** Encodes the model: all inputs, and the nodes and constants on which the outputs depend. */
   encode(): Uint8Array<ArrayBuffer> {
     return encodeModel(this.#neededParts());
   }
 
-  /** The model's bytes, its large constants apart: see {@link encodeSplitModel}. */
+  /** Encodes the model with its large constants in a separate file: see {@link encodeSplitModel}. */
   encodeSplit(location: string): SplitModel {
     return encodeSplitModel(this.#neededParts(), location);
   }
@@ -126,11 +132,12 @@ export class OnnxGraph {
   #neededParts(): GraphParts {
     const needed = new Set(this.#outputs.map((output) => output.name));
     const nodes = neededNodes(this.#scopes[0]!.nodes, needed);
-    // Those that are written first are computed late, each when its result is needed: not all are held at once then.
-    const widenings = this.#widenings.filter(({ outputs: [wide] }) => needed.has(wide!));
-    for (const { inputs } of widenings) needed.add(inputs[0]!);
+    // onnxruntime executes conversions at the start of the node list only when their results are needed, so that not
+    // all of them are in memory at the same time.
+    const conversions = this.#conversions.filter(({ outputs: [float32] }) => needed.has(float32!));
+    for (const { inputs } of conversions) needed.add(inputs[0]!);
     return {
-      nodes: [...widenings, ...resultsLast(nodes, new Set(this.#outputs.map(({ name }) => name)))],
+      nodes: [...conversions, ...moveResultsToEnd(nodes, new Set(this.#outputs.map(({ name }) => name)))],
       initializers: this.#initializers.filter(({ name }) => needed.has(name)),
       inputs: this.#inputs,
       outputs: this.#outputs,
@@ -143,13 +150,15 @@ export class OnnxGraph {
   }
 }
 
-/** Nodes of one graph, and what each of them is known to compute. */
+/** The nodes of one graph, and the output names of each by operator, inputs and attributes. */
 interface Scope {
   readonly nodes: Node[];
-  readonly known: Map<string, readonly string[]>;
+  readonly outputsByKey: Map<string, readonly string[]>;
 }
 
-/** The nodes that compute what is needed, whose inputs are added to it, those of graphs within them included. */
+/**
+ * The nodes on which the values in `needed` depend. Their inputs, including those of subgraphs, are added to `needed`.
+ */
 function neededNodes(nodes: readonly Node[], needed: Set<string>): Node[] {
   const kept: Node[] = [];
   for (const node of nodes.toReversed()) {
@@ -163,24 +172,24 @@ function neededNodes(nodes: readonly Node[], needed: Set<string>): Node[] {
     kept.push({
       ...node,
       attributes: Object.fromEntries(attributes),
-      outputs: wantedOutputs(node.outputs, needed),
+      outputs: trimOutputs(node.outputs, needed),
     });
   }
   return kept.toReversed();
 }
 
 /**
- * The same nodes with those whose values are nothing but outputs at the end, the first of them last. onnxruntime begins
- * with what the last node needs, then with what the one before it needs, and so on: the gradient of a weight is computed as
- * soon as it can be, and what it is computed from is freed before the next layer's.
+ * Moves nodes whose values are only outputs to the end, in reverse order. onnxruntime schedules the inputs of the last
+ * node first, then those of the node before it, and so on. With this order the gradient of a weight is computed as
+ * early as possible, and its inputs are freed before those of the next layer are computed.
  */
-function resultsLast(nodes: readonly Node[], outputs: ReadonlySet<string>): Node[] {
+function moveResultsToEnd(nodes: readonly Node[], outputs: ReadonlySet<string>): Node[] {
   const isOutput = (node: Node): boolean => node.outputs.some((name) => outputs.has(name));
   const readElsewhere = new Set(nodes.filter((node) => !isOutput(node)).flatMap(readsOf));
   const isRead = (name: string): boolean => readElsewhere.has(name);
   const groups: [Node[], Node[], Node[], Node[]] = [[], [], [], []];
   for (const node of nodes) {
-    // onnxruntime leaves out the node of an output, unless its value is read elsewhere.
+    // onnxruntime removes the Identity node of an output, unless its input is also read by other nodes.
     if (isOutput(node)) groups[node.inputs.some(isRead) ? 1 : 3].push(node);
     else groups[node.outputs.some(isRead) ? 0 : 2].push(node);
   }
@@ -188,7 +197,7 @@ function resultsLast(nodes: readonly Node[], outputs: ReadonlySet<string>): Node
   return [...others, ...shared.toReversed(), ...results.toReversed(), ...names.toReversed()];
 }
 
-/** The values that a node reads, those of graphs within it included. */
+/** The values that a node reads, including those that its subgraphs read. */
 function readsOf({ inputs, attributes }: Node): string[] {
   const within = Object.values(attributes).flatMap((value) =>
     typeof value === 'object' && 'graph' in value ? value.graph.nodes.flatMap(readsOf) : [],
@@ -196,7 +205,10 @@ function readsOf({ inputs, attributes }: Node): string[] {
   return [...inputs, ...within];
 }
 
-/** Unneeded outputs at the end are left out; the others must stay, as operators need not have them optional. */
-function wantedOutputs(outputs: readonly string[], needed: ReadonlySet<string>): readonly string[] {
+/**
+ * The outputs without unneeded ones at the end. Unneeded outputs before a needed one are kept, because the position of
+ * an output matters.
+ */
+function trimOutputs(outputs: readonly string[], needed: ReadonlySet<string>): readonly string[] {
   return outputs.slice(0, outputs.findLastIndex((output) => needed.has(output)) + 1);
 }

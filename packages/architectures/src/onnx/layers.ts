@@ -20,7 +20,7 @@ export function layers(
 ): ReductionOperations<OnnxTensor> & Omit<LayerOperations<OnnxTensor>, 'attention'> {
   const moves = movement(graph);
 
-  const lastAxesExchanged = (x: OnnxTensor): OnnxTensor => {
+  const swapLastAxes = (x: OnnxTensor): OnnxTensor => {
     const axes = x.shape.map((_, axis) => axis);
     return moves.transpose(x, [...axes.slice(0, -2), axes.length - 1, axes.length - 2]);
   };
@@ -57,13 +57,12 @@ export function layers(
           transB: Number(transposeRight),
         });
       }
-      const left = transposeLeft ? lastAxesExchanged(a) : a;
-      const right = transposeRight ? lastAxesExchanged(b) : b;
+      const left = transposeLeft ? swapLastAxes(a) : a;
+      const right = transposeRight ? swapLastAxes(b) : b;
       return graph.float('MatMul', [left.name, right.name], shape);
     },
 
-    // One Gemm over all rows: onnxruntime multiplies and adds the bias in one pass, and the weight stays as it is
-    // stored.
+    // One Gemm over all rows: onnxruntime adds the bias in the same pass, and the weight keeps its layout.
     linear(x, weight, bias) {
       const shape = linearShape(x.shape, weight.shape, bias?.shape);
       const rows = moves.reshape(x, [productOf(x.shape.slice(0, -1)), x.shape.at(-1)!]);
@@ -89,7 +88,7 @@ export function layers(
       };
     },
 
-    // The form that onnxruntime replaces by one kernel.
+    // onnxruntime replaces nodes of this form by a single kernel.
     rmsNorm(x, weight, epsilon) {
       checkNorm('rmsNorm', x.shape, weight.shape);
       const squares = graph.binary('Pow', x, 2);
@@ -101,18 +100,18 @@ export function layers(
     rotate(x, cosines, sines) {
       const half = halfShape(x.shape, cosines.shape, sines.shape).at(-1)!;
       const [first, second] = [moves.slice(x, -1, 0, half), moves.slice(x, -1, half, half)];
-      const turned = [
+      const rotated = [
         graph.binary('Sub', graph.binary('Mul', first, cosines), graph.binary('Mul', second, sines)),
         graph.binary('Add', graph.binary('Mul', second, cosines), graph.binary('Mul', first, sines)),
       ];
-      return moves.concat(turned, -1);
+      return moves.concat(rotated, -1);
     },
   };
 }
 
 /**
- * Attention by one operator of onnxruntime, which on a CPU computes in tiles that stay in the cache (Dao et al., 2022)
- * where it is given neither a mask nor a bias.
+ * Attention by the operator `MultiHeadAttention` of onnxruntime. On a CPU without mask and bias, it uses flash
+ * attention: it computes in tiles that fit into the cache (Dao et al., 2022).
  */
 export function fusedAttention(
   graph: GraphBuilder,

@@ -1,4 +1,4 @@
-// The bytes of an ONNX model, from the parts of its graph.
+// Encodes the parts of a graph as the bytes of an ONNX model.
 import { create, toBinary } from '@bufbuild/protobuf';
 import { BinaryWriter, WireType } from '@bufbuild/protobuf/wire';
 import {
@@ -17,17 +17,17 @@ import {
 } from 'onnx-buf';
 import type { Shape } from '../operations.ts';
 
-/** ONNX's numbers for the types of tensor that occur here (`TensorProto.DataType`). */
+/** The element types that are used here, with their numbers in ONNX (`TensorProto.DataType`). */
 export const elementTypes = { float: 1, uint8: 2, int8: 3, int64: 7, bool: 9, float16: 10, bfloat16: 16 } as const;
 export type ElementType = keyof typeof elementTypes;
 
 /**
- * A node's attribute: whole numbers are INT, lists of them INTS, text STRING, a graph within the node GRAPH; a float is
- * wrapped, so that it is not taken for a whole number.
+ * An attribute of a node: a number is an INT, a list of numbers INTS, a string a STRING, a subgraph a GRAPH. A FLOAT is
+ * wrapped in an object to distinguish it from an INT.
  */
 export type Attribute = number | string | readonly number[] | { readonly float: number } | { readonly graph: Subgraph };
 
-/** A branch of a condition, or the body of a loop. It may use all values that are known outside of its node. */
+/** A branch of a condition, or the body of a loop. It may use values of the outer graph. */
 export type Subgraph = Omit<GraphParts, 'initializers'>;
 
 /** One operator of a graph. */
@@ -38,18 +38,18 @@ export interface Node {
   readonly attributes: Readonly<Record<string, Attribute>>;
 }
 
-/** Numbers in another file, in the folder of the model or below. */
+/** Numbers in an external data file, in the folder of the model or a subfolder. */
 export interface ExternalNumbers {
   readonly type: 'float' | 'float16' | 'bfloat16';
-  /** Path of the file, relative to the model. */
+  /** The path of the file, relative to the folder of the model. */
   readonly location: string;
-  /** Of the first byte in the file. */
+  /** The offset of the first byte in the file. */
   readonly offset: number;
-  /** In bytes. */
+  /** The length in bytes. */
   readonly length: number;
 }
 
-/** Numbers of a constant, row-major. Half precision comes as the bits of its numbers. */
+/** The numbers of a constant, row-major. A Uint16Array contains the bits of half-precision numbers. */
 export type Numbers = Float32Array | BigInt64Array | Uint8Array | Int8Array | Uint16Array;
 
 /** A named constant. */
@@ -59,14 +59,14 @@ export interface Initializer {
   readonly shape: readonly number[];
 }
 
-/** An input or output of a graph. Named sizes in its shape become symbolic dimensions. */
+/** An input or output of a graph. Named sizes in its shape are symbolic dimensions. */
 export interface GraphValue {
   readonly name: string;
   readonly type: ElementType;
   readonly shape: Shape;
 }
 
-/** The parts of an ONNX graph, nodes in an order in which they can be computed. */
+/** The parts of an ONNX graph. The nodes are in topological order. */
 export interface GraphParts {
   readonly nodes: readonly Node[];
   readonly initializers: readonly Initializer[];
@@ -77,16 +77,16 @@ export interface GraphParts {
 const irVersion = 8n;
 const opset = 17n;
 
-/** The operators that are onnxruntime's own, in every build of it, and none of the standard. */
+/** Operators of onnxruntime that are not part of the ONNX standard. All builds of onnxruntime have them. */
 const onnxruntimeOperators: ReadonlySet<string> = new Set(['MatMulIntegerToFloat', 'MultiHeadAttention']);
 const onnxruntimeDomain = 'com.microsoft';
 
-/** Field numbers of onnx.proto that are written by hand below. */
+/** The field numbers of onnx.proto for fields that are encoded below without the protobuf library. */
 const fields = { model: { graph: 7 }, graph: { initializer: 5 }, tensor: { rawData: 9 } } as const;
 
 /**
- * The bytes of an ONNX model, opset 17. Everything but the constants is encoded by the protobuf library; these are
- * spliced into its output, each copied once, because they are nearly all of the file.
+ * Encodes an ONNX model, opset 17. The protobuf library encodes everything but the numbers of constants. These make up
+ * most of the file, so they are inserted separately and copied only once.
  */
 export function encodeModel(parts: GraphParts): Uint8Array<ArrayBuffer> {
   return join(modelChunks(parts, parts.initializers.flatMap(constantChunks)));
@@ -100,25 +100,25 @@ function isExternal(data: Initializer['data']): data is ExternalNumbers {
   return 'location' in data;
 }
 
-/**
- * A model whose large constants are in a file of their own, which onnxruntime maps into memory instead of reading it.
- */
+/** A model whose large constants are in a separate file, which onnxruntime maps into memory instead of reading it. */
 export interface SplitModel {
   readonly model: Uint8Array<ArrayBuffer>;
-  /** What the other file holds, piece after piece. May be views of the weights: do not write to them. */
+  /** The content of the separate file in pieces. They may be views of the weights: do not write to them. */
   readonly data: readonly Uint8Array[];
 }
 
-/** Constants of fewer bytes stay in the model, where onnxruntime can compute with them while it optimizes. */
-const smallestApart = 4096;
+/**
+ * Constants of fewer bytes stay in the model, where onnxruntime can use them in its optimizations (constant folding).
+ */
+const minExternalBytes = 4096;
 
-/** Where constants begin in the data file: at pages, so that they can be mapped. */
+/** Constants in the data file are aligned to pages of this size in bytes, so that they can be memory-mapped. */
 const pageSize = 4096;
 
 /**
- * As `encodeModel`, with the large constants apart ("external data"): a model may then have more than the 2 GiB of a
- * protobuf message.
- * @param location name of the data file, which is beside the model
+ * Like `encodeModel`, but with the large constants in a separate file ("external data"), so that a model may be larger
+ * than the 2 GiB of a protobuf message.
+ * @param location the name of the data file, which must be in the folder of the model
  */
 export function encodeSplitModel(parts: GraphParts, location: string): SplitModel {
   const data: Uint8Array[] = [];
@@ -126,7 +126,7 @@ export function encodeSplitModel(parts: GraphParts, location: string): SplitMode
   const constants = parts.initializers.flatMap((initializer) => {
     if (isExternal(initializer.data)) return constantChunks(initializer);
     const numbers = bytesOf(initializer.data);
-    if (numbers.length < smallestApart) return constantChunks(initializer);
+    if (numbers.length < minExternalBytes) return constantChunks(initializer);
     const type = typeOf(initializer.data);
     const chunks = externalChunks(initializer, { type, location, offset, length: numbers.length });
     const padding = new Uint8Array(-numbers.length & (pageSize - 1));
@@ -160,7 +160,7 @@ function encodeGraph(name: string, { nodes, inputs, outputs }: Subgraph): GraphP
   });
 }
 
-/** Whether nodes, or those of graphs within them, are operators of onnxruntime's own. */
+/** Whether nodes, including those of subgraphs, use operators of onnxruntime outside the standard. */
 function usesOnnxruntime(nodes: readonly Node[]): boolean {
   return nodes.some(
     ({ operator, attributes }) =>
@@ -213,7 +213,7 @@ function encodeType(type: ElementType, shape: Shape): TypeProto {
   });
 }
 
-/** The bytes of a constant within the graph: headers, then its numbers, which are not copied. */
+/** The bytes of a constant in the graph: headers followed by its numbers, which are not copied. */
 function inlineChunks({ name, shape }: Pick<Initializer, 'name' | 'shape'>, data: Numbers): Uint8Array[] {
   const dataType = elementTypes[typeOf(data)];
   const start = toBinary(TensorProtoSchema, create(TensorProtoSchema, { name, dataType, dims: shape.map(BigInt) }));
@@ -222,7 +222,7 @@ function inlineChunks({ name, shape }: Pick<Initializer, 'name' | 'shape'>, data
   return [fieldHeader(fields.graph.initializer, byteLength(tensor)), ...tensor];
 }
 
-/** The bytes that refer to a constant in another file. */
+/** The bytes of a reference to a constant in an external data file. */
 function externalChunks(
   { name, shape }: Pick<Initializer, 'name' | 'shape'>,
   { type, ...location }: Omit<ExternalNumbers, 'type'> & { readonly type: ElementType },

@@ -1,4 +1,4 @@
-// Operations that move entries, as ONNX operators.
+// Operations that move entries (reshape, concat, gather and others) as ONNX operators.
 import { productOf, sumOf } from '../dimensions.ts';
 import type { Dimension, MovementOperations, Shape } from '../operations.ts';
 import {
@@ -15,12 +15,12 @@ import { elementTypes } from './model.ts';
 import type { GraphBuilder, OnnxTensor } from './graph-builder.ts';
 
 /**
- * Up to this many rows of the result, rows are added by a matrix product. Not by `ScatterND` with a reduction: onnxruntime 1.30
- * executes that on several threads at once without a lock, and loses additions to a row that occurs twice.
+ * Up to this number of rows in the result, `scatterAdd` uses a matrix product. `ScatterND` with a reduction would be
+ * wrong: onnxruntime 1.30 runs it on several threads without a lock and loses additions to a row that occurs twice.
  */
 const maxSelected = 1024;
 
-/** Changes of shape. What changes nothing is not written. */
+/** The operations that move entries. Those that would change nothing add no node. */
 export function movement(graph: GraphBuilder): MovementOperations<OnnxTensor> {
   const { sizes } = graph;
 
@@ -32,7 +32,7 @@ export function movement(graph: GraphBuilder): MovementOperations<OnnxTensor> {
 
   const zerosOf = (shape: Shape): string => graph.value('ConstantOfShape', [sizes.vector(shape)]);
 
-  // A matrix product with a matrix of 0 and 1 that has a row for each row of the result.
+  // A matrix product with a matrix of 0 and 1, which selects the rows to add for each row of the result.
   const selectAndSum = (rows: OnnxTensor, indices: OnnxTensor, size: number): OnnxTensor => {
     const [count, width] = rows.shape as [Dimension, Dimension];
     const numbers = graph.initializer(
@@ -44,7 +44,8 @@ export function movement(graph: GraphBuilder): MovementOperations<OnnxTensor> {
     return graph.float('MatMul', [selection, rows.name], [size, width]);
   };
 
-  // Entry by entry: slow, but its work does not grow with the number of rows of the result.
+  // `ScatterElements` adds one entry after the other. It is slow, but its work does not grow with the size of the
+  // result.
   const scatterEntries = (rows: OnnxTensor, indices: OnnxTensor, size: Dimension): OnnxTensor => {
     const [count, width] = rows.shape as [Dimension, Dimension];
     const rowOfEntry = graph.value('Expand', [reshape(indices, [count, 1]).name, sizes.vector([count, width])]);
@@ -97,14 +98,14 @@ export function movement(graph: GraphBuilder): MovementOperations<OnnxTensor> {
     gather(table, indices) {
       const shape = [...indices.shape, ...table.shape.slice(1)];
       const { half, integers } = table;
-      // Only the rows are widened, not the table.
-      const widened = (stored: string): string =>
+      // Only the gathered rows are converted to float32, not the whole table.
+      const toFloat32 = (stored: string): string =>
         graph.value('Cast', [graph.value('Gather', [stored, indices.name], { axis: 0 })], { to: elementTypes.float });
       if (integers !== undefined) {
         const scales = graph.value('Gather', [integers.scales, indices.name], { axis: 0 });
-        return graph.float('Mul', [widened(integers.values), scales], shape);
+        return graph.float('Mul', [toFloat32(integers.values), scales], shape);
       }
-      if (half !== undefined) return { name: widened(half), kind: 'float', shape };
+      if (half !== undefined) return { name: toFloat32(half), kind: 'float', shape };
       return graph.like(table, 'Gather', [table.name, indices.name], shape, { axis: 0 });
     },
 

@@ -1,4 +1,4 @@
-// Linear layers on bytes, and weights that are stored in fewer bytes, as ONNX operators.
+// Quantized linear layers, and weights that are stored as integers or in half precision, as ONNX operators.
 import { productOf } from '../dimensions.ts';
 import {
   activationScale,
@@ -14,9 +14,9 @@ import type { GraphBuilder, OnnxTensor } from './graph-builder.ts';
 import { elementTypes } from './model.ts';
 import { movement } from './movement.ts';
 
-/** The weight of a linear layer as numbers, `[outputs, inputs]`. */
+/** The weight of a linear layer: a matrix `[outputs, inputs]`. */
 export interface LinearWeight {
-  /** Of the weight: layers that use it again share what is stored of it. */
+  /** The name of the weight. Layers with the same weight share its stored integers. */
   readonly name: string;
   readonly numbers: Float32Array;
   readonly shape: readonly [outputs: number, inputs: number];
@@ -24,8 +24,8 @@ export interface LinearWeight {
 }
 
 /**
- * `x · weightᵀ + bias`, multiplied as bytes: activations unsigned with one scale for all, weights signed with a scale
- * for each output. Layers that have the same input share its bytes.
+ * Computes `x · weightᵀ + bias` with 8-bit integers: activations are unsigned with one scale, weights are signed with a
+ * scale for each output. Layers with the same input share its quantized values.
  */
 export function quantizedLinear(
   graph: GraphBuilder,
@@ -38,7 +38,7 @@ export function quantizedLinear(
   const [outputs, inputs] = weight.shape;
   const shape = linearShape(x.shape, weight.shape, bias?.shape);
   const rows = moves.reshape(x, [productOf(x.shape.slice(0, -1)), inputs]);
-  const numbers = weightsOfBytes(weight, input);
+  const numbers = weightsToQuantize(weight, input);
   const integers = integerRows(numbers, outputs, weight.bits);
   const { floatChannels = [] } = input;
   const key = JSON.stringify([weight.name, weight.bits, input.divisors && [...input.divisors], floatChannels]);
@@ -51,14 +51,14 @@ export function quantizedLinear(
   const activationsZero = graph.sharedInitializer(Uint8Array.of(zeroPoint), []);
   const bytes = graph.value('QuantizeLinear', [divided(graph, rows, input).name, activationsScale, activationsZero]);
   const correction = graph.initializer(meanError(numbers, integers, input), [outputs]);
-  // Of two constants: onnxruntime adds them when it opens the model.
+  // Both operands are constants, so onnxruntime adds them when it loads the model.
   const offset = bias === undefined ? correction : graph.value('Add', [bias.name, correction]);
   const operands = [bytes, matrix.values, activationsScale, matrix.scales, activationsZero, '', offset];
   const product = graph.float('MatMulIntegerToFloat', operands, [rows.shape[0]!, outputs]);
   return moves.reshape(addFloatChannels(graph, product, rows, weight, floatChannels), shape);
 }
 
-/** What rounding the weights takes from each output, for the mean input. */
+/** The error of each output for the mean input that is caused by rounding the weights. */
 function meanError(
   numbers: Float32Array,
   { values, scales }: IntegerRows,
@@ -75,7 +75,7 @@ function meanError(
   });
 }
 
-/** Adds what channels in float32 contribute. */
+/** Adds the products of the channels that stay in float32. */
 function addFloatChannels(
   graph: GraphBuilder,
   product: OnnxTensor,
@@ -90,7 +90,7 @@ function addFloatChannels(
   return graph.float('Gemm', [kept, weights, product.name], product.shape, { transB: 1 });
 }
 
-/** The input with each channel divided, where that is planned. */
+/** Divides each channel of the input by its divisor, if there are any. */
 function divided(graph: GraphBuilder, rows: OnnxTensor, { divisors }: InputQuantization): OnnxTensor {
   if (divisors === undefined) return rows;
   const factors = graph.sharedInitializer(
@@ -100,8 +100,8 @@ function divided(graph: GraphBuilder, rows: OnnxTensor, { divisors }: InputQuant
   return graph.float('Mul', [rows.name, factors], rows.shape);
 }
 
-/** The weights for the bytes of the input: those of channels in float32 are 0. */
-function weightsOfBytes(
+/** The weights for the quantized input: multiplied by the divisors, and 0 for channels that stay in float32. */
+function weightsToQuantize(
   { numbers, shape }: LinearWeight,
   { divisors, floatChannels }: InputQuantization,
 ): Float32Array {
@@ -130,8 +130,9 @@ function columnsOf({ numbers, shape: [outputs, inputs] }: LinearWeight, channels
 }
 
 /**
- * A matrix of weights that is stored as integers of 8 bits, with a scale for each row. Rows that are gathered of it are
- * widened alone; whatever else uses it gets all of it in float32, which onnxruntime computes once, when it opens the model.
+ * A weight matrix that is stored as 8-bit integers with a scale for each row. `gather` converts only the gathered rows
+ * to float32. Other operations use the whole matrix in float32, which onnxruntime computes once when it loads the
+ * model.
  */
 export function integerWeight(graph: GraphBuilder, numbers: Float32Array, shape: readonly number[]): OnnxTensor {
   const rows = shape[0]!;
@@ -142,7 +143,7 @@ export function integerWeight(graph: GraphBuilder, numbers: Float32Array, shape:
   return { ...graph.float('Mul', [wide, rowScales], shape), integers: { values: stored, scales: rowScales } };
 }
 
-/** Weights that are stored in half precision. */
+/** A weight that is stored in half precision and converted to float32 when it is used. */
 export function halfWeight(graph: GraphBuilder, numbers: Float32Array, shape: readonly number[]): OnnxTensor {
   const half = graph.initializer(toFloat16(numbers), shape);
   return { ...graph.float('Cast', [half], shape, { to: elementTypes.float }), half };

@@ -9,22 +9,21 @@ import { elementTypes, type ExternalNumbers, type SplitModel } from './model.ts'
 import { movement } from './movement.ts';
 import { GraphBuilder, type OnnxTensor } from './graph-builder.ts';
 
-/** Longer constants are not compared with each other. */
+/** Constants with more entries are not searched for duplicates. */
 const maxSharedLength = 64;
 
 /** Options of an {@link OnnxRecorder}. */
 export interface RecorderOptions {
   /**
-   * `onnxruntime`: also operators that onnxruntime alone has, where they are faster.
+   * `standard`: only operators of the ONNX standard. `onnxruntime`: also faster operators that only onnxruntime has.
    * @default 'standard'
    */
   readonly operators?: 'standard' | 'onnxruntime' | undefined;
 }
 
 /**
- * Records operations as an ONNX graph of standard operators (opset 17) unless others are allowed: declare inputs, apply
- * `operations`, declare outputs, then `encode()`. Sizes of inputs may have names; they are then open, and equal
- * wherever the name occurs.
+ * Records operations as an ONNX graph (opset 17): declare inputs, apply `operations`, declare outputs, then call
+ * `encode()`. The sizes of inputs may be names, which become symbolic dimensions.
  *
  * ```ts
  * const recorder = new OnnxRecorder();
@@ -35,7 +34,7 @@ export interface RecorderOptions {
  */
 export class OnnxRecorder {
   readonly operations: Operations<OnnxTensor>;
-  /** The graph so far, for operators that are none of the operations. */
+  /** The recorded graph, for ONNX operators that are not in `operations`. */
   readonly graph: GraphBuilder = new GraphBuilder();
 
   constructor({ operators = 'standard' }: RecorderOptions = {}) {
@@ -53,18 +52,18 @@ export class OnnxRecorder {
     this.operations = operations;
   }
 
-  /** Declares an input. Named sizes in `shape` can be used from then on. */
+  /** Declares an input. Later shapes can use the named sizes in `shape`. */
   input(name: string, kind: 'float' | 'index', shape: Shape): OnnxTensor {
     this.graph.input(name, kind === 'float' ? 'float' : 'int64', shape);
-    this.graph.sizes.learn(name, shape);
+    this.graph.sizes.register(name, shape);
     return { name, kind, shape };
   }
 
-  /** A weight whose numbers are in another file. Half precision is converted to float32 where the weight is used. */
+  /** Adds a weight whose numbers are in an external data file. Half precision is converted to float32 in each run. */
   weight(numbers: ExternalNumbers, shape: readonly number[]): OnnxTensor {
     if (numbers.type === 'float') return { name: this.graph.externalInitializer(numbers, shape), kind: 'float', shape };
-    const { half, wide } = this.graph.widenedInitializer(numbers, shape);
-    return { name: wide, kind: 'float', shape, half };
+    const { half, float32 } = this.graph.widenedInitializer(numbers, shape);
+    return { name: float32, kind: 'float', shape, half };
   }
 
   /** Declares an output. */
@@ -72,12 +71,15 @@ export class OnnxRecorder {
     this.graph.output(name, x.name, x.kind === 'float' ? 'float' : 'int64', x.shape);
   }
 
-  /** The model's bytes: what the outputs need, and all inputs. */
+  /** Encodes the model: all inputs, and the nodes and constants on which the outputs depend. */
   encode(): Uint8Array<ArrayBuffer> {
     return this.graph.encode();
   }
 
-  /** The same with the large constants in a file of their own, called `location`, which belongs next to the model. */
+  /**
+   * Encodes the model with its large constants in a separate file, which must be stored as `location` in the folder of
+   * the model.
+   */
   encodeSplit(location: string): SplitModel {
     return this.graph.encodeSplit(location);
   }

@@ -1,32 +1,32 @@
-// Dimensions as values of an ONNX graph.
+// Computes dimensions as values of an ONNX graph.
 import { namedDimension, termsOf } from '../dimensions.ts';
 import type { Dimension, Shape } from '../operations.ts';
 import type { OnnxGraph } from './graph.ts';
 
-/** Computes dimensions within a graph: named sizes are read from the shapes of the inputs that have them. */
+/** Adds nodes that compute dimensions. Named sizes are read from the shapes of inputs. */
 export class OnnxSizes {
   readonly #graph: OnnxGraph;
-  /** Where a named size can be read: an input, and one of its axes, or a value that is the size. */
+  /** The source of each named size: an input and an axis, or a value that contains the size. */
   readonly #sources = new Map<string, { readonly value: string; readonly axis?: number | undefined }>();
 
   constructor(graph: OnnxGraph) {
     this.#graph = graph;
   }
 
-  /** Remembers the named sizes of an input. Expressions of several names are skipped. */
-  learn(value: string, shape: Shape): void {
+  /** Registers the named sizes of an input. An expression of several names is registered as a whole. */
+  register(value: string, shape: Shape): void {
     shape.forEach((size, axis) => {
       if (typeof size === 'string' && !this.#sources.has(size)) this.#sources.set(size, { value, axis });
     });
   }
 
-  /** A size that was computed, int64 `[1]`, as a dimension. */
+  /** Makes a dimension of a computed size, an int64 value of shape `[1]`. */
   named(value: string): Dimension {
     this.#sources.set(value, { value });
     return namedDimension(value);
   }
 
-  /** A dimension as a value: int64 `[1]`. */
+  /** A dimension as an int64 value of shape `[1]`. */
   value(dimension: Dimension): string {
     if (typeof dimension === 'number') return this.numbers([dimension]);
     const terms = termsOf(dimension).map(({ coefficient, names }) => {
@@ -37,20 +37,20 @@ export class OnnxSizes {
     return terms.reduce((a, b) => this.#graph.node('Add', [a, b])[0]!);
   }
 
-  /** A list of dimensions as a value: int64 `[count]`. */
+  /** A list of dimensions as an int64 value of shape `[count]`. */
   vector(dimensions: Shape): string {
     if (dimensions.every((dimension) => typeof dimension === 'number')) return this.numbers(dimensions);
     return this.#graph.node('Concat', this.#runs(dimensions), { axis: 0 })[0]!;
   }
 
-  /** Whole numbers as a value: int64 `[count]`. */
+  /** Integers as an int64 constant of shape `[count]`. */
   numbers(values: readonly number[]): string {
     return this.#graph.sharedInitializer(BigInt64Array.from(values, BigInt), [values.length]);
   }
 
   /**
-   * The shape to give to `Reshape`: constants where possible, since it can copy a size of its input (0) and infer one
-   * (-1).
+   * The shape operand of a `Reshape` node. It is a constant if possible: 0 copies a size of the input, and -1 infers
+   * one size.
    */
   reshapeTarget(from: Shape, target: Shape): string {
     const copied = target.map((size, axis) => (typeof size === 'string' && size === from[axis] ? 0 : size));
@@ -66,7 +66,7 @@ export class OnnxSizes {
     return axis === undefined ? value : this.#graph.node('Shape', [value], { start: axis, end: axis + 1 })[0]!;
   }
 
-  /** Values whose concatenation is the list: numbers that follow each other share one. */
+  /** Values whose concatenation is the list. Successive numbers are one constant. */
   #runs(dimensions: Shape): string[] {
     const runs: string[] = [];
     let numbers: number[] = [];

@@ -1,4 +1,4 @@
-// Operations that are applied entry by entry, in plain TypeScript.
+// Element-wise operations in plain TypeScript.
 import { erf } from '@sentvec/core';
 import type { ElementwiseOperations, Operand } from '../operations.ts';
 import { broadcastShapes } from '../shapes.ts';
@@ -16,7 +16,7 @@ function toTensor(operand: Operand<PlainTensor>): PlainTensor {
   return typeof operand === 'number' ? { data: Float64Array.of(operand), shape: [] } : operand;
 }
 
-/** The entries of `tensor` as it looks when it is repeated to `shape`. */
+/** The entries of `tensor`, broadcast to `shape`. */
 export function broadcastData(tensor: PlainTensor, shape: readonly number[]): PlainTensor['data'] {
   const count = entries(shape);
   if (tensor.data.length === count) return tensor.data;

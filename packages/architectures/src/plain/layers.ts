@@ -6,7 +6,7 @@ import { entries, type FloatArrays, numericShape, type PlainTensor } from './ten
 
 type Numbers = PlainTensor['data'];
 
-/** Where the entries of a matrix lie: (row, col) at `start + row * rowStep + col * colStep`. */
+/** A matrix within `data`: the entry (row, col) is at `start + row * rowStep + col * colStep`. */
 interface MatrixView {
   readonly data: Numbers;
   readonly start: number;
@@ -30,13 +30,13 @@ function multiplyInto(
   const { rows, inner, cols } = sizes;
   for (let row = 0; row < rows; row += 1) {
     for (let col = 0; col < cols; col += 1) {
-      result[at + row * cols + col] = scalarProduct(a, a.start + row * a.rowStep, b, b.start + col * b.colStep, inner);
+      result[at + row * cols + col] = dotProduct(a, a.start + row * a.rowStep, b, b.start + col * b.colStep, inner);
     }
   }
 }
 
-/** The product of a row that begins at `left` and a column that begins at `right`, over `count` entries. */
-function scalarProduct(
+/** The dot product of a row that starts at `left` and a column that starts at `right`, both of `count` entries. */
+function dotProduct(
   { data: x, colStep }: MatrixView,
   left: number,
   { data: y, rowStep }: MatrixView,
@@ -48,7 +48,7 @@ function scalarProduct(
   return sum;
 }
 
-/** The operations, summed in float64; results are kept in `Floats`. */
+/** The layers. Sums are computed in float64, and results are stored in `Floats`. */
 export function layers(Floats: FloatArrays): Omit<LayerOperations<PlainTensor>, 'attention'> {
   const matmul: LayerOperations<PlainTensor>['matmul'] = (
     a,
@@ -69,7 +69,7 @@ export function layers(Floats: FloatArrays): Omit<LayerOperations<PlainTensor>, 
     return { data, shape };
   };
 
-  /** Applies `compute` to each run along the last axis; it writes its results into `output`. */
+  /** Calls `compute` for each row along the last axis; `compute` writes its results into `output`. */
   function alongLastAxis(x: PlainTensor, compute: (input: Numbers, output: Numbers, row: number) => void): PlainTensor {
     const width = x.shape.at(-1)!;
     const data = new Floats(x.data.length);

@@ -13,13 +13,13 @@ import {
 import { broadcastData } from './elementwise.ts';
 import { entries, numericShape, type PlainTensor, strides, walk, zerosLike } from './tensor.ts';
 
-/** A tensor seen as `outer` blocks of `size` runs of `inner` entries, where `size` is that of the axis. */
+/** The numbers of entries before, along and after an axis: `outer`, `size`, `inner`. */
 function blocks(shape: readonly number[], axis: number): { outer: number; size: number; inner: number } {
   const at = resolveAxis(shape, axis);
   return { outer: entries(shape.slice(0, at)), size: shape[at]!, inner: entries(shape.slice(at + 1)) };
 }
 
-/** Copies runs of the axis: `length` entries beginning at `from` in `source`, to `to` in `target`. */
+/** Copies `length` entries along the axis, from `from` in `source` to `to` in `target`. */
 function copyAlong(
   source: PlainTensor,
   target: PlainTensor,
@@ -39,7 +39,7 @@ function copyAlong(
 function row(indices: PlainTensor, position: number, rows: number): number {
   const index = indices.data[position]!;
   if (index >= 0 && index < rows) return index;
-  throw new Error(`Row ${index} does not exist: there are ${rows}.`);
+  throw new Error(`Row ${index} does not exist: there are ${rows} rows.`);
 }
 
 export const movement: MovementOperations<PlainTensor> = {

@@ -9,8 +9,8 @@ import { reductions } from './reductions.ts';
 import type { FloatArrays, PlainTensor } from './tensor.ts';
 
 /**
- * The operations in plain TypeScript, computed at once. Sums are in float64; results are kept in `Floats`, constants as
- * they are given.
+ * The operations in plain TypeScript, computed immediately. Sums are computed in float64, results are stored in
+ * `Floats`, and constants keep their precision. The code is written for readability, not for speed.
  */
 export function plainOperationsIn(Floats: FloatArrays): Operations<PlainTensor> {
   const operations: Operations<PlainTensor> = {
@@ -37,5 +37,5 @@ export function plainOperationsIn(Floats: FloatArrays): Operations<PlainTensor> 
   return operations;
 }
 
-/** The operations in float64: the reference that other interpreters are compared with. */
+/** The operations in float64, which are the reference for other interpreters. */
 export const plainOperations: Operations<PlainTensor> = plainOperationsIn(Float64Array);

@@ -3,7 +3,7 @@ import type { ReductionOperations } from '../operations.ts';
 import { reducedShape, resolveAxes, resolveAxis } from '../shapes.ts';
 import { entries, type FloatArrays, numericShape, type PlainTensor, strides, walk } from './tensor.ts';
 
-/** Combines all entries that differ in their position along `axes` only, beginning with `initial`. */
+/** Combines all entries along `axes`, starting with `initial`. */
 function reduce(
   x: PlainTensor,
   axes: readonly number[],

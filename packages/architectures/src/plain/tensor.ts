@@ -1,42 +1,51 @@
-// The tensors of the interpreter in plain TypeScript, and how their entries are walked through.
+// The tensors of the interpreter in plain TypeScript, and iteration over their entries.
 import type { Shape } from '../operations.ts';
 
 /**
- * A tensor in memory, row-major. Floats are Float64Array, or Float32Array where they are read from a file; indices are
- * Int32Array.
+ * A tensor in memory, row-major. Floats are a Float64Array, or a Float32Array if they are read from a file; indices are
+ * an Int32Array.
  */
 export interface PlainTensor {
   readonly data: Float64Array | Float32Array | Int32Array;
   readonly shape: readonly number[];
 }
 
-/** The arrays of computed floats: they decide in which precision results are kept. */
+/** The array type of results, which determines their precision. */
 export type FloatArrays = Float64ArrayConstructor | Float32ArrayConstructor;
 
-/** An array of zeros, of the type that another one has. */
+/** An array of zeros of the type of another array. */
 export function zerosLike({ data }: PlainTensor, length: number): PlainTensor['data'] {
   if (data instanceof Int32Array) return new Int32Array(length);
   return data instanceof Float32Array ? new Float32Array(length) : new Float64Array(length);
 }
 
-/** A tensor of numbers, copied into float64. @throws Error when `data` does not have the shape's number of entries */
+/**
+ * Makes a tensor of floats, which are copied to float64.
+ * @throws Error if the length of `data` does not match the shape
+ */
 export function plainTensor(data: ArrayLike<number>, shape: readonly number[]): PlainTensor {
   if (data.length !== entries(shape)) throw new Error(`${data.length} numbers do not fill [${shape.join(', ')}].`);
   return { data: Float64Array.from(data), shape };
 }
 
-/** A tensor of indices. @throws Error when `data` does not have the shape's number of entries */
+/**
+ * Makes a tensor of indices.
+ * @throws Error if the length of `data` does not match the shape
+ */
 export function plainIndices(data: ArrayLike<number>, shape: readonly number[]): PlainTensor {
   if (data.length !== entries(shape)) throw new Error(`${data.length} indices do not fill [${shape.join(', ')}].`);
   return { data: Int32Array.from(data), shape };
 }
 
-/** How many entries a tensor of that shape has. */
+/** The number of entries of a tensor of this shape. */
 export function entries(shape: readonly number[]): number {
   return shape.reduce((product, size) => product * size, 1);
 }
 
-/** A shape as numbers. @throws Error when it has a named size: this interpreter computes at once */
+/**
+ * A shape as numbers.
+ * @throws Error for a named size, which has no value in this interpreter
+ */
 export function numericShape(shape: Shape): readonly number[] {
   return shape.map((size) => {
     if (typeof size === 'number') return size;
@@ -44,21 +53,21 @@ export function numericShape(shape: Shape): readonly number[] {
   });
 }
 
-/** For each axis, how far apart neighbours are in row-major order. */
+/** The strides of each axis in row-major order, in entries. */
 export function strides(shape: readonly number[]): number[] {
   const result = shape.map(() => 1);
   for (let axis = shape.length - 2; axis >= 0; axis -= 1) result[axis] = result[axis + 1]! * shape[axis + 1]!;
   return result;
 }
 
-/** The strides with which `from` is read when it is broadcast to `to`: 0 along the axes that repeat. */
+/** The strides of a tensor of shape `from` that is broadcast to `to`: 0 along repeated axes. */
 export function broadcastStrides(from: readonly number[], to: readonly number[]): number[] {
   const own = strides(from);
   const offset = to.length - from.length;
   return to.map((_, axis) => (axis < offset || from[axis - offset] === 1 ? 0 : own[axis - offset]!));
 }
 
-/** A run of entries along the last axis: `count` of them at `position`, …, read at `offset`, `offset + step`, … */
+/** `count` successive entries along the last axis, starting at `position`. They are read at `offset`, `offset + step`, … */
 export interface Run {
   readonly offset: number;
   readonly position: number;
@@ -66,7 +75,7 @@ export interface Run {
   readonly step: number;
 }
 
-/** Calls `visit` with each run of `shape`, in row-major order, when it is read with `steps` as strides. */
+/** Calls `visit` for each run of `shape` in row-major order, with the offsets for the strides `steps`. */
 export function walk(shape: readonly number[], steps: readonly number[], visit: (run: Run) => void): void {
   const total = entries(shape);
   const [count, step] = [shape.at(-1) ?? 1, steps.at(-1) ?? 0];

@@ -1,19 +1,19 @@
-// Numbers as integers or in half precision: of weights by rows, and of activations by their range.
+// Conversion of weights to integers with a scale for each row, of activations by their range, and to half precision.
 
-/** Rows of whole numbers; times the scale of its row, each is a number. */
+/** Rows of integers. Each number is an integer multiplied by the scale of its row. */
 export interface IntegerRows {
   readonly values: Int8Array;
-  /** One for each row. */
+  /** The scale of each row. */
   readonly scales: Float32Array;
 }
 
-/** How many bits of a signed integer weights use: the largest is 63 with 7 of them, 127 with 8. */
+/** The number of bits of the signed integers for weights: the largest integer is 63 with 7 bits, 127 with 8 bits. */
 export type WeightBits = 7 | 8;
 
 /**
- * Rounds each row to whole numbers that are symmetric about 0: the largest number of the row becomes 127, or 63. A row
- * of zeros has the scale 0.
- * @param numbers row-major, all rows as long as each other
+ * Quantizes each row symmetrically: its largest absolute number becomes 127 with 8 bits, 63 with 7 bits. A row of zeros
+ * has the scale 0.
+ * @param numbers a row-major matrix with `rows` rows
  */
 export function integerRows(numbers: Float32Array, rows: number, bits: WeightBits): IntegerRows {
   const largest = 2 ** (bits - 1) - 1;
@@ -33,13 +33,13 @@ export function integerRows(numbers: Float32Array, rows: number, bits: WeightBit
   return { values, scales };
 }
 
-/** How activations become unsigned bytes: `round(x / scale) + zeroPoint`, cut off at 0 and 255. */
+/** The quantization of activations to unsigned bytes: `round(x / scale) + zeroPoint`, clamped to 0 to 255. */
 export interface ActivationScale {
   readonly scale: number;
   readonly zeroPoint: number;
 }
 
-/** The scale for activations of a range, which is widened to hold 0: that is then exact. */
+/** The scale for activations in a range. The range is extended to include 0, so that 0 is represented exactly. */
 export function activationScale(minimum: number, maximum: number): ActivationScale {
   const [low, high] = [Math.min(0, minimum), Math.max(0, maximum)];
   if (low === high) return { scale: 1, zeroPoint: 0 };
@@ -47,7 +47,7 @@ export function activationScale(minimum: number, maximum: number): ActivationSca
   return { scale, zeroPoint: Math.round(Math.abs(low) / scale) };
 }
 
-/** The rows of a matrix as the columns of another. */
+/** The transpose of a row-major matrix with `rows` rows. */
 export function transposed<Numbers extends Int8Array | Float32Array>(numbers: Numbers, rows: number): Numbers {
   const cols = numbers.length / rows;
   const result = numbers.slice() as Numbers;
@@ -59,7 +59,10 @@ export function transposed<Numbers extends Int8Array | Float32Array>(numbers: Nu
 
 const floatView = new DataView(new ArrayBuffer(4));
 
-/** The bits of the nearest IEEE 754 binary16 of each number, ties to even; infinite beyond 65,504. */
+/**
+ * The bits of each number in half precision (IEEE 754 binary16), rounded to nearest, ties to even. Numbers that round
+ * to more than 65,504 are infinite.
+ */
 export function toFloat16(numbers: Float32Array): Uint16Array {
   return Uint16Array.from(numbers, (number) => {
     floatView.setFloat32(0, number);
@@ -68,14 +71,14 @@ export function toFloat16(numbers: Float32Array): Uint16Array {
     const exponent = ((bits >>> 23) & 255) - 112;
     const fraction = bits & 0x7fffff;
     if (exponent >= 31) return Number.isNaN(number) ? 0x7e00 : sign | 0x7c00;
-    if (exponent <= 0) return exponent < -10 ? sign : sign | halved(fraction | 0x800000, 14 - exponent);
-    // A fraction that is rounded up to the next power of two carries into the exponent, which is right.
-    return sign | ((exponent << 10) + halved(fraction, 13));
+    if (exponent <= 0) return exponent < -10 ? sign : sign | shiftRounded(fraction | 0x800000, 14 - exponent);
+    // If the fraction is rounded up to the next power of two, the carry correctly increments the exponent.
+    return sign | ((exponent << 10) + shiftRounded(fraction, 13));
   });
 }
 
-/** A whole number divided by `2 ** places`, to the nearest, ties to even. */
-function halved(number: number, places: number): number {
+/** An integer divided by `2 ** places`, rounded to nearest, ties to even. */
+function shiftRounded(number: number, places: number): number {
   const quotient = number >>> places;
   const rest = number & (2 ** places - 1);
   const half = 2 ** (places - 1);

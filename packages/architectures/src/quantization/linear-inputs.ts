@@ -1,4 +1,4 @@
-// Records an encoder, and lets the caller record each linear layer in its own way, by the input of the layer.
+// Records an encoder whose linear layers are recorded by the caller.
 import type { EncoderDefinition } from '../encoders/definition.ts';
 import { constantWeights } from '../encoders/definition.ts';
 import type { WeightLookup } from '../encoders/network.ts';
@@ -6,11 +6,11 @@ import type { OnnxTensor } from '../onnx/graph-builder.ts';
 import { OnnxRecorder } from '../onnx/recorder.ts';
 import { record } from '../record-encoder.ts';
 
-/** A linear layer, when it is recorded. */
+/** A linear layer that is to be recorded. */
 export interface RecordedLinear {
-  /** The input; layers that have the same one are quantized in the same way. */
+  /** The name of the input. Layers with the same input are quantized in the same way. */
   readonly input: string;
-  /** The name of its weight. */
+  /** The name of the weight. */
   readonly weight: string;
   readonly x: OnnxTensor;
   readonly bias: OnnxTensor | undefined;
@@ -18,23 +18,20 @@ export interface RecordedLinear {
   recordFloat32(this: void): OnnxTensor;
 }
 
-/** How linear layers and weights are recorded. */
+/** Functions that record linear layers and weights. */
 export interface LinearRecording {
   /**
-   * Called for each linear layer that multiplies with a weight as the model stores it, in the order of computation. It
-   * records the layer.
+   * Records a linear layer. It is called in the order of computation, for each linear layer whose weight is stored in
+   * the model (and not computed).
    */
   linear(recorder: OnnxRecorder, layer: RecordedLinear): OnnxTensor;
-  /**
-   * Another form of a weight.
-   * @default float32
-   */
+  /** Records a weight, or returns `undefined` to record it in float32. */
   weight?(recorder: OnnxRecorder, name: string): OnnxTensor | undefined;
 }
 
 /**
- * Records an encoder, and leaves its linear layers to the caller. An input has the name of the weight of the first layer
- * that reads it, without `.weight`; where that weight is used again for another input, a number follows.
+ * Records an encoder; `recording` records its linear layers. The name of an input is the weight name of the first layer
+ * that reads it, without `.weight`. If that weight is used again for another input, a number is appended.
  */
 export function recordLinear(definition: EncoderDefinition, recording: LinearRecording): OnnxRecorder {
   const recorder = new OnnxRecorder();

@@ -1,7 +1,7 @@
-// The plan by which the linear layers of an encoder are quantized: the decision for each input, and its basis.
+// The quantization plan of an encoder: how the input of each linear layer is quantized, and the candidates for it.
 import type { WeightBits } from './integers.ts';
 
-/** The smallest, largest and mean value of each channel of a layer's input, over the tokens of some texts. */
+/** The minimum, maximum and mean of each channel of a layer's input over the tokens of calibration texts. */
 export interface ChannelRanges {
   readonly minimum: Float32Array;
   readonly maximum: Float32Array;
@@ -10,23 +10,22 @@ export interface ChannelRanges {
 
 /** How the input of one or more linear layers is quantized. */
 export interface InputQuantization {
-  /** Of the channels that are quantized, after their division. */
+  /** The minimum of the quantized channels, after their division by `divisors`. */
   readonly minimum: number;
   readonly maximum: number;
   /**
-   * Of each channel, before its division. What rounding the weights changes for this input is taken off the bias (Nagel
-   * et al., 2019): the mean of a text's tokens would not even it out.
+   * The mean of each channel, before its division. The error that rounding the weights causes for this mean input is
+   * subtracted from the bias (Nagel et al., 2019), because mean pooling would not average it out.
    */
   readonly mean: Float32Array;
   /**
-   * What each channel is divided by before it is quantized, and the weights multiplied with (SmoothQuant, Xiao et al.,
-   * 2022).
-   * @default nothing
+   * The number by which each channel is divided before quantization, and by which its weights are multiplied
+   * (SmoothQuant, Xiao et al., 2022).
+   * @default no division
    */
   readonly divisors?: Float32Array | undefined;
   /**
-   * Channels that are multiplied in float32, because they are far larger than the others (LLM.int8, Dettmers et al.,
-   * 2022).
+   * Channels that stay in float32, because they are much larger than the others (LLM.int8(), Dettmers et al., 2022).
    * @default none
    */
   readonly floatChannels?: readonly number[] | undefined;
@@ -35,34 +34,36 @@ export interface InputQuantization {
 /** Which linear layers of an encoder are quantized, and how. */
 export interface QuantizationPlan {
   /**
-   * Bits of the weights. With 8, the sum of two products overflows 16 bits on CPUs without VNNI or the like, which then
-   * compute wrongly. With 7 it does not, on any.
+   * The number of bits of the weights. With 8 bits, the sum of two products overflows 16 bits on CPUs without VNNI or a
+   * similar instruction set, which then give wrong results. With 7 bits it cannot overflow.
    */
   readonly weightBits: WeightBits;
-  /** By the name of the input; see `LinearInput`. Layers whose input is not among them stay in float32. */
+  /** The quantization by the name of the input (see `LinearInput`). Layers with other inputs stay in float32. */
   readonly inputs: ReadonlyMap<string, InputQuantization>;
 }
 
-/** A way to quantize an input. */
+/** A candidate for the quantization of an input. */
 export interface Remedy {
-  /** For people: `range`, `equalized 0.5`, `float32 channels`. */
+  /** The name for reports: `range`, `equalized 0.5`, `equalized 0.75` or `float32 channels`. */
   readonly name: string;
   readonly quantization: InputQuantization;
 }
 
-/** By how much of the ratio between channels SmoothQuant evens them out: its authors' value, and a stronger one. */
+/** The migration strengths (α) of SmoothQuant: the value of its authors, and a larger one. */
 const equalizations = [0.5, 0.75];
 
-/** A channel that reaches this many times as far as the median one is far larger than the others. */
+/**
+ * A channel is an outlier if its largest absolute value is more than this number of times that of the median channel.
+ */
 const outlierFactor = 6;
 
-/** At most this share of the channels is multiplied in float32: more would cost more than int8 gains. */
+/** The maximum share of channels that stay in float32. With more of them, the layer would be slower than in float32. */
 const maxFloatChannels = 1 / 16;
 
 /**
- * The ways to quantize an input: by its range as it is, first, then those that help against channels which are far
- * larger than the others.
- * @param weights the largest absolute weight of each channel, over all layers that have the input
+ * The candidates for the quantization of an input: first its plain range, then those that reduce the error for outlier
+ * channels.
+ * @param weights the largest absolute weight of each channel over all layers with this input
  */
 export function remedies(ranges: ChannelRanges, weights: Float32Array): [Remedy, ...Remedy[]] {
   const extents = ranges.maximum.map((high, channel) => Math.max(high, -ranges.minimum[channel]!));
@@ -98,7 +99,7 @@ function rangeOf(
   return { minimum: low, maximum: high, mean };
 }
 
-/** SmoothQuant's factors, `extent^strength / weight^(1 - strength)`, less what all have in common. */
+/** The factors of SmoothQuant, `extent^strength / weight^(1 - strength)`, divided by their geometric mean. */
 function equalizingDivisors(extents: Float32Array, weights: Float32Array, strength: number): Float32Array {
   const logarithms = extents.map((extent, channel) =>
     extent > 0 && weights[channel]! > 0

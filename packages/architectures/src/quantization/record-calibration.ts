@@ -1,5 +1,4 @@
-// Graphs that measure the inputs of an encoder's linear layers, and how much each way to quantize an input changes the
-// outputs.
+// Graphs that measure the inputs of linear layers, and the error of each candidate for their quantization.
 import { productOf } from '../dimensions.ts';
 import type { EncoderDefinition } from '../encoders/definition.ts';
 import type { SplitModel } from '../onnx/model.ts';
@@ -10,29 +9,29 @@ import type { WeightBits } from './integers.ts';
 import { recordLinear, type RecordedLinear } from './linear-inputs.ts';
 import type { Remedy } from './plan.ts';
 
-/** Something that one or more linear layers of an encoder read. */
+/** The input of one or more linear layers of an encoder. */
 export interface LinearInput {
-  /** Of the first layer that reads it, such as `encoder.layer.0.attention.self.query`. */
+  /** The name of the first layer that reads it, such as `encoder.layer.0.attention.self.query`. */
   readonly name: string;
   /** The weights of all layers that read it. */
   readonly weights: readonly string[];
-  /** Number of its channels. */
+  /** The number of channels. */
   readonly width: number;
-  /** The largest absolute weight of each channel, over all its layers. */
+  /** The largest absolute weight of each channel over all layers with this input. */
   readonly weightExtents: Float32Array;
 }
 
-/** A graph that is run over texts. Its inputs are those of the encoder. */
+/** A graph to run with calibration texts. Its inputs are those of the encoder. */
 export interface CalibrationGraph {
   readonly model: SplitModel;
   readonly inputs: readonly LinearInput[];
 }
 
 /**
- * A graph with the smallest, largest and mean value of each channel of each input: outputs `minimum N`, `maximum N` and
- * `mean N` (`[width]`), where N is the index of the input in `inputs`. Positions of padding count like others: give it batches
- * without padding.
- * @param location of the weights, which belong next to the model
+ * Records a graph with the minimum, maximum and mean of each channel of each input: the outputs `minimum N`, `maximum
+ * N` and `mean N` of shape `[width]`, where N is the index of the input in `inputs`. Padding is not masked: run it with
+ * batches without padding.
+ * @param location the name of the file for the weights, which must be in the folder of the model
  */
 export function recordCalibration(definition: EncoderDefinition, location: string): CalibrationGraph {
   const inputs = new Map<string, { weights: string[]; width: number; weightExtents: Float32Array }>();
@@ -64,16 +63,16 @@ function recordRanges(recorder: OnnxRecorder, index: number, x: OnnxTensor): voi
 }
 
 /**
- * A graph that computes an encoder in float32, and beside it each linear layer in every way that is offered for its
- * input: output `errors N` is the sum of the squared errors of each way (`[remedies]`), over all layers that read the
- * input, each relative to the layer's own squares.
- * @param offers the ways, by the name of an input
- * @param location of the weights, which belong next to the model
+ * Records a graph that computes an encoder in float32 and, for each linear layer, its outputs with each candidate for
+ * its input. The output `errors N` (shape `[candidates]`) is the sum over all layers with the input of the squared
+ * error, divided by the squared norm of the layer's output.
+ * @param candidates the candidates by the name of an input
+ * @param location the name of the file for the weights, which must be in the folder of the model
  * @returns the graph, and the inputs in the order of their outputs
  */
 export function recordTrials(
   definition: EncoderDefinition,
-  offers: ReadonlyMap<string, readonly Remedy[]>,
+  candidates: ReadonlyMap<string, readonly Remedy[]>,
   bits: WeightBits,
   location: string,
 ): { readonly model: SplitModel; readonly inputs: readonly string[] } {
@@ -81,7 +80,7 @@ export function recordTrials(
   const recorder = recordLinear(definition, {
     linear(current, layer) {
       const expected = layer.recordFloat32();
-      const remedies = offers.get(layer.input) ?? [];
+      const remedies = candidates.get(layer.input) ?? [];
       const found = remedies.map((remedy) => relativeError(current, definition, { layer, expected, remedy, bits }));
       errors.set(layer.input, [...(errors.get(layer.input) ?? []), found]);
       return expected;
@@ -90,16 +89,16 @@ export function recordTrials(
   const inputs = [...errors.keys()];
   for (const [index, input] of inputs.entries()) {
     const { operations: ops } = recorder;
-    const ofLayers = errors.get(input)!.map((each) => ops.concat(each, 0));
+    const layerErrors = errors.get(input)!.map((each) => ops.concat(each, 0));
     recorder.output(
       `errors ${index}`,
-      ofLayers.reduce((sum, each) => ops.add(sum, each)),
+      layerErrors.reduce((sum, each) => ops.add(sum, each)),
     );
   }
   return { model: recorder.encodeSplit(location), inputs };
 }
 
-/** The squares of what a way to quantize changes in a layer's output, relative to those of the output: `[1]`. */
+/** The squared error of a layer's output with a candidate, divided by the squared norm of the output: `[1]`. */
 function relativeError(
   recorder: OnnxRecorder,
   definition: EncoderDefinition,

@@ -1,4 +1,5 @@
-// Encoders as ONNX models whose weights are stored in fewer bits. Linear layers may also compute in 8-bit integers.
+// Records encoders as ONNX models with int8 or half-precision weights, and optionally with linear layers in 8-bit
+// integers.
 import type { EncoderDefinition } from '../encoders/definition.ts';
 import type { OnnxTensor } from '../onnx/graph-builder.ts';
 import { halfWeight, integerWeight, quantizedLinear } from '../onnx/quantized-linear.ts';
@@ -7,10 +8,10 @@ import { recordLinear } from './linear-inputs.ts';
 import type { QuantizationPlan } from './plan.ts';
 
 /**
- * An encoder as an ONNX model whose linear layers, those that are in the plan, multiply 8-bit integers: static int8. A
- * vector does not depend on the other texts of its batch, since the ranges of activations are fixed. The token table has
- * 8 bits, with a scale for each row; everything else stays in float32. Inputs and outputs are those of `recordEncoder`.
- * Integers are multiplied by `MatMulIntegerToFloat`, an operator that only onnxruntime has.
+ * Records an encoder as an ONNX model with static int8 quantization: the linear layers in the plan multiply 8-bit
+ * integers. Since the ranges of activations are fixed, a vector does not depend on other texts of the batch. The
+ * embedding matrix has 8 bits with a scale for each row; everything else stays in float32. Inputs and outputs are those
+ * of `recordEncoder`. The model uses the operator `MatMulIntegerToFloat`, which only onnxruntime has.
  */
 export function recordQuantizedEncoder(definition: EncoderDefinition, plan: QuantizationPlan): Uint8Array<ArrayBuffer> {
   const tables = storedOnce((recorder, name) =>
@@ -37,9 +38,9 @@ export function recordQuantizedEncoder(definition: EncoderDefinition, plan: Quan
 }
 
 /**
- * An encoder as an ONNX model that is a smaller download, and computes in float32 as fast as the original: matrices of
- * weights are stored as 8-bit integers with a scale for each row, or in half precision, and converted to float32 when
- * the model is opened. All operators are standard, opset 17.
+ * Records an encoder as a smaller ONNX model that computes in float32 as fast as the original. Weight matrices are
+ * stored as 8-bit integers with a scale for each row, or in half precision, and are converted to float32 when the model
+ * is loaded. It uses only standard operators, opset 17.
  */
 export function recordCompactEncoder(
   definition: EncoderDefinition,
@@ -56,13 +57,13 @@ export function recordCompactEncoder(
   }).encode();
 }
 
-/** Looks up a weight, and remembers it: each is stored once, however often it is used. */
+/** Wraps `create` so that each weight is stored only once. */
 function storedOnce(
-  make: (recorder: OnnxRecorder, name: string) => OnnxTensor | undefined,
+  create: (recorder: OnnxRecorder, name: string) => OnnxTensor | undefined,
 ): (recorder: OnnxRecorder, name: string) => OnnxTensor | undefined {
-  const made = new Map<string, OnnxTensor | undefined>();
+  const stored = new Map<string, OnnxTensor | undefined>();
   return (recorder, name) => {
-    if (!made.has(name)) made.set(name, make(recorder, name));
-    return made.get(name);
+    if (!stored.has(name)) stored.set(name, create(recorder, name));
+    return stored.get(name);
   };
 }

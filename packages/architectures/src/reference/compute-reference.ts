@@ -5,12 +5,12 @@ import { plainInputs } from '../plain-backend.ts';
 import { plainOperations } from '../plain/operations.ts';
 import type { PlainTensor } from '../plain/tensor.ts';
 
-/** Runs an encoder in plain TypeScript. Of the token table only the rows of the batch are read. */
+/** Runs an encoder in plain TypeScript. It reads only the rows of the embedding matrix that the batch needs. */
 export async function computeReference(files: ModelFiles, batch: TokenBatch): Promise<TokenEmbeddings> {
   const { ids, rows, cols } = batch;
   const definition = await readEncoder(files);
   const { hiddenSize, network } = definition;
-  // Not converted to float64: that would take longer than the multiplications.
+  // The weights are not converted to float64, because the conversion would take longer than the multiplications.
   const weight = (name: string): PlainTensor => ({
     data: definition.weight(name),
     shape: definition.weights.get(name)!,
@@ -20,8 +20,8 @@ export async function computeReference(files: ModelFiles, batch: TokenBatch): Pr
   return { data: new Float32Array(data), rows: rows * cols, cols: hiddenSize };
 }
 
-/** About how many multiplications an encoder takes for a batch. */
-export function multiplications(network: EncoderNetwork, { rows, cols }: TokenBatch): number {
+/** The approximate number of multiplications of an encoder for a batch. */
+export function countMultiplications(network: EncoderNetwork, { rows, cols }: TokenBatch): number {
   const others = [...network.weights].filter(([name]) => name !== network.tokenTable);
   return (
     rows * cols * others.reduce((sum, [, { shape }]) => sum + shape.reduce((product, size) => product * size, 1), 0)

@@ -1,2 +1,2 @@
-/** In a page, the reference is computed in the calling thread. */
+/** On a web page, the reference is computed on the calling thread. */
 export { computeReference as computeLargeReference } from './compute-reference.ts';

@@ -4,7 +4,7 @@ import { computeReference } from './compute-reference.ts';
 
 /** See `ThreadProtocol` of `@sentvec/platform/node`. */
 export interface ReferenceProtocol {
-  /** Where the files of the model are. */
+  /** The folder of the model, and its name in messages. */
   readonly data: { readonly directory: string; readonly name: string };
   readonly ready: undefined;
   readonly calls: { compute(batch: TokenBatch): TokenEmbeddings };
@@ -17,7 +17,10 @@ const referenceWorker = {
   from: import.meta.url,
 };
 
-/** Computes a reference in a thread, which reads the files itself; in the calling thread when they are not on this disk. */
+/**
+ * Computes a reference in a worker thread, which reads the files itself. If they are not on disk, it computes on the
+ * calling thread.
+ */
 export const computeLargeReference: typeof computeReference = async (files, batch) => {
   const { directory, name } = files;
   if (directory === undefined) return computeReference(files, batch);
@@ -25,7 +28,7 @@ export const computeLargeReference: typeof computeReference = async (files, batc
     return await computeInThread({ directory, name }, batch);
   } catch (cause) {
     if (SentvecError.is(cause)) throw cause;
-    const message = `The reference values of the self-check could not be computed: ${String(cause)}`;
+    const message = `The reference values of the self-check could not be computed: ${String(cause)}. To load the model without the self-check, set selfCheck: false.`;
     throw new SentvecError('backend-failed', message, {}, { cause });
   }
 };

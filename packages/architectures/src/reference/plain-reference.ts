@@ -1,4 +1,5 @@
-// Reference values for the self-check, computed in plain TypeScript: for one load, or to be stored in self-check.json.
+// Computes reference values for the self-check in plain TypeScript, when a model is loaded or to store them in
+// self-check.json.
 import {
   encodeSelfCheck,
   type ModelFiles,
@@ -11,20 +12,23 @@ import {
 import { computeLargeReference } from '#large-reference';
 import { ConfigReader } from '../encoders/config.ts';
 import { networkOf } from '../encoders/registry.ts';
-import { computeReference, multiplications } from './compute-reference.ts';
+import { computeReference, countMultiplications } from './compute-reference.ts';
 
-/** Multiplications that take plain TypeScript some seconds. */
+/** The default limit in multiplications, which take a few seconds in plain TypeScript. */
 const defaultLimit = 2 ** 30;
 
-/** Multiplications that take about ten milliseconds, less than the start of a thread. */
-const fewMultiplications = 2 ** 22;
+/**
+ * Up to this number of multiplications, which take about 10 ms, the calling thread computes: starting a thread would
+ * take longer.
+ */
+const maxOnCallingThread = 2 ** 22;
 
 /**
- * Token embeddings of a short batch in plain TypeScript, in float64: what the self-check of a backend compares with; see
- * `Backend.reference` of `@sentvec/core`. Takes the weights from the model's safetensors, in Node from a thread of its
- * own when they are many and on this disk.
- * @param limit the most multiplications, about, that it may take: a billion takes some seconds
- * @returns a reason instead for a model without safetensors, or one that would take long
+ * Computes the token embeddings of a short batch in plain TypeScript, in float64. The self-check compares a backend
+ * with them; see `Backend.reference` of `@sentvec/core`. The weights are read from the safetensors of the model. In
+ * Node, large models on disk are computed in a worker thread.
+ * @param limit the approximate maximum number of multiplications (default: 2^30, which take a few seconds)
+ * @returns the reason why there are no values: the model has no safetensors, or exceeds the limit
  * @throws SentvecError `invalid-model`, `unsupported-model`
  */
 export async function plainReference(
@@ -35,26 +39,25 @@ export async function plainReference(
   const present = await files.list();
   if (!present.some((path) => /^model\.safetensors(\.index\.json)?$/u.test(path))) {
     return {
-      reason: `${files.name} has no safetensors to compute reference values from. A self-check.json, which sentvec export writes, would do.`,
+      reason: `${files.name} has no safetensors from which reference values could be computed. To enable the self-check, export the model with "sentvec export", which writes a self-check.json.`,
     };
   }
   const network = await networkOf(ConfigReader.parse(await files.read('config.json'), `${files.name}/config.json`));
-  const count = multiplications(network, batch);
+  const count = countMultiplications(network, batch);
   if (count > limit) {
     return {
-      reason: `${files.name} is too large to compute reference values at every load. A self-check.json, which sentvec export writes, has them.`,
+      reason: `${files.name} is too large to compute reference values at every load. To enable the self-check, export the model with "sentvec export", which writes a self-check.json.`,
     };
   }
-  return count <= fewMultiplications ? computeReference(files, batch) : computeLargeReference(files, batch);
+  return count <= maxOnCallingThread ? computeReference(files, batch) : computeLargeReference(files, batch);
 }
 
 /**
- * The content of `self-check.json` of a model, by which backends are checked when they load it: stored, it costs nothing
- * at load, and also serves where only the ONNX file is read.
- * @param files those of the encoder
- * @param options.maxPositions the longest text that the encoder takes, in tokens
- * @returns `undefined` for a model without safetensors, from which nothing could be computed without a backend, and
- * for a tokenizer that knows none of the text
+ * The content of `self-check.json` for a model, with which backends are checked when they load it. The stored values
+ * need no computation at load time, and can be used without safetensors.
+ * @param files the files of the encoder
+ * @param options.maxPositions the maximum length of a text in tokens
+ * @returns `undefined` for a model without safetensors, and for a tokenizer that has no token of the self-check text
  * @throws SentvecError `invalid-model`, `unsupported-model`
  */
 export async function selfCheckContent(

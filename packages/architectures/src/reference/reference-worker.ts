@@ -1,5 +1,5 @@
-// The thread in which the reference vectors of a large model are computed, for the self-check. The computation blocks
-// this thread and no other.
+// The worker thread that computes the reference values of a large model for the self-check, so that the computation
+// does not block the calling thread.
 import { directoryModel } from '@sentvec/core/node';
 import { serveThread } from '@sentvec/platform/node';
 import { computeReference } from './compute-reference.ts';

@@ -13,7 +13,7 @@ import { javaScriptTokenizer } from '../tokenizer/javascript-tokenizer.ts';
 import { specialTokensOfPair } from '../tokenizer/pair-template.ts';
 import { checkVocabulary, refuseTokensWithoutWeights } from '../tokenizer/tokens-without-weights.ts';
 import type { ModelFiles, SelfCheckResult, Tokenizer } from '../types.ts';
-import { unsoundWeights } from '../weights/unsound-weights.ts';
+import { invalidWeightsError } from '../weights/unsound-weights.ts';
 import { checkBackendVersion } from './backend-version.ts';
 import type { EmbedderParts } from './embedder-types.ts';
 import type { LoadEmbedderOptions } from './load-embedder.ts';
@@ -229,7 +229,7 @@ async function checkBackend(
     return await checkEncoder({ ...loaded, backend, files, head, addSpecialTokens, signal, onWarning });
   } catch (error) {
     // Wrong vectors may come from broken weights (NaN, huge values) rather than from the backend: report those instead.
-    throw (SentvecError.is(error, 'backend-wrong') && (await unsoundWeights(files, head))) || error;
+    throw (SentvecError.is(error, 'backend-wrong') && (await invalidWeightsError(files, head))) || error;
   }
 }
 

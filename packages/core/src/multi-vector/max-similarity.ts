@@ -138,8 +138,8 @@ export async function searchByMaxSimilarity(
 
 /**
  * The documents with the largest scores, best first.
- * @param rows the document of each score; a document that occurs twice gives one hit Without `rows`, the scores are
- * those of all documents, in order
+ * @param rows the document of each score; a document that occurs twice gives one hit. Default: all documents, in
+ * order
  */
 export function bestOf(scores: Float32Array, topK: number, rows?: readonly number[]): SearchHit[] {
   const order = rows === undefined ? scores.keys() : [...rows.keys()].sort((a, b) => rows[a]! - rows[b]!);

@@ -3,7 +3,7 @@
  * results. They are tokenized by the JavaScript tokenizer instead, which has none of these faults.
  */
 import { Component } from '../tokenizer/component.ts';
-import { mostGrowth, normalizedText } from '../tokenizer/javascript-tokenizer.ts';
+import { maxGrowth, normalizedText } from '../tokenizer/javascript-tokenizer.ts';
 import { readMerges } from '../tokenizer/models/byte-pair-encoding.ts';
 import { modelFields } from '../tokenizer/models/create-model.ts';
 import { lengthOf, waysOf } from '../tokenizer/pattern/pattern-tree.ts';
@@ -37,11 +37,11 @@ export async function reasonAgainstNative(json: TokenizerJson): Promise<string |
   ];
   for (const part of parts) {
     const reason = await reasonAgainstPart(part);
-    if (reason !== undefined) return `${part.place} ${reason}`;
+    if (reason !== undefined) return `${part.path} ${reason}`;
   }
   const factors = await Promise.all(parts.map(growthBy));
   const growth = factors.reduce((product, factor) => product * factor, maxGrowthOnce(parts));
-  if (growth > mostGrowth) return `its parts may make a text more than ${mostGrowth} times longer`;
+  if (growth > maxGrowth) return `its parts may make a text more than ${maxGrowth} times longer`;
   return reasonAgainstModel(json) ?? (await reasonAgainstAddedTokens(json));
 }
 
@@ -53,10 +53,7 @@ async function reasonAgainstPart(part: Component): Promise<string | undefined> {
   if (part.type === 'Prepend' && part.string('prepend') === '') return 'prepends the empty text';
   if (part.type !== 'Replace' && part.type !== 'Split') return undefined;
   const pattern = await part.pattern('pattern');
-  if (
-    part.type === 'Replace' &&
-    (pattern === '' || (typeof pattern === 'object' && lengthOf(pattern.tree).least === 0))
-  )
+  if (part.type === 'Replace' && (pattern === '' || (typeof pattern === 'object' && lengthOf(pattern.tree).min === 0)))
     return 'has a pattern that matches the empty text';
   if (typeof pattern === 'object' && waysOf(pattern.tree, maxNativeTextLength) > maxBacktrackingPaths)
     return 'has a pattern that can match in too many ways';
@@ -76,8 +73,8 @@ async function growthBy(part: Component): Promise<number> {
       return 1 + part.string('prepend').length;
     case 'Replace': {
       const pattern = await part.pattern('pattern');
-      const least = typeof pattern === 'string' ? pattern.length : lengthOf(pattern.tree).least;
-      return Math.max(1, part.string('content').length / least);
+      const min = typeof pattern === 'string' ? pattern.length : lengthOf(pattern.tree).min;
+      return Math.max(1, part.string('content').length / min);
     }
     default:
       return 1;

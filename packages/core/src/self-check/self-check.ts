@@ -68,7 +68,7 @@ export async function checkEncoder(subject: SelfCheckSubject): Promise<SelfCheck
   const own = await valuesOfVariant(subject);
   const stored = own ?? (await subject.stored);
   // Stored values belong to a single text, not to a pair.
-  if (stored !== undefined && subject.typed) return checkEncoder({ ...subject, usesTypeIds: false });
+  if (stored !== undefined && subject.usesTypeIds) return checkEncoder({ ...subject, usesTypeIds: false });
   if (stored !== undefined) checkStored(subject, stored, own === undefined ? undefined : encoder.weightsFile);
   if (encoder.hiddenSize === 0) return checkScores(subject);
   const { maxPositions } = encoder;
@@ -114,7 +114,7 @@ async function valuesOfVariant({ encoder, files }: SelfCheckSubject): Promise<Se
  */
 async function checkNumbers(subject: SelfCheckSubject, ids: readonly number[]): Promise<void> {
   if (ids.length === 0) return;
-  const { data } = await subject.encoder.encode(selfCheckText(ids, subject.typed), { signal: subject.signal });
+  const { data } = await subject.encoder.encode(selfCheckText(ids, subject.usesTypeIds), { signal: subject.signal });
   if (data.some((value) => !Number.isFinite(value))) throw wrongVectorsError(subject, Infinity, Infinity);
 }
 

@@ -1,5 +1,4 @@
-// An inverted index of sparse vectors: the best documents for a query, exactly, without looking at those that share no
-// term with it.
+// An inverted index of sparse vectors. Search is exact, and reads only the postings of the query's terms.
 import { checkOptionNames, shouldYield, throwIfAborted, yieldToEventLoop, type OptionNames } from '@sentvec/platform';
 import { SentvecError } from '../errors.ts';
 import { TopRows, type SearchHit } from '../search/top-rows.ts';
@@ -11,24 +10,24 @@ import { checkSparseVector, type SparseVector } from './sparse-vector.ts';
 /** Options of {@link SparseIndex.search}. */
 export interface SparseSearchOptions {
   /**
-   * Documents in the answer.
+   * Number of documents in the result.
    * @default 10
    */
   readonly topK?: number | undefined;
   readonly signal?: AbortSignal | undefined;
 }
 
-/** Documents by their terms. */
+/** An inverted index of sparse vectors. */
 export interface SparseIndex {
   /** Number of documents. */
   readonly documents: number;
-  /** Number of entries of all documents that are not zero. */
+  /** Number of nonzero entries in all documents. */
   readonly postings: number;
   /**
-   * The documents with the largest dot products with the query, best first, of equal ones the lowest rows first.
-   * Exact: as if the query were compared with each document by {@link sparseDot}. Documents that share no term with the
-   * query are not in the answer.
-   * @throws SentvecError `invalid-argument`, `aborted`; `io-failed` when its files cannot be read
+   * Finds the documents with the largest dot products with the query, best first; equal scores in the order of rows.
+   * The scores are exact, equal to {@link sparseDot}. Documents that share no term with the query are not in the
+   * result.
+   * @throws SentvecError `invalid-argument`, `aborted`; `io-failed` when the index is in files that cannot be read
    */
   search(query: SparseVector, options?: SparseSearchOptions): Promise<SearchHit[]>;
 }
@@ -36,19 +35,19 @@ export interface SparseIndex {
 /** Options of {@link createSparseIndex}. */
 export interface SparseIndexOptions {
   readonly signal?: AbortSignal | undefined;
-  /** Called now and then with the number of documents that are in the index. */
+  /** Called every few milliseconds with the number of documents that were added. */
   readonly onProgress?: ((progress: { readonly documents: number }) => void) | undefined;
 }
 
 export const indexOptionNames: OptionNames<SparseIndexOptions> = { signal: true, onProgress: true };
 const searchOptionNames: OptionNames<SparseSearchOptions> = { topK: true, signal: true };
 
-/** Vectors of documents, as they come. */
+/** An iterable or async iterable of document vectors. */
 export type SparseVectors = Iterable<SparseVector> | AsyncIterable<SparseVector>;
 
 /**
- * Builds an inverted index in memory: 6 bytes for each entry of the vectors. For more than fit, `writeSparseIndex` of
- * `@sentvec/core/node` builds it in a folder.
+ * Builds an inverted index in memory, which needs 6 bytes for each nonzero entry. For larger corpora,
+ * `writeSparseIndex` of `@sentvec/core/node` builds it in a folder.
  * @throws SentvecError `invalid-argument` (details.row), `aborted`, and what `vectors` throws
  */
 export async function createSparseIndex(
@@ -62,18 +61,18 @@ export async function createSparseIndex(
 }
 
 /**
- * The limit of term ids. Building a segment allocates a few numbers for every id up to the largest one, so an id of 2^31
- * would exhaust the memory. Vocabularies of models are far below this limit.
+ * Upper limit of term ids (exclusive). Building a segment allocates a few numbers for every id up to the largest one,
+ * so an id of 2^31 would exhaust the memory. Vocabularies of models are far below this limit.
  */
 const maxTerms = 2 ** 24;
 
-/** Bytes in memory, to read parts of. */
+/** An array of bytes with the interface of a file. */
 export function partsInMemory(bytes: Uint8Array): FileParts {
   return { size: bytes.length, read: (begin, end) => bytes.subarray(begin, end) };
 }
 
 /**
- * The segments of an index, one after the other, in memory that does not grow with the number of documents.
+ * Writes the segments of an index, one after the other, in constant memory.
  * @throws SentvecError as {@link createSparseIndex}
  */
 export async function* writeSegments(
@@ -87,14 +86,14 @@ export async function* writeSegments(
       if ((vector.indices.at(-1) ?? 0) >= maxTerms)
         throw new SentvecError(
           'invalid-argument',
-          `Document ${row} has the term ${vector.indices.at(-1)}. An index takes terms below ${maxTerms}; number or hash them into that range.`,
+          `Document ${row} has the term ${vector.indices.at(-1)}. Terms must be below ${maxTerms}; number or hash them into that range.`,
           { row },
         );
       const negative = vector.values.find((value) => value < 0);
       if (negative !== undefined)
         throw new SentvecError(
           'invalid-argument',
-          `Document ${row} has the value ${negative}. Sparse models and BM25 give documents no negative values, and the index takes none.`,
+          `Document ${row} has the value ${negative}. Values must not be negative; those of sparse models and BM25 never are.`,
           { row },
         );
       row += 1;
@@ -104,13 +103,16 @@ export async function* writeSegments(
   yield* segmentsOf(checked(), false, options);
 }
 
-/** A document as it goes into an index. */
+/** A document to add to an index. */
 export interface IndexedDocument {
   readonly vector: SparseVector;
   readonly length?: number | undefined;
 }
 
-/** The bytes of segments. @param hasLengths see {@link SegmentBuilder} */
+/**
+ * Groups documents into segments, and yields the bytes of each.
+ * @param hasLengths see {@link SegmentBuilder}
+ */
 export async function* segmentsOf(
   documents: AsyncIterable<IndexedDocument>,
   hasLengths: boolean,
@@ -135,7 +137,7 @@ export async function* segmentsOf(
   onProgress?.({ documents: count });
 }
 
-/** An index over segments, wherever they are. */
+/** An index over segments in memory or in files. */
 export class InvertedIndex implements SparseIndex {
   readonly documents: number;
   readonly postings: number;
@@ -157,11 +159,11 @@ export class InvertedIndex implements SparseIndex {
   }
 }
 
-/** What a term adds to the scores of the documents that have it. */
+/** How a term of the query contributes to the scores of the documents that contain it. */
 export interface TermScoring {
-  /** The most that the term at this index adds to any document of the segment, for a weight of 1 in the query. */
+  /** The largest contribution of the term at this index to any document of the segment, for a query weight of 1. */
   bound(segment: Segment, index: number): number;
-  /** Adds to each document's score what a term gives it. */
+  /** Adds the contribution of a term to the score of each document. */
   add(scores: Float64Array, postings: Postings, weight: number, segmentNumber: number): void;
 }
 
@@ -170,9 +172,9 @@ function addProducts(scores: Float64Array, { documents, values }: Postings, weig
 }
 
 /**
- * The best documents, segment by segment. Terms are added in the order of their indices, as {@link sparseDot} adds
- * them, so that scores agree to the last bit. A segment in which no document can beat those found so far is passed
- * over.
+ * Searches segment by segment. Terms are added in the order of their indices, as in {@link sparseDot}, so that scores
+ * are identical bit for bit. A segment is skipped if none of its documents can have a larger score than those found so
+ * far.
  */
 export async function searchSegments(
   segments: readonly Segment[],
@@ -210,7 +212,10 @@ function termsIn(segment: Segment, { indices, values }: SparseVector): { positio
   return terms;
 }
 
-/** Offers the scores of a segment's documents, and clears them for the next segment. A score of 0 is not a hit. */
+/**
+ * Keeps the best documents of a segment, and clears the scores for the next segment. A document with score 0 is not a
+ * hit.
+ */
 function keepBest(top: TopRows, scores: Float64Array, firstRow: number, documents: number): void {
   for (let document = 0; document < documents; document += 1) {
     const score = scores[document]!;

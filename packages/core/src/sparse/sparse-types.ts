@@ -4,60 +4,61 @@ import type { EmbedOptions, EmbedStreamOptions, Fingerprint, Receipt, TextStream
 import type { ModelFiles, SelfCheckResult, SimilarityFunction } from '../types.ts';
 import type { SparseVector } from './sparse-vector.ts';
 
-/** What a text is: sparse models may read queries and documents differently. */
+/** The role of a text: sparse models may embed queries and documents differently. */
 export type SparseRole = 'query' | 'document';
 
-/** A model that weighs the terms of its vocabulary for a text, ready to use. `await using` disposes it. */
+/** A loaded sparse model, which gives weights for the terms of its vocabulary. `await using` disposes it. */
 export interface SparseEmbedder extends AsyncDisposable {
-  /** Tells it from models of other kinds. */
+  /** Distinguishes it from the other kinds of models that `loadModel` returns. */
   readonly kind: 'sparse';
-  /** How the model was named. */
+  /** The files that the model was loaded from, with its name. */
   readonly model: ModelFiles;
-  /** Number of terms: indices are below it. */
+  /** Number of terms in the vocabulary; indices of vectors are below it. */
   readonly dimension: number;
-  /** The most tokens of a query and of a document that are read; more are cut. */
+  /** The most tokens of a query and of a document; longer texts are truncated. */
   readonly maxLength: Readonly<Record<SparseRole, number>>;
-  /** The tokens (rows × longest) of a batch at which the encoder works best. */
+  /** Size of a batch, in tokens (rows × length of the longest text), at which the encoder is fastest. */
   readonly batchTokens: number;
   /** Name of the backend that runs the encoder. */
   readonly backend: string | undefined;
-  /** Whether queries are weighed by a table, without an encoder: then a query takes microseconds. */
+  /**
+   * Whether the weights of queries come from a table instead of an encoder (inference-free), which takes only
+   * microseconds.
+   */
   readonly hasStaticQueries: boolean;
-  /** What is put before queries and documents. */
+  /** The prompts that are put before queries and documents. */
   readonly prompts: Readonly<Record<string, string>>;
-  /** How the model compares its vectors: `dot`, unless its folder says otherwise. See {@link sparseDot}. */
+  /** The similarity function of the model: `dot`, unless its folder sets another one. See {@link sparseDot}. */
   readonly similarityFunction: SimilarityFunction;
   /** See `Embedder.selfCheck`. */
   readonly selfCheck: SelfCheckResult | undefined;
   /**
-   * The vector of a query, or those of several, in their order. A text without any token gives a vector without entries
-   * where queries are weighed by a table.
+   * Embeds one query or several; vectors are in the order of the texts. If the weights of queries come from a table, a
+   * text without tokens gives an empty vector.
    * @throws SentvecError `invalid-text` (details.row), `invalid-argument`, `aborted`, `disposed`, `backend-failed`
    */
   embedQuery(text: string, options?: EmbedSparseOptions): Promise<EmbeddedSparseText>;
   embedQuery(texts: readonly string[], options?: EmbedSparseOptions): Promise<EmbeddedSparse>;
   /**
-   * The vector of a document, or those of several, in their order.
+   * Embeds one document or several; vectors are in the order of the texts.
    * @throws SentvecError as {@link SparseEmbedder.embedQuery}
    */
   embedDocuments(text: string, options?: EmbedSparseOptions): Promise<EmbeddedSparseText>;
   embedDocuments(texts: readonly string[], options?: EmbedSparseOptions): Promise<EmbeddedSparse>;
   /**
-   * Vectors in the order of `texts`, in constant memory: reads ahead by a bounded window.
+   * Yields vectors in the order of `texts`, in constant memory: it reads at most a bounded window of texts ahead.
    * @throws SentvecError as {@link SparseEmbedder.embedQuery}, and what `texts` throws
    */
   embedStream(texts: TextStream, options?: EmbedSparseStreamOptions): AsyncIterable<StreamedSparseVector>;
   /**
-   * The terms of a vector with their weights, largest first: what the model read in a text, or, of the products of two
-   * vectors, why they match.
-   * @param topK how many; default all
+   * The terms of a vector with their weights, largest first. Applied to the elementwise product of two vectors, it
+   * explains why they match.
+   * @param topK maximum number of terms; default: all
    */
   decode(vector: SparseVector, topK?: number): Promise<TermWeight[]>;
-  /**
-   * Names the space of the vectors: see `Embedder.fingerprint`. Queries and documents share it.
-   */
+  /** Identifies the vector space, which queries and documents share: see `Embedder.fingerprint`. */
   fingerprint(): Promise<Fingerprint>;
-  /** Ends what still runs, and frees everything. May be called twice. */
+  /** Aborts running calls and frees all resources. May be called twice. */
   dispose(): Promise<void>;
 }
 
@@ -67,8 +68,8 @@ export interface EmbedSparseOptions extends Pick<
   'batchTokens' | 'shareBatches' | 'signal' | 'onProgress'
 > {
   /**
-   * Keeps the largest entries of each vector, at most so many.
-   * @default what the model was loaded with, else all
+   * Maximum number of entries of a vector that are not zero: only the largest are kept.
+   * @default the option that the model was loaded with, otherwise all entries
    */
   readonly maxActiveDims?: number | undefined;
 }
@@ -76,19 +77,19 @@ export interface EmbedSparseOptions extends Pick<
 /** Options of {@link SparseEmbedder.embedStream}. */
 export interface EmbedSparseStreamOptions extends EmbedSparseOptions, Pick<EmbedStreamOptions, 'maxWait'> {
   /**
-   * What the texts are.
+   * The role of the texts.
    * @default 'document'
    */
   readonly as?: SparseRole | undefined;
 }
 
-/** Vectors of an array of texts: `vectors[i]` belongs to text i. */
+/** Result of embedding several texts: `vectors[i]` belongs to text i. */
 export interface EmbeddedSparse {
   readonly vectors: readonly SparseVector[];
   readonly receipt: Receipt;
 }
 
-/** The vector of one text. */
+/** Result of embedding one text. */
 export interface EmbeddedSparseText {
   readonly vector: SparseVector;
   readonly receipt: Receipt;
@@ -101,9 +102,9 @@ export interface StreamedSparseVector {
   readonly vector: SparseVector;
 }
 
-/** A term of a model's vocabulary, as its tokenizer spells it, and what it weighs in a vector. */
+/** A term of a model's vocabulary, as a string of its tokenizer, with its weight in a vector. */
 export interface TermWeight {
-  /** `null` for a row of the vocabulary that no token has: models pad their vocabulary to a round size. */
+  /** `null` for an index without a token: models may pad their vocabulary to a round size. */
   readonly term: string | null;
   readonly weight: number;
 }

@@ -1,4 +1,4 @@
-// Queries of models that have no encoder for them: each token weighs what a table says, however often it occurs.
+// Queries of inference-free models: the weight of each token comes from a table, regardless of how often it occurs.
 import { shouldYield, throwIfAborted, yieldToEventLoop } from '@sentvec/platform';
 import { SentvecError } from '../errors.ts';
 import { readTokenizerDefinition } from '../tokenizer/definition.ts';
@@ -8,12 +8,12 @@ import type { ModelFiles, Tokenizer, TokenizedText } from '../types.ts';
 import { readWeights } from '../weights/read-weights.ts';
 import type { SparseVector } from './sparse-vector.ts';
 
-/** A tokenizer, and a weight for each of its tokens. */
+/** Embeds queries with a tokenizer and a table of token weights. */
 export class StaticQueries {
   /** Number of terms. */
   readonly dimension: number;
   readonly maxLength: number;
-  /** What the table is, for the fingerprint of the space. */
+  /** Hashes of weights and tokenizer, for the fingerprint. */
   readonly hashes: { readonly weights: string; readonly tokenizer: string };
   readonly tokenizer: Tokenizer;
   readonly #weights: Float32Array;
@@ -45,19 +45,22 @@ export class StaticQueries {
         'invalid-model',
         broken === undefined
           ? `The tensor "weight" of ${file} has the shape [${shape.join(', ')}], not [terms].`
-          : `The tensor "weight" of ${file} holds ${broken}, which is not a weight.`,
+          : `The tensor "weight" of ${file} contains ${broken}, which is not a valid weight. Download the model again.`,
         { file },
       );
     const definition = await readTokenizerDefinition(files, { lowercase: lowerCase });
     const size = data.length;
     checkVocabulary(definition, size, files.name);
     const hashes = { weights: await hash(files, 'model.safetensors'), tokenizer: definition.hash };
-    // A copy: the numbers may be a view of a whole file.
+    // Copied below, since the numbers may be a view of the whole file.
     const tokenizer = refuseTokensWithoutWeights(await loadTokenizer(definition), definition, size, files.name);
     return new StaticQueries(tokenizer, data.slice(), maxLength, hashes);
   }
 
-  /** The vectors of texts, and how they were cut into tokens. @throws SentvecError `invalid-text`, `aborted` */
+  /**
+   * Embeds texts. Returns their vectors and their tokens.
+   * @throws SentvecError `invalid-text`, `aborted`
+   */
   async embed(
     texts: readonly string[],
     signal: AbortSignal | undefined,
@@ -68,12 +71,12 @@ export class StaticQueries {
     for (const { ids } of tokenized) {
       if (shouldYield()) await yieldToEventLoop();
       throwIfAborted(signal);
-      vectors.push(this.#weigh(ids));
+      vectors.push(this.#vectorOf(ids));
     }
     return { vectors, tokenized };
   }
 
-  #weigh(ids: Int32Array): SparseVector {
+  #vectorOf(ids: Int32Array): SparseVector {
     const indices = Int32Array.from(new Set(ids))
       .sort()
       .filter((id) => this.#weights[id] !== 0);

@@ -1,22 +1,22 @@
-// The search for added tokens, such as `[MASK]`, which splits a text before anything else tokenizes it.
+// Finds added tokens, such as `[MASK]`, in a text. The text between them is then tokenized.
 import type { CharacterTest } from './pattern/character-classes.ts';
 import type { AddedToken } from './tokenizer-json.ts';
 import { Trie } from './models/trie.ts';
 import { isSpace } from './unicode.ts';
 
 /**
- * Finds added tokens in a text, from left to right, at each position the longest that starts there, as AddedVocabulary
- * of the Rust tokenizers does.
+ * Finds added tokens in a text from left to right; of several tokens that start at the same position, the longest one.
+ * Follows `AddedVocabulary` of the Rust tokenizers.
  */
 export class AddedTokens {
   readonly #isWord: CharacterTest;
   readonly #trie = new Trie();
   readonly #tokens: AddedToken[] = [];
-  /** By UTF-16 code unit, whether a token starts with it. */
+  /** For each UTF-16 code unit, 1 if a token starts with it. */
   readonly #starts = new Uint8Array(2 ** 16);
 
   /**
-   * @param spelling how a token is spelled in the text: normalized or not
+   * @param spelling gives the form in which a token occurs in the text: normalized or not
    * @param isWord whether a character belongs to a word; called only for tokens with `single_word`
    */
   constructor(tokens: readonly AddedToken[], spelling: (content: string) => string, isWord: CharacterTest) {
@@ -24,7 +24,7 @@ export class AddedTokens {
     const taken = new Set<string>();
     for (const token of tokens) {
       const text = spelling(token.content);
-      // When two tokens are normalized to the same text, the token that is this text already wins.
+      // If two tokens normalize to the same text, the one whose content is already normalized takes precedence.
       if (text === '' || (taken.has(text) && text !== token.content)) continue;
       taken.add(text);
       this.#starts[text.charCodeAt(0)] = 1;
@@ -33,8 +33,8 @@ export class AddedTokens {
   }
 
   /**
-   * Three numbers for each token in a text: start and end, which include whitespace that belongs to the token, and id.
-   * A token may begin before the end of the one before it, in whitespace.
+   * Returns three numbers for each token that was found: start, end and id. Start and end include white space that the
+   * token strips (`lstrip`, `rstrip`), so tokens may overlap there.
    */
   find(text: string): number[] {
     const found: number[] = [];
@@ -55,7 +55,7 @@ export class AddedTokens {
         start = Math.max(start, taken);
       }
       if (token.rstrip) while (end < text.length && isSpace(text.charCodeAt(end))) end += 1;
-      // A token of whitespace may lie within the whitespace that the token before it took: then it is dropped.
+      // A token that consists of white space is dropped if the token before it has stripped this white space.
       if (end > start) found.push(start, end, token.id);
       taken = end;
     }

@@ -1,6 +1,6 @@
 /**
- * The bytes of UTF-8 as characters, two ways: the alphabet of GPT-2, and the pieces `<0x00>` to `<0xFF>` of
- * vocabularies with byte fallback.
+ * Two representations of UTF-8 bytes in vocabularies: the alphabet of GPT-2's byte-level BPE, and the tokens `<0x00>`
+ * to `<0xFF>` of byte fallback.
  */
 
 /** A printable character for each byte; https://github.com/openai/gpt-2/blob/master/src/encoder.py, `bytes_to_unicode` */
@@ -18,7 +18,7 @@ function byteCharacters(): string[] {
   });
 }
 
-/** A text whose characters stand for the bytes of another. */
+/** Encodes a text as UTF-8 and represents each byte by its character in the alphabet of GPT-2. */
 export function bytesAsCharacters(text: string): string {
   if (printableAscii.test(text)) return text;
   let result = '';
@@ -26,7 +26,7 @@ export function bytesAsCharacters(text: string): string {
   return result;
 }
 
-/** The pieces of a text's bytes: `<0x0A>` and so on. */
+/** The byte fallback tokens of a text, such as `<0x0A>`. */
 export function bytePieces(text: string): string[] {
   return Array.from(encoder.encode(text), (byte) => `<0x${byte.toString(16).toUpperCase().padStart(2, '0')}>`);
 }

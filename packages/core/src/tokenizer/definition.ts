@@ -1,4 +1,5 @@
-// The tokenizer of a model folder: its tokenizer.json, or one made of its vocabulary, with what other files say of it.
+// Reads the tokenizer of a model folder: tokenizer.json, or one built from a vocabulary, with the settings in other
+// files.
 import { canonicalJson, sha256 } from '@sentvec/platform';
 import { isObject } from '../model-folder/json.ts';
 import type { ModelFiles } from '../types.ts';
@@ -10,37 +11,46 @@ import type { AddedToken, TokenizerJson } from './tokenizer-json.ts';
 import { readTokenizerFiles } from './transformers-files.ts';
 import { tokenId, vocabularySize } from './vocabulary.ts';
 
-/** All that a tokenizer is made of, whichever library runs it. Plain data: it can be sent to a worker thread. */
+/**
+ * The complete definition of a tokenizer, independent of the library that runs it. Plain data, which can be sent to a
+ * worker thread.
+ */
 export interface TokenizerDefinition {
-  /** `tokenizer.json` without what sentvec does itself: truncation, padding, decoding. */
+  /**
+   * `tokenizer.json` without truncation and padding, which sentvec does itself, and without the decoder, which is not
+   * used.
+   */
   readonly json: TokenizerJson;
   readonly vocabularySize: number;
   readonly paddingId: number;
-  /** What lengthens the queries of late interaction: the mask token, else the one that ends a text. */
+  /**
+   * Default token for the query expansion of late-interaction models: the mask token, otherwise the token that ends a
+   * text.
+   */
   readonly expansionId?: number | undefined;
   readonly specialTokens: SpecialTokens;
-  /** How two texts become one input; `undefined` for a tokenizer that has no way. */
+  /** Template that joins two texts to one input; `undefined` when the tokenizer has none. */
   readonly pairTemplate: PairTemplate | undefined;
-  /** Which end of a long text is cut off. */
+  /** Which end of a long text is truncated. */
   readonly truncationSide: 'left' | 'right';
-  /** Hash of all that decides which ids a text has. The order of keys in the files does not matter. */
+  /** Hash of everything that determines the ids of a text. The order of keys in the files does not matter. */
   readonly hash: string;
 }
 
 /**
- * Reads the tokenizer of a model folder: `tokenizer.json`, else `vocab.txt` as BERT's, with what the other files of
- * transformers say about it.
- * @param options.lowercase whether texts are put in lower case before all else that the tokenizer does, as
- * `do_lower_case` of `sentence_bert_config.json` asks. False by default
- * @param options.markers pieces of texts that become one token each, where the vocabulary has them: whole, or up to
- * their first space. None by default
+ * Reads the tokenizer of a model folder: `tokenizer.json`, or otherwise `vocab.txt` as a BERT tokenizer, with the
+ * settings in the other files of transformers.
+ * @param options.lowercase whether texts are lowercased before all other normalization (`do_lower_case` in
+ * `sentence_bert_config.json`); default: false
+ * @param options.markers strings that are always one token if the vocabulary contains them, whole or up to their first
+ * space; default: none
  * @throws SentvecError `invalid-model`, `unsupported-model`
  */
 export async function readTokenizerDefinition(
   model: ModelFiles,
   options: { readonly lowercase?: boolean; readonly markers?: readonly string[] | undefined } = {},
 ): Promise<TokenizerDefinition> {
-  const { json: raw, file, config, typed } = await readTokenizerFiles(model);
+  const { json: raw, file, config, usesTypeIds } = await readTokenizerFiles(model);
   const { lowercase = false, markers = [] } = options;
   const whole = { ...raw, truncation: null, padding: null, decoder: null };
   const json = withMarkers(lowercase ? inLowerCase(whole) : whole, markers);
@@ -55,15 +65,15 @@ export async function readTokenizerDefinition(
       .map(tokenContent)
       .flatMap((token) => (token === undefined ? [] : (tokenId(raw, token) ?? [])))[0],
     specialTokens: specialTokensOf(json, file),
-    pairTemplate: pairTemplateOf(json, typed),
+    pairTemplate: pairTemplateOf(json, usesTypeIds),
     truncationSide,
     hash: await sha256(canonicalJson([await hashTokenizerJson(json), truncationSide])),
   };
 }
 
 /**
- * Lower-casing comes first among the normalizers. Special tokens in a text are found before it: `[CLS]` stays `[CLS]`.
- * Follows `do_lower_case` in `sentence_transformers/base/modules/transformer.py`.
+ * Adds lowercasing as the first normalizer. Special tokens in a text are found before normalization, so `[CLS]` stays
+ * `[CLS]`. Follows `do_lower_case` in `sentence_transformers/base/modules/transformer.py`.
  */
 function inLowerCase(json: TokenizerJson): TokenizerJson {
   const { normalizer } = json;
@@ -74,8 +84,8 @@ function inLowerCase(json: TokenizerJson): TokenizerJson {
 }
 
 /**
- * Markers of queries and documents were put into texts as ids when old models of late interaction were trained: no
- * splitting or lower-casing may touch them. Follows `_register_prefix_tokens` in
+ * Makes the markers of queries and documents added tokens, so that they are neither split nor lowercased: older
+ * late-interaction models were trained with their ids. Follows `_register_prefix_tokens` in
  * `sentence_transformers/multi_vector_encoder/model.py`.
  */
 function withMarkers(json: TokenizerJson, markers: readonly string[]): TokenizerJson {
@@ -85,7 +95,7 @@ function withMarkers(json: TokenizerJson, markers: readonly string[]): Tokenizer
     if (content === undefined || content === '') continue;
     const known = json.added_tokens.find((added) => added.content === content);
     if (known?.normalized === false) continue;
-    // A plain word of the vocabulary is one token anyway, and as an added token would be cut out of longer words.
+    // A plain word of the vocabulary is one token anyway; as an added token it would also match inside of longer words.
     if (known === undefined && /^\p{Ll}+$/u.test(content)) continue;
     const flags = { special: true, normalized: false, single_word: false, lstrip: false, rstrip: false };
     tokens.push({ id: tokenId(json, content)!, content, ...flags });
@@ -96,7 +106,7 @@ function withMarkers(json: TokenizerJson, markers: readonly string[]): Tokenizer
   return { ...json, added_tokens: [...others, ...tokens] };
 }
 
-/** Padding is masked, so any id of the vocabulary serves; RoBERTa's positions, though, tell padding by its id. */
+/** Padding is masked, so its id rarely matters; but RoBERTa computes positions from it, so it must be the right one. */
 function paddingIdOf(raw: TokenizerJson, config: Readonly<Record<string, unknown>>): number {
   const named = tokenContent(config['pad_token']);
   const candidate = [named, '[PAD]', '<pad>'].find((token) => token !== undefined && tokenId(raw, token) !== undefined);

@@ -4,8 +4,8 @@ import type { TokenizerJson } from './tokenizer-json.ts';
 import { piecesById } from './vocabulary.ts';
 
 /**
- * Hash of a tokenizer, whatever the order of the keys in its file. Vocabularies of 250,000 pieces are common, and
- * sorting one by its pieces would block the event loop for long; its ids put it in order in one pass.
+ * Hash of a tokenizer that does not depend on the order of keys in its file. Vocabularies of 250,000 tokens are common,
+ * and sorting one by its tokens would block the event loop for long; ordering it by ids needs only one pass.
  * @throws SentvecError `invalid-model` when a string in it is not well-formed Unicode
  */
 export async function hashTokenizerJson(json: TokenizerJson): Promise<string> {
@@ -25,14 +25,14 @@ function serialize(vocab: TokenizerJson['model']['vocab']): string {
   return hasSharedIds ? canonicalJson(ids) : JSON.stringify(pieces);
 }
 
-/** A lone surrogate: `JSON.stringify` writes it as an escape, and nothing else in its output is not well-formed. */
+/** A lone surrogate: `JSON.stringify` writes it as an escape sequence. */
 const loneSurrogate = /(?<!\\)(?:\\\\)*\\ud[89a-f]/u;
 
 function wellFormed(json: string): string {
   if (!json.includes('\\ud') || !loneSurrogate.test(json)) return json;
   throw new SentvecError(
     'invalid-model',
-    'tokenizer.json has half of a surrogate pair in a string, which is not a text. Download it again.',
+    'tokenizer.json contains a lone surrogate in a string, which is not valid Unicode. Download it again.',
     { file: 'tokenizer.json' },
   );
 }

@@ -1,4 +1,7 @@
-/** The tokenizer in plain JavaScript: it gives the same ids as the Rust tokenizers, where these are not available. */
+/**
+ * The tokenizer in plain JavaScript, which gives the same ids as the Rust tokenizers. It runs everywhere, including
+ * browsers.
+ */
 import { shouldYield, yieldToEventLoop } from '@sentvec/platform';
 import { SentvecError, throwIfAborted } from '../errors.ts';
 import type { TokenizedText, TokenizeOptions, Tokenizer } from '../types.ts';
@@ -13,12 +16,12 @@ import { readSplitting, type Splitting } from './splitting.ts';
 import type { AddedToken, TokenizerJson } from './tokenizer-json.ts';
 import { textError, UnreadableText } from './unreadable-text.ts';
 
-/** Makes a tokenizer that is ready from what the model folder says. The plug for tokenizer libraries. */
+/** Creates a tokenizer from its definition. The extension point for tokenizer libraries. */
 export type TokenizerLoader = (definition: TokenizerDefinition) => Promise<Tokenizer>;
 
 /**
- * The tokenizer in plain JavaScript. It works on the caller's thread, in slices of 5 ms; only a single very long text
- * takes longer (about a millisecond for 1,000 characters).
+ * The tokenizer in plain JavaScript. It runs on the calling thread and yields to the event loop every 5 ms. Only a
+ * single long text can block longer: it takes about 1 ms per 1,000 characters.
  * @throws SentvecError `invalid-model`, `unsupported-model`
  */
 export const javaScriptTokenizer: TokenizerLoader = async (definition) => {
@@ -31,7 +34,7 @@ export const javaScriptTokenizer: TokenizerLoader = async (definition) => {
     specialTokens: definition.specialTokens,
     encode: async (texts, options) => {
       if (disposed) throw tokenizerDisposedError();
-      return encodeInSlices(textTokenizer, definition, texts, options);
+      return encodeTexts(textTokenizer, definition, texts, options);
     },
     dispose: async () => {
       disposed = true;
@@ -39,12 +42,12 @@ export const javaScriptTokenizer: TokenizerLoader = async (definition) => {
   };
 };
 
-/** The error of a tokenizer that is asked for more after its `dispose`. */
+/** The error of a tokenizer that is used after its `dispose`. */
 export function tokenizerDisposedError(): SentvecError {
-  return new SentvecError('disposed', 'This tokenizer was disposed and can no longer be used.');
+  return new SentvecError('disposed', 'This tokenizer was disposed. Load the model again to use it.');
 }
 
-async function encodeInSlices(
+async function encodeTexts(
   tokenizer: TextTokenizer,
   definition: TokenizerDefinition,
   texts: readonly string[],
@@ -67,13 +70,13 @@ async function encodeInSlices(
 }
 
 /**
- * The most times its length that a text may grow to while it is normalized and split. Published tokenizers: 37 times.
+ * Maximum factor by which normalization and splitting may lengthen a text. The largest of published tokenizers is 37.
  */
-export const mostGrowth: number = 256;
-/** Any text may grow to this length, however short it was. */
-const shortLength = 1024;
-/** No text may grow beyond this length: four times the longest text that is embedded. */
-const longestLength = 2 ** 24;
+export const maxGrowth: number = 256;
+/** A text may always grow to this length, even if it was short. In UTF-16 code units. */
+const minLengthLimit = 1024;
+/** No text may grow beyond this length, which is four times that of the longest text that can be embedded. */
+const maxNormalizedLength = 2 ** 24;
 
 /** @throws SentvecError `invalid-model`, `unsupported-model` */
 async function createTextTokenizer(json: TokenizerJson): Promise<TextTokenizer> {
@@ -83,7 +86,7 @@ async function createTextTokenizer(json: TokenizerJson): Promise<TextTokenizer> 
   return new TextTokenizer(json.added_tokens, splitting, await createModel(json.model), isWord);
 }
 
-/** Gives the ids of a text, uncut and without special tokens. */
+/** Computes the ids of a text, without truncation and special tokens. */
 class TextTokenizer {
   readonly #rawTokens: AddedTokens;
   readonly #normalizedTokens: AddedTokens;
@@ -107,14 +110,14 @@ class TextTokenizer {
     const endWord = (): void => {
       if (lengthAtLimit === undefined && ids.length >= wordLimit) lengthAtLimit = ids.length;
     };
-    const { normalize, preTokenize, asksForStart } = this.#splitting;
-    const longest = longestAfter(text);
-    const lead = asksForStart && text !== '' ? (text.codePointAt(0)! > 0xffff ? 2 : 1) : 0;
+    const { normalize, preTokenize, dependsOnStart } = this.#splitting;
+    const maxLength = lengthLimit(text);
+    const lead = dependsOnStart && text !== '' ? (text.codePointAt(0)! > 0xffff ? 2 : 1) : 0;
     splitAtTokens({ text, lead }, this.#rawTokens, ids, (raw) => {
-      normalize(raw, longest);
+      normalize(raw, maxLength);
       splitAtTokens(raw, this.#normalizedTokens, ids, (piece) => {
         endWord();
-        for (const word of preTokenize([piece], longest)) {
+        for (const word of preTokenize([piece], maxLength)) {
           for (const id of this.#model(word.text)) ids.push(id);
           endWord();
         }
@@ -125,8 +128,8 @@ class TextTokenizer {
   }
 }
 
-function longestAfter(text: string): number {
-  return Math.min(longestLength, text.length * mostGrowth + shortLength);
+function lengthLimit(text: string): number {
+  return Math.min(maxNormalizedLength, text.length * maxGrowth + minLengthLimit);
 }
 
 /** Adds the ids of the added tokens in a piece to `ids`, and calls `encode` for the text between them, in order. */
@@ -143,13 +146,13 @@ function splitAtTokens(piece: Piece, tokens: AddedTokens, ids: number[], encode:
 }
 
 /**
- * How an added token is spelled in a normalized text.
+ * The form that an added token has in a normalized text.
  * @throws SentvecError `unsupported-model` when it cannot be normalized
  */
 export function normalizedText({ normalize }: Splitting, text: string): string {
   const piece = { text, lead: 0 };
   try {
-    normalize(piece, longestAfter(text));
+    normalize(piece, lengthLimit(text));
   } catch (error) {
     if (!(error instanceof UnreadableText)) throw error;
     throw new SentvecError(

@@ -1,5 +1,5 @@
 /**
- * The normalizers of a `tokenizer.json`: what is done to a text before it is split
+ * The normalizers of a `tokenizer.json`, which change a text before it is split
  * (https://github.com/huggingface/tokenizers, `normalizers/`).
  */
 import { bytesAsCharacters } from './byte-level.ts';
@@ -19,9 +19,9 @@ import { UnreadableText } from './unreadable-text.ts';
 
 /**
  * Changes the text of a piece.
- * @throws UnreadableText when the text would become longer than `longest`
+ * @throws UnreadableText when the text would become longer than `maxLength`
  */
-export type Normalizer = (piece: Piece, longest: number) => void;
+export type Normalizer = (piece: Piece, maxLength: number) => void;
 
 const allControls = new RegExp(`[${controlCharacters}]`, 'gu');
 const allChinese = new RegExp(`[${chineseCharacters}]`, 'gu');
@@ -58,10 +58,10 @@ export async function createNormalizer(component: Component): Promise<Normalizer
       return each(nmt);
     case 'Precompiled': {
       const charsmap = new PrecompiledCharsmap(component.string('precompiled_charsmap'));
-      return (piece, longest) => {
+      return (piece, maxLength) => {
         if (piece.lead > 0) piece.lead = charsmap.leadAfter(piece.text, piece.lead);
         piece.text = charsmap.normalize(piece.text);
-        checkLength(piece.text.length, longest);
+        checkLength(piece.text.length, maxLength);
       };
     }
     case 'Prepend':
@@ -70,8 +70,8 @@ export async function createNormalizer(component: Component): Promise<Normalizer
       return replace(await component.pattern('pattern'), component.string('content'));
     case 'Sequence': {
       const steps = await Promise.all(component.list('normalizers').map(createNormalizer));
-      return (piece, longest) => {
-        for (const step of steps) step(piece, longest);
+      return (piece, maxLength) => {
+        for (const step of steps) step(piece, maxLength);
       };
     }
     case 'Strip':
@@ -85,20 +85,20 @@ export async function createNormalizer(component: Component): Promise<Normalizer
   }
 }
 
-/** A normalizer that changes characters, or graphemes, one by one. */
+/** A normalizer that changes each character or grapheme independently of the others. */
 function each(normalize: (text: string) => string): Normalizer {
-  return (piece, longest) => {
+  return (piece, maxLength) => {
     if (piece.lead > 0) piece.lead = normalize(piece.text.slice(0, piece.lead)).length;
     piece.text = normalize(piece.text);
-    checkLength(piece.text.length, longest);
+    checkLength(piece.text.length, maxLength);
   };
 }
 
 /** @throws UnreadableText */
-export function checkLength(length: number, longest: number): void {
-  if (length <= longest) return;
+export function checkLength(length: number, maxLength: number): void {
+  if (length <= maxLength) return;
   throw new UnreadableText(
-    `grows to more than ${longest} characters when the tokenizer normalizes it. Cut it into parts, or use another model.`,
+    `grows to more than ${maxLength} characters when the tokenizer normalizes it. Split the text, or use another model.`,
   );
 }
 
@@ -118,7 +118,10 @@ function bertNormalizer(component: Component): (text: string) => string {
   };
 }
 
-/** Letter by letter: sigma at the end of a word is the one case in which `toLowerCase` looks at the neighbours. */
+/**
+ * Lowercases letters independently of their context: only for a sigma at the end of a word `toLowerCase` depends on
+ * context.
+ */
 function lowercase(text: string): string {
   return text.replaceAll('Σ', 'σ').toLowerCase();
 }
@@ -131,15 +134,15 @@ function normalizeForm(text: string, form: 'NFC' | 'NFD' | 'NFKC' | 'NFKD'): str
     .join('');
 }
 
-/** The cleaning of Google's neural machine translation, https://arxiv.org/abs/1609.08144 */
+/** The normalization of Google's neural machine translation system, https://arxiv.org/abs/1609.08144 */
 function nmt(text: string): string {
   return text.replaceAll(allNmtControls, '').replaceAll(allNmtSpaces, ' ');
 }
 
 function prependText(text: string): Normalizer {
-  return (piece, longest) => {
+  return (piece, maxLength) => {
     if (piece.text !== '') prepend(piece, text);
-    checkLength(piece.text.length, longest);
+    checkLength(piece.text.length, maxLength);
   };
 }
 
@@ -156,12 +159,12 @@ function strip(left: boolean, right: boolean): Normalizer {
 }
 
 function replace(pattern: string | Pattern, content: string): Normalizer {
-  return (piece, longest) => {
+  return (piece, maxLength) => {
     const { text } = piece;
     const matches = typeof pattern === 'string' ? literalMatches(text, pattern) : pattern.matches(text);
     if (text === '' || matches.length === 0) return;
     const removed = matches.reduce((sum, position, index) => (index % 2 === 0 ? sum - position : sum + position), 0);
-    checkLength(text.length - removed + (matches.length / 2) * content.length, longest);
+    checkLength(text.length - removed + (matches.length / 2) * content.length, maxLength);
     piece.lead = leadAfterReplace(piece.lead, matches, content.length);
     const parts: string[] = [];
     let end = 0;
@@ -173,7 +176,7 @@ function replace(pattern: string | Pattern, content: string): Normalizer {
   };
 }
 
-/** A replacement takes the position of the last character that it replaces. */
+/** Updates `lead` after replacements. A replacement has the position of the last character that it replaces. */
 function leadAfterReplace(lead: number, matches: readonly number[], length: number): number {
   if (lead === 0) return 0;
   let after = lead;

@@ -1,33 +1,30 @@
-/**
- * Makes one input of a pair of texts: adds the special tokens around and between the two and the token types, and cuts
- * a pair that is too long.
- */
+/** Joins two texts to one input: adds special tokens and token type ids, and truncates pairs that are too long. */
 import { isObject } from '../model-folder/json.ts';
 import type { TokenizedText } from '../types.ts';
 import { namedId, type SpecialTokens } from './special-tokens.ts';
 import type { TokenizerComponent, TokenizerJson } from './tokenizer-json.ts';
 import { isTokenId } from './vocabulary.ts';
 
-/** A part of the input of a pair: special tokens, or the first or the second text. */
+/** A part of the input: special tokens, or the first or the second text. */
 type PairPiece = { readonly typeId: number } & (
   | { readonly ids: readonly number[]; readonly text?: undefined }
   | { readonly text: 0 | 1; readonly ids?: undefined }
 );
 
-/** The parts of the input of a pair, in order: each text once. */
+/** The parts of the input, in order; contains each text once. */
 export type PairTemplate = readonly PairPiece[];
 
 /**
- * Reads from the post-processor how it puts two texts together, as the library `tokenizers` does.
- * @param typed whether the tokenizer's class gives the types of tokens to the model; else all are 0
+ * Reads the template for pairs from the post-processor, like the library `tokenizers`.
+ * @param usesTypeIds whether the tokenizer's class passes token type ids to the model; if not, all are 0
  * @returns `undefined` when the post-processor has no template for pairs, or one that sentvec cannot follow
  */
-export function pairTemplateOf(json: TokenizerJson, typed: boolean): PairTemplate | undefined {
+export function pairTemplateOf(json: TokenizerJson, usesTypeIds: boolean): PairTemplate | undefined {
   const template = templateOf(json.post_processor);
-  return typed ? template : template?.map((piece) => ({ ...piece, typeId: 0 }));
+  return usesTypeIds ? template : template?.map((piece) => ({ ...piece, typeId: 0 }));
 }
 
-/** The tokens of a template that are in no text: the room of the two texts is `maxLength` without them. */
+/** The special tokens of a template. The two texts together have at most `maxLength` minus `count` tokens. */
 export function specialTokensOfPair(template: PairTemplate): SpecialTokens & { readonly count: number } {
   const first = template.findIndex(({ text }) => text !== undefined);
   const last = template.findLastIndex(({ text }) => text !== undefined);
@@ -40,9 +37,9 @@ export function specialTokensOfPair(template: PairTemplate): SpecialTokens & { r
 }
 
 /**
- * The input of a pair. One that is too long loses tokens of the longer text first (`longest_first` of transformers).
- * @param first the first text, without special tokens and uncut, tokenized with `maxLength` as `wordLimit`; likewise
- * `second`
+ * Joins two texts. If they are too long, tokens of the longer text are removed first (`longest_first` of transformers).
+ * @param first tokens of the first text, without special tokens and not truncated, but with `maxLength` as `wordLimit`;
+ * likewise `second`
  */
 export function joinPair(
   template: PairTemplate,
@@ -51,7 +48,7 @@ export function joinPair(
   { maxLength, truncationSide }: { readonly maxLength: number; readonly truncationSide: 'left' | 'right' },
 ): TokenizedText {
   const { count } = specialTokensOfPair(template);
-  const kept = cutLengths(firstRead, secondRead, maxLength - count);
+  const kept = truncatedLengths(firstRead, secondRead, maxLength - count);
   const [a, b] = [cut(first, kept[0], truncationSide), cut(second, kept[1], truncationSide)];
   const ids = new Int32Array(count + a.length + b.length);
   const typeIds = new Int32Array(ids.length);
@@ -63,15 +60,15 @@ export function joinPair(
     offset += part.length;
   }
   const length = count + first.length + second.length;
-  const typed = template.some(({ typeId }) => typeId !== 0);
-  return { ids, ...(typed && { typeIds }), length, truncated: ids.length < length };
+  const usesTypeIds = template.some(({ typeId }) => typeId !== 0);
+  return { ids, ...(usesTypeIds && { typeIds }), length, truncated: ids.length < length };
 }
 
 /**
- * How many tokens remain of each text, by `truncate_encodings` of the library `tokenizers` 0.23.
- * @param first how many tokens the library has read of the first text; likewise `second`
+ * How many tokens of each text remain. Follows `truncate_encodings` of the library `tokenizers` 0.23.
+ * @param first number of tokens of the first text that the library reads; likewise `second`
  */
-function cutLengths(first: number, second: number, room: number): readonly [number, number] {
+function truncatedLengths(first: number, second: number, room: number): readonly [number, number] {
   if (first + second <= room) return [first, second];
   const shorter = Math.min(first, second, Math.floor(room / 2));
   return first <= second ? [shorter, room - shorter] : [room - shorter, shorter];

@@ -1,10 +1,10 @@
-/** A part of a text on its way to tokens. */
+/** A part of a text during normalization and splitting. */
 export interface Piece {
   text: string;
   /**
-   * How many of its UTF-16 code units come from the first character of the whole text: Metaspace asks whether a piece
-   * begins where the text began. (Nothing else is needed from the alignments of NormalizedString in the Rust
-   * tokenizers.)
+   * How many of its first UTF-16 code units come from the first character of the whole text, because Metaspace depends
+   * on whether a piece begins where the text began. (The Rust tokenizers track this with the alignments of
+   * `NormalizedString`, of which nothing else is needed.)
    */
   lead: number;
 }
@@ -14,7 +14,7 @@ export function slice({ text, lead }: Piece, start: number, end: number): Piece 
   return { text: text.slice(start, end), lead: lead === 0 ? 0 : Math.max(0, Math.min(lead, end) - start) };
 }
 
-/** The parts of a piece that follow one another in it, from left to right, with or without text between them. */
+/** The pieces for substrings of a piece, which must be given from left to right. */
 export function slices(piece: Piece, texts: readonly string[]): Piece[] {
   if (piece.lead === 0) return texts.map((text) => ({ text, lead: 0 }));
   let end = 0;
@@ -25,7 +25,7 @@ export function slices(piece: Piece, texts: readonly string[]): Piece[] {
   });
 }
 
-/** Puts a text before that of a piece. It counts as part of the piece's first character. */
+/** Prepends a text to a piece. The text counts as part of the piece's first character. */
 export function prepend(piece: Piece, text: string): void {
   piece.text = text + piece.text;
   if (piece.lead > 0) piece.lead += text.length;

@@ -1,5 +1,5 @@
 /**
- * The pre-tokenizers of a `tokenizer.json`: how a normalized text is split into the words that the model then cuts into
+ * The pre-tokenizers of a `tokenizer.json`, which split a normalized text into words; the model then splits words into
  * tokens (https://github.com/huggingface/tokenizers, `pre_tokenizers/`).
  */
 import { bytesAsCharacters } from './byte-level.ts';
@@ -10,10 +10,10 @@ import { prepend, slice, slices, type Piece } from './piece.ts';
 import { isSpace, numerals, punctuation, whitespace } from './unicode.ts';
 
 /**
- * Splits pieces, none of which is empty, into smaller ones.
- * @throws UnreadableText when they become longer than `longest` together, or when a pattern takes too long
+ * Splits pieces into smaller ones, none of which is empty.
+ * @throws UnreadableText when their total length exceeds `maxLength`, or when a pattern takes too long
  */
-export type PreTokenizer = (pieces: Piece[], longest: number) => Piece[];
+export type PreTokenizer = (pieces: Piece[], maxLength: number) => Piece[];
 
 const bertWords = new RegExp(`[^${whitespace}${punctuation}]+|[${punctuation}]`, 'gu');
 const nonWhitespace = new RegExp(`[^${whitespace}]+`, 'gu');
@@ -21,11 +21,12 @@ const punctuationMark = new RegExp(`[${punctuation}]`, 'gu');
 const numeral = new RegExp(`[${numerals}]`, 'gu');
 
 /**
- * The pattern of GPT-2: splits words, numbers, punctuation and whitespace; a space before a word belongs to the word.
+ * The pattern of GPT-2, which splits a text into words, numbers, punctuation and white space; a space before a word
+ * belongs to the word.
  */
 const byteLevelWords = "'s|'t|'re|'ve|'m|'ll|'d| ?\\p{L}+| ?\\p{N}+| ?[^\\s\\p{L}\\p{N}]+|\\s+(?!\\S)|\\s+";
 
-/** What happens to the separators that a pattern finds. */
+/** What to do with the separators that a pattern matches. */
 type SplitBehavior = (typeof behaviors)[number];
 const behaviors = ['Removed', 'Isolated', 'MergedWithPrevious', 'MergedWithNext', 'Contiguous'] as const;
 
@@ -56,7 +57,7 @@ export async function createPreTokenizer(component: Component): Promise<PreToken
     }
     case 'Sequence': {
       const steps = await Promise.all(component.list('pretokenizers').map(createPreTokenizer));
-      return (pieces, longest) => steps.reduce((parts, step) => step(parts, longest), pieces);
+      return (pieces, maxLength) => steps.reduce((parts, step) => step(parts, maxLength), pieces);
     }
     case 'Split':
       return splitByPattern(component);
@@ -77,9 +78,9 @@ export async function createPreTokenizer(component: Component): Promise<PreToken
   }
 }
 
-/** Whether a pre-tokenizer asks where the text began: Metaspace with the scheme `first`. */
-export function asksForStart(component: Component): boolean {
-  if (component.type === 'Sequence') return component.list('pretokenizers').some(asksForStart);
+/** Whether the result depends on which piece begins the text, as for Metaspace with the scheme `first`. */
+export function dependsOnStart(component: Component): boolean {
+  if (component.type === 'Sequence') return component.list('pretokenizers').some(dependsOnStart);
   return component.type === 'Metaspace' && component.oneOf('prepend_scheme', prependSchemes, 'always') === 'first';
 }
 
@@ -92,10 +93,10 @@ function split(parts: (piece: Piece) => readonly Piece[]): PreTokenizer {
   };
 }
 
-function checkTotal(pieces: Piece[], longest: number): Piece[] {
+function checkTotal(pieces: Piece[], maxLength: number): Piece[] {
   let total = 0;
   for (const { text } of pieces) total += text.length;
-  checkLength(total, longest);
+  checkLength(total, maxLength);
   return pieces;
 }
 
@@ -112,7 +113,7 @@ async function byteLevel(component: Component): Promise<PreTokenizer> {
     }
     return parts;
   });
-  return (pieces, longest) => checkTotal(toCharacters(pieces, longest), longest);
+  return (pieces, maxLength) => checkTotal(toCharacters(pieces, maxLength), maxLength);
 }
 
 const prependSchemes = ['always', 'first', 'never'] as const;
@@ -131,7 +132,7 @@ function metaspace(component: Component): PreTokenizer {
     if ((scheme === 'always' || (scheme === 'first' && isFirst)) && !piece.text.startsWith(mark)) prepend(piece, mark);
     return splits ? splitBefore(piece, mark) : [piece];
   });
-  return (pieces, longest) => checkTotal(marked(pieces, longest), longest);
+  return (pieces, maxLength) => checkTotal(marked(pieces, maxLength), maxLength);
 }
 
 function splitBefore(piece: Piece, mark: string): Piece[] {
@@ -164,7 +165,7 @@ function expressionMatches(text: string, expression: RegExp): number[] {
 
 /**
  * Splits a piece at matches.
- * @param inverted the matches are the parts to keep, and the text between them separates
+ * @param inverted whether the text between matches is the separator, and the matches are the content
  */
 function delimit(piece: Piece, matches: readonly number[], behavior: SplitBehavior, inverted: boolean): Piece[] {
   const { text } = piece;
@@ -192,7 +193,7 @@ function delimit(piece: Piece, matches: readonly number[], behavior: SplitBehavi
   return parts;
 }
 
-/** Words and runs of punctuation, without the whitespace between them. */
+/** Splits a piece into words and runs of punctuation, without the white space between them. */
 function splitWordsAndMarks(piece: Piece, isWord: CharacterTest): Piece[] {
   const { text } = piece;
   const parts: Piece[] = [];
@@ -212,7 +213,8 @@ function splitWordsAndMarks(piece: Piece, isWord: CharacterTest): Piece[] {
 }
 
 /**
- * Splits where the script changes. A character of any script stays with those before it; at the start it is dropped.
+ * Splits where the script changes. A character that belongs to any script stays with those before it; at the start it
+ * is dropped, as in the Rust tokenizers.
  */
 function splitByScript(piece: Piece, scriptOf: (code: number) => number): Piece[] {
   const { text } = piece;

@@ -1,31 +1,35 @@
-// The normalizer `Precompiled` of SentencePiece models: its table, the check of that table, and graphemes.
+// The normalizer `Precompiled` of SentencePiece models: reads and checks its table of replacements, and applies it to
+// graphemes.
 import { SentvecError } from '../errors.ts';
 
-/** Continues a grapheme: the properties Extend, SpacingMark and ZWJ. Not all of the category Mc are SpacingMark. */
+/**
+ * Characters that continue a grapheme: those with the properties Extend, SpacingMark and ZWJ. Not all characters of the
+ * category Mc are SpacingMark.
+ */
 const extending =
   '(?![\\u102B\\u102C\\u1038\\u1062-\\u1064\\u1067-\\u106D\\u1083\\u1087-\\u108C\\u108F\\u109A-\\u109C\\u1A61\\u1A63\\u1A64\\uAA7B\\uAA7D\\u{11720}\\u{11721}])' +
   '[\\p{Grapheme_Extend}\\p{Emoji_Modifier}\\p{Mc}\\u200D\\u0E33\\u0EB3]';
 const preceding =
   '[\\u0600-\\u0605\\u06DD\\u070F\\u0890\\u0891\\u08E2\\u0D4E\\u{110BD}\\u{110CD}\\u{111C2}\\u{111C3}\\u{113D1}\\u{1193F}\\u{11941}\\u{11A3A}\\u{11A84}-\\u{11A89}\\u{11D46}\\u{11F02}]';
 /**
- * Never part of a grapheme with others: the property Control. Unassigned characters of it are those that display as
- * nothing.
+ * Characters that are always a grapheme of their own: those with the property Control, including unassigned characters
+ * that are ignorable by default.
  */
 const control = '(?:(?![\\u200C\\u200D])[\\p{Cc}\\p{Zl}\\p{Zp}\\p{Cf}]|(?=\\p{Cn})\\p{Default_Ignorable_Code_Point})';
 const base = `(?:\\p{Extended_Pictographic}(?:(?:${extending})*?\\u200D\\p{Extended_Pictographic})*|(?!${control})[^])`;
 
 /**
- * Graphemes of several characters, else single characters. `Intl.Segmenter` would be right too, but takes 12 µs a
- * grapheme, and minutes for 80,000 characters. Hangul in parts, flags and conjuncts of Indic scripts are left in
- * pieces: they have six bytes or more, and so are replaced by characters anyway.
+ * Matches graphemes. `Intl.Segmenter` would also be correct, but needs 12 µs per grapheme, and minutes for a text of
+ * 80,000 characters. Hangul jamo sequences, flags and Indic conjuncts are not joined: they have at least six bytes, so
+ * their characters are replaced one by one anyway.
  */
 const graphemes = new RegExp(
   `\\r\\n|(?:${preceding})+(?:${base}(?:${extending})*)?|${base}(?:${extending})+|[^]`,
   'gu',
 );
 /**
- * When this does not match, each character of the text is a grapheme. The test pays, because finding graphemes is
- * slow.
+ * If this does not match, each character of the text is a grapheme. Testing this first saves time, because finding
+ * graphemes is slow.
  */
 const joining = new RegExp(`\\r\\n|${preceding}|${extending}`, 'u');
 const anyCharacter = /[^]/gu;
@@ -33,15 +37,14 @@ const beyondAscii = /[^ -~]/gu;
 
 /**
  * The table of replacements that SentencePiece compiles into a model (`precompiled_charsmap`): a double-array trie over
- * UTF-8 bytes (Darts, https://github.com/s-yata/darts-clone), followed by the replacements, each ended by a zero
- * byte.
+ * UTF-8 bytes (Darts, https://github.com/s-yata/darts-clone), followed by the zero-terminated replacements.
  */
 export class PrecompiledCharsmap {
-  /** Characters of the longest replacement. */
+  /** Length of the longest replacement in UTF-16 code units. */
   readonly longest: number;
   readonly #trie: Uint32Array;
   readonly #replacements: Uint8Array;
-  /** Graphemes that were replaced before. */
+  /** Cache of replaced graphemes. */
   readonly #known = new Map<string, string>();
   readonly #encoder = new TextEncoder();
   readonly #decoder = new TextDecoder('utf-8', { ignoreBOM: true });
@@ -49,14 +52,14 @@ export class PrecompiledCharsmap {
   readonly #replacesAscii: boolean;
 
   /**
-   * @param charsmap in base 64
-   * @throws SentvecError `invalid-model` when it is no such table, or has an offset beyond its end
+   * @param charsmap the table in base64
+   * @throws SentvecError `invalid-model` when it is not a valid table
    */
   constructor(charsmap: string) {
     const bytes = fromBase64(charsmap);
     const view = new DataView(bytes.buffer);
     const trieBytes = bytes.length < 4 ? 0 : view.getUint32(0, true);
-    if (trieBytes === 0 || trieBytes % 4 !== 0 || 4 + trieBytes > bytes.length) throw invalid('is cut short');
+    if (trieBytes === 0 || trieBytes % 4 !== 0 || 4 + trieBytes > bytes.length) throw invalid('is truncated');
     this.#trie = Uint32Array.from({ length: trieBytes / 4 }, (_, index) => view.getUint32(4 + index * 4, true));
     this.#replacements = bytes.subarray(4 + trieBytes);
     this.longest = longestReplacement(this.#replacements);
@@ -67,8 +70,8 @@ export class PrecompiledCharsmap {
   }
 
   /**
-   * Replaces what the table has, as the normalizer `Precompiled` of the Rust tokenizers does: by graphemes of less than
-   * six bytes, else by characters.
+   * Applies the replacements, like the normalizer `Precompiled` of the Rust tokenizers: to graphemes of less than six
+   * bytes, otherwise to single characters.
    */
   normalize(text: string): string {
     const characters = this.#replacesAscii ? anyCharacter : beyondAscii;
@@ -76,13 +79,15 @@ export class PrecompiledCharsmap {
   }
 
   /**
-   * How much of the normalized text belongs to the first characters of a text, as the Rust tokenizers count it: they
-   * take the characters one by one, and forget those that were removed before the first that is left.
-   * @param lead code units of those first characters
+   * How many code units of the normalized text belong to the first characters of a text. Counts like the Rust
+   * tokenizers, which process the characters one by one and forget those that were removed before the first remaining
+   * one.
+   * @param lead number of code units of those first characters
    */
   leadAfter(text: string, lead: number): number {
     const leading = Array.from(text.slice(0, lead)).length;
-    // For each new character: its width, and whether it takes a character of the text (0), none (1), or several (below 0).
+    // For each new character: its width, and whether it replaces one character of the text (0), none (1), or several
+    // (below 0).
     const changes: { readonly width: number; change: number }[] = [];
     for (const [grapheme] of text.matchAll(joining.test(text) ? graphemes : anyCharacter)) {
       for (const [old, replaced] of this.#parts(grapheme)) addChanges(changes, old, replaced);
@@ -108,7 +113,10 @@ export class PrecompiledCharsmap {
     return replaced;
   }
 
-  /** Pairs of a text that is replaced as a whole and its replacement: a short grapheme, or each character of it. */
+  /**
+   * Pairs of an original text and its replacement: for the whole grapheme if it is short, otherwise for each of its
+   * characters.
+   */
   #parts(grapheme: string): (readonly [string, string])[] {
     const bytes = this.#encoder.encode(grapheme);
     const whole = bytes.length < 6 ? this.#search(bytes) : undefined;
@@ -116,7 +124,10 @@ export class PrecompiledCharsmap {
     return Array.from(grapheme, (character) => [character, this.#search(this.#encoder.encode(character)) ?? character]);
   }
 
-  /** The replacement of the shortest prefix in the trie. It replaces the whole: an oddity of the Rust tokenizers. */
+  /**
+   * The replacement of the shortest prefix in the trie. As in the Rust tokenizers, it replaces the whole text, not only
+   * the prefix.
+   */
   #search(bytes: Uint8Array): string | undefined {
     let node = offsetOf(this.#trie[0]!);
     for (const byte of bytes) {
@@ -146,19 +157,19 @@ function addChanges(changes: { readonly width: number; change: number }[], old: 
 }
 
 /**
- * Every unit that may be a node must lead to a block of 256 units, one for each byte, inside of the trie; and every leaf
- * to the start of a character among the replacements. The Rust tokenizers rely on this, and end the process where it
- * does not hold.
+ * Checks the offsets of the trie: every node must refer to a block of 256 units (one for each byte) inside of the trie,
+ * and every leaf to the start of a character in the replacements. The Rust tokenizers do not check this and crash the
+ * process if it is violated.
  */
 function checkTrie(trie: Uint32Array, replacements: Uint8Array): void {
   for (const [index, unit] of trie.entries()) {
     if (index > 0 && isLeaf(unit)) continue;
     const block = (index ^ offsetOf(unit)) >>> 0;
-    if ((block | 0xff) >= trie.length) throw invalid('leads outside of its trie');
+    if ((block | 0xff) >= trie.length) throw invalid('has an offset outside of its trie');
     if (!hasLeaf(unit)) continue;
     const position = valueOf(trie[block]!);
     if (position > replacements.length || (replacements[position]! & 0xc0) === 0x80)
-      throw invalid('leads outside of its replacements');
+      throw invalid('has an offset outside of its replacements');
   }
 }
 
@@ -177,9 +188,9 @@ function fromBase64(text: string): Uint8Array<ArrayBuffer> {
     const binary = atob(text);
     if (btoa(binary) === text) return Uint8Array.from(binary, (character) => character.charCodeAt(0));
   } catch {
-    // Not base 64: the error below says so.
+    // Invalid base64: reported below.
   }
-  throw invalid('is not in base 64');
+  throw invalid('is not valid base64');
 }
 
 function invalid(what: string): SentvecError {

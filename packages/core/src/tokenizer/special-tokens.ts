@@ -1,24 +1,24 @@
-// Reads which special tokens are put around a text, from any kind of post-processor.
+// Reads the special tokens that are added around a text from any type of post-processor.
 import { SentvecError } from '../errors.ts';
 import { isObject } from '../model-folder/json.ts';
 import type { TokenizerComponent, TokenizerJson } from './tokenizer-json.ts';
 import { isTokenId } from './vocabulary.ts';
 
-/** The ids that are put before and after those of a single text. */
+/** The ids of the special tokens before and after a single text. */
 export interface SpecialTokens {
   readonly prefix: readonly number[];
   readonly suffix: readonly number[];
 }
 
-/** The text of a token in a configuration, which has it as a string or as an object with `content`. */
+/** The text of a token in a configuration, where it is a string or an object with `content`. */
 export function tokenContent(token: unknown): string | undefined {
   if (typeof token === 'string') return token;
   return isObject(token) && typeof token['content'] === 'string' ? token['content'] : undefined;
 }
 
 /**
- * Reads from the post-processor which special tokens it puts around a single text. So a text can be cut before its
- * special tokens are added.
+ * Reads the special tokens that the post-processor adds to a single text, so that a text can be truncated before they
+ * are added.
  * @throws SentvecError `invalid-model`, `unsupported-model`
  */
 export function specialTokensOf(json: TokenizerJson, file: string): SpecialTokens {
@@ -46,7 +46,7 @@ function wrapWith(processor: TokenizerComponent | null, inner: SpecialTokens, fi
     default:
       throw new SentvecError(
         'unsupported-model',
-        `${file} uses the post-processor "${processor?.type}", which sentvec does not know. It knows TemplateProcessing, BertProcessing, RobertaProcessing, ByteLevel and Sequence.`,
+        `${file} uses the post-processor "${processor?.type}", which sentvec does not support. Supported are TemplateProcessing, BertProcessing, RobertaProcessing, ByteLevel and Sequence.`,
         { file },
       );
   }
@@ -80,7 +80,7 @@ function templateTokens(processor: TokenizerComponent, inner: SpecialTokens, fil
       throw invalid(file, `TemplateProcessing with the undefined token ${JSON.stringify(name)}`);
     (sequences === 0 ? prefix : suffix).push(...ids);
   }
-  if (sequences !== 1) throw invalid(file, 'TemplateProcessing whose "single" does not hold the text exactly once');
+  if (sequences !== 1) throw invalid(file, 'TemplateProcessing whose "single" does not contain the text exactly once');
   return { prefix: [...prefix, ...inner.prefix], suffix: [...inner.suffix, ...suffix] };
 }
 

@@ -1,18 +1,18 @@
 import { Component } from './component.ts';
 import { createNormalizer, type Normalizer } from './normalizers.ts';
-import { asksForStart, createPreTokenizer, type PreTokenizer } from './pre-tokenizers.ts';
+import { dependsOnStart, createPreTokenizer, type PreTokenizer } from './pre-tokenizers.ts';
 import type { TokenizerComponent } from './tokenizer-json.ts';
 
-/** What a tokenizer does to a text before the model sees it. */
+/** The steps of a tokenizer before its model: normalization and splitting into words. */
 export interface Splitting {
   readonly normalize: Normalizer;
   readonly preTokenize: PreTokenizer;
-  /** Whether the result depends on where the text began. */
-  readonly asksForStart: boolean;
+  /** Whether the result depends on which piece begins the text. */
+  readonly dependsOnStart: boolean;
 }
 
 /**
- * Makes normalizer and pre-tokenizer of a `tokenizer.json`.
+ * Creates normalizer and pre-tokenizer of a `tokenizer.json`.
  * @throws SentvecError `invalid-model`, `unsupported-model`
  */
 export async function readSplitting(
@@ -23,6 +23,6 @@ export async function readSplitting(
   return {
     normalize: normalizer ? await createNormalizer(new Component(normalizer, 'normalizer')) : () => {},
     preTokenize: preTokenizerFields ? await createPreTokenizer(preTokenizerFields) : (pieces) => pieces,
-    asksForStart: preTokenizerFields !== null && asksForStart(preTokenizerFields),
+    dependsOnStart: preTokenizerFields !== null && dependsOnStart(preTokenizerFields),
   };
 }

@@ -1,7 +1,7 @@
 /**
- * The tokenizer classes of transformers 5.12, as far as they decide what `tokenizer.json` alone does not say: some are
- * built from `tokenizer_config.json` and take only the vocabulary from `tokenizer.json`, others put tokens of their own
- * around a text or a space before it.
+ * Reproduces tokenizer classes of transformers 5.12 that override parts of `tokenizer.json`: some are built from
+ * `tokenizer_config.json` and use only the vocabulary of `tokenizer.json`; others add their own special tokens around a
+ * text, or a space before it.
  */
 import { canonicalJson } from '@sentvec/platform';
 import { SentvecError } from '../errors.ts';
@@ -26,7 +26,10 @@ const bertClasses: ReadonlySet<string> = new Set([
   'SqueezeBertTokenizer',
 ]);
 
-/** Classes that put `add_prefix_space` of `tokenizer_config.json` into their pre-tokenizer, with that key's default. */
+/**
+ * Classes that apply `add_prefix_space` of `tokenizer_config.json` to their pre-tokenizer, with the default of this
+ * setting.
+ */
 const prefixSpaceByDefault: ReadonlyMap<string, boolean> = new Map([
   ['AlbertTokenizer', true],
   ['BartTokenizer', false],
@@ -46,30 +49,30 @@ interface Frame {
   readonly pair: string;
 }
 
-const aroundWithDoubleEnd: Frame = { single: 'bos A eos', pair: 'bos A eos eos B eos' };
-const aroundWithTypes: Frame = { single: 'cls A sep', pair: 'cls A sep B:1 sep:1' };
+const frameWithDoubleEos: Frame = { single: 'bos A eos', pair: 'bos A eos eos B eos' };
+const frameWithTypeIds: Frame = { single: 'cls A sep', pair: 'cls A sep B:1 sep:1' };
 
 /**
- * The frame that classes put around one text (A) or two, whatever `tokenizer.json` says: names of special tokens, with
- * the type of the text that they belong to.
+ * Templates of classes for one text (A) or two (A, B), which override `tokenizer.json`: names of special tokens, each
+ * with an optional token type id.
  */
 const framesOfClasses: ReadonlyMap<string, Frame> = new Map([
-  ['AlbertTokenizer', aroundWithTypes],
-  ['CamembertTokenizer', aroundWithDoubleEnd],
-  ['DebertaV2Tokenizer', aroundWithTypes],
+  ['AlbertTokenizer', frameWithTypeIds],
+  ['CamembertTokenizer', frameWithDoubleEos],
+  ['DebertaV2Tokenizer', frameWithTypeIds],
   ['RobertaTokenizer', { single: 'cls A sep', pair: 'cls A sep sep B sep' }],
   ['T5Tokenizer', { single: 'A eos', pair: 'A eos B eos' }],
-  ['XLMRobertaTokenizer', aroundWithDoubleEnd],
+  ['XLMRobertaTokenizer', frameWithDoubleEos],
 ]);
 
-/** The tokens in the frames of those classes, where no file names them. */
+/** Default special tokens of these classes, if no file names them. */
 function defaultFrameToken(name: string, className: string): string {
   if (name === 'bos' || name === 'eos' || className === 'RobertaTokenizer')
     return name === 'bos' || name === 'cls' ? '<s>' : '</s>';
   return name === 'cls' ? '[CLS]' : '[SEP]';
 }
 
-/** The class for each type of model, used where no file names a class. Only classes that are listed above. */
+/** Tokenizer class by model type, for folders that do not name a class. Contains only the classes above. */
 const classesOfTypes: readonly (readonly [string, string])[] = [
   [
     'BertTokenizer',
@@ -89,10 +92,10 @@ const classesOfTypes: readonly (readonly [string, string])[] = [
   ['Qwen2Tokenizer', 'qwen2 qwen3'],
 ];
 
-/** Types of models whose folders name a wrong class, which is ignored. */
+/** Model types for which the class in the folder is ignored, since it is wrong. */
 const typesOfOtherClass: ReadonlySet<string> = new Set(['modernbert', 'qwen2']);
 
-/** The class of a tokenizer, without `Fast`; `undefined` where nothing tells. */
+/** The class of a tokenizer, without `Fast`; `undefined` when it cannot be determined. */
 export function tokenizerClass(config: Json, modelConfig: Json): string | undefined {
   const type = modelConfig['model_type'];
   const named = config['tokenizer_class'] ?? modelConfig['tokenizer_class'];
@@ -100,8 +103,8 @@ export function tokenizerClass(config: Json, modelConfig: Json): string | undefi
   return classesOfTypes.find(([, types]) => types.split(' ').includes(String(type)))?.[0];
 }
 
-/** Classes that give the types of tokens to the model: `token_type_ids` in their `model_input_names`. */
-const typedClasses: ReadonlySet<string> = new Set([
+/** Classes that pass token type ids to the model: `token_type_ids` is in their `model_input_names`. */
+const classesWithTypeIds: ReadonlySet<string> = new Set([
   'BertTokenizer',
   'DebertaTokenizer',
   'DebertaV2Tokenizer',
@@ -113,19 +116,19 @@ const typedClasses: ReadonlySet<string> = new Set([
   'SqueezeBertTokenizer',
 ]);
 
-/** Whether a tokenizer gives the types of the tokens of a pair to the model: as its files say, else as its class does. */
-export function givesTokenTypes(className: string | undefined, config: Json): boolean {
+/** Whether a tokenizer passes token type ids to the model, according to its files or otherwise its class. */
+export function passesTypeIds(className: string | undefined, config: Json): boolean {
   const names = config['model_input_names'];
-  return Array.isArray(names) ? names.includes('token_type_ids') : typedClasses.has(className ?? '');
+  return Array.isArray(names) ? names.includes('token_type_ids') : classesWithTypeIds.has(className ?? '');
 }
 
-/** Whether a tokenizer is BERT's: then only its vocabulary is used. */
+/** Whether a tokenizer has BERT's class, so that only its vocabulary is used. */
 export function isBertClass(className: string | undefined, { model }: TokenizerJson): boolean {
   const isNamed = model.type === 'WordPiece' || (model.type === undefined && 'max_input_chars_per_word' in model);
   return bertClasses.has(className ?? '') && isNamed && !Array.isArray(model.vocab);
 }
 
-/** The special tokens of a class, where no file names them. */
+/** Default special tokens of a class, if no file names them. */
 export function defaultTokens(className: string | undefined): Json {
   if (className !== 'MPNetTokenizer')
     return { unk_token: '[UNK]', sep_token: '[SEP]', pad_token: '[PAD]', cls_token: '[CLS]', mask_token: '[MASK]' };
@@ -135,8 +138,8 @@ export function defaultTokens(className: string | undefined): Json {
 }
 
 /**
- * BERT's tokenizer with a given vocabulary: BERT's normalizer and pre-tokenizer, WordPiece, `[CLS]` and `[SEP]` around
- * the text.
+ * Builds BERT's tokenizer from a vocabulary: BERT's normalizer and pre-tokenizer, WordPiece, and `[CLS]` and `[SEP]`
+ * around the text.
  * @throws SentvecError `invalid-model`
  */
 export function asBert(json: TokenizerJson, config: Json, file: string): TokenizerJson {
@@ -151,7 +154,7 @@ export function asBert(json: TokenizerJson, config: Json, file: string): Tokeniz
     if (id !== undefined) return [content, id];
     throw new SentvecError(
       'invalid-model',
-      `${file} has no piece "${content}", the ${name} of the tokenizer. Is it the vocabulary of this model?`,
+      `${file} has no token "${content}", which is the ${name} of the tokenizer. Check that the vocabulary belongs to this model.`,
       { file },
     );
   };
@@ -167,7 +170,7 @@ export function asBert(json: TokenizerJson, config: Json, file: string): Tokeniz
       lowercase: flag('do_lower_case') ?? true,
     },
     pre_tokenizer: { type: 'BertPreTokenizer' },
-    // Kept where it does the same, so that the hash of a folder does not change without need.
+    // An equivalent post-processor is kept, so that the hash of the folder does not change unnecessarily.
     post_processor:
       canonicalJson(specialTokensOf(json, file)) === canonicalJson(around)
         ? json.post_processor
@@ -183,7 +186,7 @@ export function asBert(json: TokenizerJson, config: Json, file: string): Tokeniz
 }
 
 /**
- * The `tokenizer.json` as its class changes it, for classes that are not BERT's.
+ * Applies the overrides of a class other than BERT's to `tokenizer.json`.
  * @throws SentvecError `invalid-model`
  */
 export async function asClass(
@@ -198,7 +201,7 @@ export async function asClass(
 }
 
 /**
- * Checks that `tokenizer.json` does what DeBERTa's tokenizer would do for `tokenizer_config.json`.
+ * Checks that `tokenizer.json` agrees with the settings of DeBERTa's tokenizer in `tokenizer_config.json`.
  * @throws SentvecError `invalid-model`
  */
 async function checkDeberta(json: TokenizerJson, config: Json): Promise<void> {
@@ -206,15 +209,15 @@ async function checkDeberta(json: TokenizerJson, config: Json): Promise<void> {
   const { normalize, preTokenize } = await readSplitting(json.normalizer, json.pre_tokenizer);
   normalize(piece, 1024);
   if (config['do_lower_case'] === true && piece.text.includes('A'))
-    throw contradiction('"do_lower_case" is true, but the normalizer of tokenizer.json keeps capital letters');
+    throw contradiction('"do_lower_case" is true, but the normalizer of tokenizer.json keeps upper case letters');
   if (config['split_by_punct'] === true && preTokenize([piece], 1024).length === 1)
     throw contradiction('"split_by_punct" is true, but tokenizer.json does not split punctuation off');
 }
 
-/** Uses the post-processor of the class, where that of `tokenizer.json` puts other tokens around a text. */
+/** Replaces the post-processor of `tokenizer.json` by that of the class, if it adds other tokens around a text. */
 function withFrame(json: TokenizerJson, className: string, config: Json, file: string): TokenizerJson {
   const frame = framesOfClasses.get(className);
-  // A tokenizer of another kind than the class builds does not belong to the class.
+  // The class applies only to the type of model (BPE or Unigram) that it builds.
   const isOfClass =
     className === 'RobertaTokenizer' ? json.model['merges'] !== undefined : Array.isArray(json.model.vocab);
   if (frame === undefined || !isOfClass) return json;
@@ -236,7 +239,7 @@ function withFrame(json: TokenizerJson, className: string, config: Json, file: s
   return framed;
 }
 
-/** Lets the class decide whether a space is put before the text, in each part of a pre-tokenizer that can do that. */
+/** Applies the class's setting for the space before a text to each pre-tokenizer that can add one. */
 function withPrefixSpaceOfClass(json: TokenizerJson, className: string, config: Json): TokenizerJson {
   const byDefault = prefixSpaceByDefault.get(className);
   const addsSpace = config['add_prefix_space'] ?? byDefault;

@@ -1,39 +1,39 @@
-// The format of tokenizer.json as types, and the check that a file has it.
+// Types for the format of tokenizer.json, and validation of its structure.
 import { SentvecError } from '../errors.ts';
 import { isObject } from '../model-folder/json.ts';
 import { isTokenId, piecesById } from './vocabulary.ts';
 
-/** A part of `tokenizer.json`: a normalizer, pre-tokenizer or post-processor, of the kind that `type` names. */
+/** A component of `tokenizer.json`: a normalizer, pre-tokenizer or post-processor. */
 export interface TokenizerComponent {
   readonly type: string;
   readonly [field: string]: unknown;
 }
 
-/** An entry of `added_tokens`: a string that is one token wherever it stands in a text. */
+/** An entry of `added_tokens`: a string that is always one token in a text. */
 export interface AddedToken {
   readonly id: number;
   readonly content: string;
-  /** A token with a meaning of its own, such as `[CLS]`. It makes no difference to ids. */
+  /** Whether it is a special token, such as `[CLS]`. Has no effect on ids. */
   readonly special: boolean;
-  /** The token is normalized, and searched for in the normalized text. */
+  /** Whether the token is normalized and searched for in the normalized text. */
   readonly normalized: boolean;
-  /** Only occurrences that are not part of a longer word count. */
+  /** Whether the token is ignored inside of a longer word. */
   readonly single_word: boolean;
-  /** Whitespace before the token belongs to it. */
+  /** Whether the token includes the white space before it. */
   readonly lstrip: boolean;
-  /** Whitespace after the token belongs to it. */
+  /** Whether the token includes the white space after it. */
   readonly rstrip: boolean;
 }
 
 /** The `model` section. */
 export interface TokenizerModel {
   readonly type?: string;
-  /** Piece to id, or for Unigram a list of pieces with their scores, whose index is the id. */
+  /** Tokens with their ids; for Unigram, a list of tokens with their scores, in which the index is the id. */
   readonly vocab: Readonly<Record<string, number>> | readonly (readonly [string, number])[];
   readonly [field: string]: unknown;
 }
 
-/** What sentvec reads of a `tokenizer.json`, the format of Hugging Face tokenizers. */
+/** The parts of a `tokenizer.json` (the format of Hugging Face tokenizers) that sentvec reads. */
 export interface TokenizerJson {
   readonly added_tokens: readonly AddedToken[];
   readonly normalizer: TokenizerComponent | null;
@@ -45,7 +45,7 @@ export interface TokenizerJson {
 }
 
 /**
- * Checks the structure of a `tokenizer.json`. The fields of its parts are checked when the parts are created.
+ * Validates the structure of a `tokenizer.json`. The fields of its components are validated when these are created.
  * @param file the name of the file, for messages
  * @throws SentvecError `invalid-model`
  */
@@ -86,11 +86,11 @@ function isAddedToken(value: unknown): boolean {
 
 function vocabularyError(vocab: unknown): string | undefined {
   if (Array.isArray(vocab)) {
-    const sound = vocab.every(
+    const isValid = vocab.every(
       (entry) =>
         Array.isArray(entry) && entry.length === 2 && typeof entry[0] === 'string' && Number.isFinite(entry[1]),
     );
-    return sound ? undefined : 'each entry of "model.vocab" must be a piece and its score';
+    return isValid ? undefined : 'each entry of "model.vocab" must be a token and its score';
   }
   if (!isObject(vocab)) return '"model.vocab" is missing';
   return piecesById(vocab) ? undefined : '"model.vocab" has an id that is not a whole number from 0 to 4,194,303';

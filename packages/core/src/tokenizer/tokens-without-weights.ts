@@ -1,4 +1,4 @@
-// Compares a tokenizer with the weights of an encoder, so that no id without weights reaches it.
+// Makes sure that an encoder gets only token ids for which it has embeddings.
 import { SentvecError } from '../errors.ts';
 import type { TokenizedText, Tokenizer } from '../types.ts';
 import type { TokenizerDefinition } from './definition.ts';
@@ -6,11 +6,13 @@ import { textError } from './unreadable-text.ts';
 import { piecesById } from './vocabulary.ts';
 
 /**
- * A tokenizer for an encoder that has weights for fewer ids than the tokenizer may give. Only added tokens may be without
- * weights (Gemma has one for images): a text with such a token is refused, not the model.
- * @param size number of ids that the encoder has weights for; `undefined` when that is not known
- * @param model its name, for messages
- * @throws SentvecError `invalid-model` when pieces of the vocabulary, special tokens or padding have no weights
+ * Wraps a tokenizer for an encoder that has embeddings for fewer ids than the tokenizer can give. Only added tokens may
+ * have no embedding (Gemma has such a token for images): the model is accepted, but a text with such a token is
+ * refused.
+ * @param size number of ids that the encoder has embeddings for; `undefined` when it is not known
+ * @param model name of the model, for messages
+ * @throws SentvecError `invalid-model` when tokens of the vocabulary, special tokens or the padding token have no
+ * embedding
  */
 export function refuseTokensWithoutWeights(
   tokenizer: Tokenizer,
@@ -37,7 +39,7 @@ export function refuseTokensWithoutWeights(
 }
 
 /**
- * Checks that an encoder has weights for all ids that an ordinary text can have.
+ * Checks that an encoder has embeddings for all ids of texts without added tokens.
  * @throws SentvecError `invalid-model`
  */
 export function checkVocabulary(definition: TokenizerDefinition, size: number | undefined, model: string): void {
@@ -46,12 +48,12 @@ export function checkVocabulary(definition: TokenizerDefinition, size: number | 
   if (largest < size) return;
   throw new SentvecError(
     'invalid-model',
-    `The tokenizer of ${model} gives ids up to ${largest}, but its encoder has weights for ${size} ids only. Are they of the same model?`,
+    `The tokenizer of ${model} gives ids up to ${largest}, but its encoder has embeddings only for ${size} ids. Check that both belong to the same model.`,
     { file: 'tokenizer.json' },
   );
 }
 
-/** The largest id that needs weights. Added tokens need none, even those that the vocabulary has too. */
+/** The largest id that needs an embedding. Added tokens need none, even if they are in the vocabulary, too. */
 function largestNeededId({ json, specialTokens, paddingId }: TokenizerDefinition): number {
   const added = new Set(json.added_tokens.map(({ id }) => id));
   const { vocab } = json.model;
@@ -65,5 +67,8 @@ function checkIds({ ids }: TokenizedText, row: number, size: number, { json }: T
   const id = ids.find((each) => each >= size);
   if (id === undefined) return;
   const token = json.added_tokens.find((added) => added.id === id)?.content ?? String(id);
-  throw textError(row, `has the token ${JSON.stringify(token)}, for which the model has no weights. Leave it out.`);
+  throw textError(
+    row,
+    `has the token ${JSON.stringify(token)}, for which the model has no embedding. Remove it from the text.`,
+  );
 }

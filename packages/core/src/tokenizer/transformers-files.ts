@@ -1,7 +1,7 @@
 /**
- * Reads the tokenizer files of a model folder together, as `AutoTokenizer` of transformers 5.12 does. `tokenizer.json`
- * alone does not say how a text is tokenized: `tokenizer_config.json`, `special_tokens_map.json` and
- * `added_tokens.json` add tokens, and the tokenizer's class decides about more (tokenizer-classes.ts).
+ * Combines the tokenizer files of a model folder like `AutoTokenizer` of transformers 5.12. `tokenizer.json` alone does
+ * not determine how a text is tokenized: `tokenizer_config.json`, `special_tokens_map.json` and `added_tokens.json` add
+ * tokens, and the tokenizer's class overrides some parts (tokenizer-classes.ts).
  */
 import { SentvecError } from '../errors.ts';
 import { isObject, readJson, readJsonObject } from '../model-folder/json.ts';
@@ -9,26 +9,27 @@ import type { ModelFiles } from '../types.ts';
 import { checkTokenizerJson, type AddedToken, type TokenizerJson } from './tokenizer-json.ts';
 import { tokenContent } from './special-tokens.ts';
 import { readSplitting } from './splitting.ts';
-import { asBert, asClass, givesTokenTypes, isBertClass, tokenizerClass, defaultTokens } from './tokenizer-classes.ts';
+import { asBert, asClass, passesTypeIds, isBertClass, tokenizerClass, defaultTokens } from './tokenizer-classes.ts';
 import { assignAddedTokenIds } from './vocabulary.ts';
 
 type Json = Readonly<Record<string, unknown>>;
 
-/** What a folder says about its tokenizer. */
+/** The tokenizer files of a folder, combined. */
 export interface TokenizerFiles {
-  /** `tokenizer.json`, with what the other files change. */
+  /** `tokenizer.json` with the changes from the other files. */
   readonly json: TokenizerJson;
-  /** The file that holds the vocabulary, for messages. */
+  /** Name of the file with the vocabulary, for messages. */
   readonly file: string;
   /** `tokenizer_config.json`, with the special tokens of `special_tokens_map.json`. */
   readonly config: Json;
-  /** Whether the tokenizer gives the types of the tokens of a pair to the model. */
-  readonly typed: boolean;
+  /** Whether the tokenizer passes token type ids to the model. */
+  readonly usesTypeIds: boolean;
 }
 
 /**
- * Reads the tokenizer of a model folder: `tokenizer.json`, else `vocab.txt` as BERT's.
- * @throws SentvecError `invalid-model` when there is neither, or when they contradict one another, `unsupported-model`
+ * Reads the tokenizer of a model folder: `tokenizer.json`, or otherwise `vocab.txt` as a BERT tokenizer.
+ * @throws SentvecError `invalid-model` when there is neither, or when the files contradict each other,
+ * `unsupported-model`
  */
 export async function readTokenizerFiles(model: ModelFiles): Promise<TokenizerFiles> {
   const written = (await readJsonObject(model, 'tokenizer_config.json')) ?? {};
@@ -39,25 +40,25 @@ export async function readTokenizerFiles(model: ModelFiles): Promise<TokenizerFi
   if (config['split_special_tokens'] === true)
     throw new SentvecError(
       'unsupported-model',
-      '"split_special_tokens" in tokenizer_config.json is true, by which special tokens in a text are taken for words. sentvec does not support it.',
+      '"split_special_tokens" in tokenizer_config.json is true, so special tokens in a text are tokenized like words. sentvec does not support this.',
       { file: 'tokenizer_config.json' },
     );
   const { json, file } = await readVocabulary(model);
-  // Parts that are not used must be valid too: a file with broken parts is damaged.
+  // Components that are not used must be valid, too: otherwise the file is damaged.
   await readSplitting(json.normalizer, json.pre_tokenizer);
   const isBert = file === 'vocab.txt' || isBertClass(className, json);
   const defaults = isBert ? defaultTokens(className) : {};
   const legacy = decoder === undefined ? await readAddedTokens(model, config) : undefined;
   const stored = json.added_tokens;
   const tokens = isBert
-    ? byId(latest(decoder ?? [...legacy!, ...stored]))
-    : [...latest([...stored, ...(decoder ?? [])]), ...(legacy ?? [])];
+    ? byId(withoutEarlierDuplicates(decoder ?? [...legacy!, ...stored]))
+    : [...withoutEarlierDuplicates([...stored, ...(decoder ?? [])]), ...(legacy ?? [])];
   const withSpecial = [...tokens, ...specialTokens({ ...knownTokens(json, defaults), ...config })];
-  const merged = { ...json, added_tokens: assignAddedTokenIds(json, earliest(withSpecial)) };
+  const merged = { ...json, added_tokens: assignAddedTokenIds(json, withoutLaterDuplicates(withSpecial)) };
   const whole = isBert
     ? asBert(merged, { ...defaults, ...config }, file)
     : await asClass(merged, className, config, file);
-  return { json: whole, file, config, typed: givesTokenTypes(className, config) };
+  return { json: whole, file, config, usesTypeIds: passesTypeIds(className, config) };
 }
 
 async function readVocabulary(model: ModelFiles): Promise<{ readonly json: TokenizerJson; readonly file: string }> {
@@ -73,7 +74,7 @@ async function readVocabulary(model: ModelFiles): Promise<{ readonly json: Token
   return { json: checkTokenizerJson({ model: { type: 'WordPiece', vocab } }, 'vocab.txt'), file: 'vocab.txt' };
 }
 
-/** One piece a line: the number of the line is the id. */
+/** Parses a vocabulary with one token per line, whose id is the number of its line, from 0. */
 function parseVocabulary(text: string): Record<string, number> {
   const lines = text.split('\n');
   if (lines.at(-1) === '') lines.pop();
@@ -82,16 +83,16 @@ function parseVocabulary(text: string): Record<string, number> {
   return vocab;
 }
 
-/** Special tokens that every tokenizer may have. */
+/** Settings with the special tokens that any tokenizer may have. */
 const specialNames = ['bos', 'eos', 'unk', 'sep', 'pad', 'cls', 'mask'].map((name) => `${name}_token`);
 
-/** The tokens that the vocabulary has: the others would have no weights. */
+/** Only those tokens that are in the vocabulary: others would have no embeddings. */
 function knownTokens({ model }: TokenizerJson, tokens: Json): Json {
   const known = Object.entries(tokens).filter(([, token]) => Object.hasOwn(model.vocab, tokenContent(token)!));
   return Object.fromEntries(known);
 }
 
-/** The special tokens that a configuration names, and its additional ones. */
+/** All special tokens in a configuration, including additional ones. */
 function specialTokens(config: Json): AddedToken[] {
   const extra = config['extra_special_tokens'] ?? config['additional_special_tokens'] ?? [];
   const modelSpecific = config['model_specific_special_tokens'];
@@ -108,11 +109,11 @@ function specialTokens(config: Json): AddedToken[] {
   });
 }
 
-/** A token with its own flags, and the defaults for the others: special tokens are not normalized. */
+/** Fills in the defaults of an added token. By default, special tokens are not normalized. */
 function addedToken(token: Json, id: number): AddedToken {
   const special = token['special'] === true;
-  const flag = (name: string, byDefault: boolean): boolean =>
-    typeof token[name] === 'boolean' ? token[name] : byDefault;
+  const flag = (name: string, defaultValue: boolean): boolean =>
+    typeof token[name] === 'boolean' ? token[name] : defaultValue;
   return {
     id,
     content: token['content'] as string,
@@ -124,7 +125,7 @@ function addedToken(token: Json, id: number): AddedToken {
   };
 }
 
-/** `added_tokens_decoder` of `tokenizer_config.json`: tokens by their ids. Only the order of the ids counts. */
+/** Reads `added_tokens_decoder` of `tokenizer_config.json`: tokens by their ids, of which only the order matters. */
 function readDecoder(decoder: unknown): AddedToken[] | undefined {
   if (decoder === undefined || decoder === null) return undefined;
   const entries = isObject(decoder) ? Object.entries(decoder) : [];
@@ -137,7 +138,7 @@ function readDecoder(decoder: unknown): AddedToken[] | undefined {
   );
 }
 
-/** `added_tokens.json` of older folders: tokens with their ids. Only the order of the ids counts. */
+/** Reads `added_tokens.json` of older folders: tokens with their ids, of which only the order matters. */
 async function readAddedTokens(model: ModelFiles, config: Json): Promise<AddedToken[]> {
   const special = new Set(specialTokens(config).map(({ content }) => content));
   const tokens = Object.entries((await readJsonObject(model, 'added_tokens.json')) ?? {});
@@ -148,13 +149,13 @@ function byId(tokens: readonly AddedToken[]): AddedToken[] {
   return tokens.toSorted((a, b) => a.id - b.id);
 }
 
-/** Keeps the first of tokens that occur twice. */
-function earliest(tokens: readonly AddedToken[]): AddedToken[] {
+/** Removes duplicates, keeping the first token with a content. */
+function withoutLaterDuplicates(tokens: readonly AddedToken[]): AddedToken[] {
   const known = new Set<string>();
   return tokens.filter(({ content }) => !known.has(content) && known.add(content));
 }
 
-/** Keeps the last of tokens that occur twice, at the position of the first. */
-function latest(tokens: readonly AddedToken[]): AddedToken[] {
+/** Removes duplicates, keeping the last token with a content at the position of the first. */
+function withoutEarlierDuplicates(tokens: readonly AddedToken[]): AddedToken[] {
   return [...new Map(tokens.map((token) => [token.content, token])).values()];
 }

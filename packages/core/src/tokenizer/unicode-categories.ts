@@ -1,11 +1,11 @@
 /**
- * General categories and scripts of characters as the Rust tokenizers see them: the tables of category-tables.ts, decoded
- * when they are first used. Patterns and a few pre-tokenizers need them. BERT's tokenizer has neither, so pages load
- * the tables only for tokenizers that need them.
+ * General categories and scripts of characters, as in the Rust tokenizers: decodes the tables of category-tables.ts at
+ * their first use. This file is imported dynamically, so that web pages load the tables only for tokenizers that need
+ * them (patterns and a few pre-tokenizers).
  */
 import * as tables from './category-tables.ts';
 
-/** The general categories in the order of the table: the number of a category is its index here. */
+/** The general categories; the number of a category in the table is its index here. */
 const categoryNames = 'Cn Lu Ll Lt Lm Lo Mn Mc Me Nd Nl No Pc Pd Ps Pe Pi Pf Po Sm Sc Sk So Zs Zl Zp Cc Cf Co'.split(
   ' ',
 );
@@ -14,7 +14,7 @@ const categoryLetters = 'abcdefghijklmnopqrstuvwxyz!#$';
 let categoryOf: Uint8Array | undefined;
 let scriptNumberOf: Uint8Array | undefined;
 
-/** The general category of a code point in Unicode 16, as its bit: 1 << its index among the categories. */
+/** The general category of a code point in Unicode 16, as a bit: `1 << index`. */
 export function categoryBit(code: number): number {
   categoryOf ??= decodeRuns(tables.generalCategories, /([0-9A-Z]*)([^0-9A-Z])/gu, (name) =>
     categoryLetters.indexOf(name),
@@ -22,14 +22,16 @@ export function categoryBit(code: number): number {
   return 1 << categoryOf[code]!;
 }
 
-/** The bits of the general categories with a name: `Lu`, or `L` for all letters. 0 when there is no such name. */
+/**
+ * The bits of all general categories whose names begin with `name`: `Lu`, or `L` for all letters. 0 when there is none.
+ */
 export function categoryBits(name: string): number {
   let bits = 0;
   for (const [index, category] of categoryNames.entries()) if (category.startsWith(name)) bits |= 1 << index;
   return bits;
 }
 
-/** The script of a code point as UnicodeScripts sees it; 0 goes with every script. */
+/** The number of a code point's script in the pre-tokenizer UnicodeScripts; 0 is compatible with every script. */
 export function scriptOf(code: number): number {
   scriptNumberOf ??= decodeRuns(
     tables.scripts,
@@ -50,7 +52,7 @@ function decodeRuns(table: string, run: RegExp, valueOf: (name: string) => numbe
   return values;
 }
 
-/** Names of a property in a pattern as they are compared: without case, spaces, `-` and `_`. */
+/** Normalizes the name of a property for comparisons: ignores case, spaces, `-` and `_`. */
 export function looseName(name: string): string {
   return name.replaceAll(/[\s_-]/gu, '').toLowerCase();
 }

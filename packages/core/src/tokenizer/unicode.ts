@@ -1,13 +1,13 @@
 /**
- * Properties of characters as the Rust tokenizers see them, whatever version of Unicode the JavaScript engine has: the
- * tables of unicode-tables.ts, decoded when they are first used.
+ * Properties of characters as in the Rust tokenizers, independent of the Unicode version of the JavaScript engine:
+ * decodes the tables of unicode-tables.ts.
  */
 import * as tables from './unicode-tables.ts';
 
-/** Whitespace in the sense of Unicode and Rust; `\s` of JavaScript has U+FEFF besides, and lacks U+0085. */
+/** White space as defined by Unicode and Rust; `\s` of JavaScript additionally has U+FEFF, and lacks U+0085. */
 export const whitespace: string = '\\p{White_Space}';
 
-/** Whether a code point is whitespace in that sense. */
+/** Whether a code point is white space, as defined by Unicode. */
 export function isSpace(code: number): boolean {
   if (code < 0x1680) return (code >= 9 && code <= 13) || code === 32 || code === 0x85 || code === 0xa0;
   if (code >= 0x2000 && code <= 0x205f)
@@ -15,7 +15,7 @@ export function isSpace(code: number): boolean {
   return code === 0x1680 || code === 0x3000;
 }
 
-/** Each class as the inside of a character class of a regular expression with the `u` flag. */
+/** Each class as the content of brackets (`[…]`) in a regular expression with the `u` flag. */
 export const controlCharacters: string = characterClass(tables.controlCharacters);
 export const chineseCharacters: string = characterClass(tables.chineseCharacters);
 export const nonspacingMarks: string = characterClass(tables.nonspacingMarks);

@@ -1,11 +1,13 @@
 import { SentvecError } from '../errors.ts';
 
-/** Thrown for a text that the tokenizer cannot read. The caller, which knows the row of the text, adds it. */
+/**
+ * Thrown for a text that cannot be tokenized. The caller turns it into a {@link textError} with the row of the text.
+ */
 export class UnreadableText extends Error {}
 
 /**
  * The error of a text that cannot be tokenized.
- * @param reason the rest of a sentence that begins with the row
+ * @param reason predicate of a sentence whose subject is the row
  */
 export function textError(row: number, reason: string): SentvecError {
   return new SentvecError('invalid-text', `Row ${row} ${reason}`, { row, reason });

@@ -1,7 +1,10 @@
-/** The ids, pieces and sizes of a vocabulary and its added tokens. */
+/** Looks up ids and tokens in a vocabulary and its added tokens, and computes its size. */
 import type { AddedToken, TokenizerJson } from './tokenizer-json.ts';
 
-/** Ten times the largest vocabulary known: an id from a file must not make us allocate without bound. */
+/**
+ * Upper limit of token ids, ten times the largest known vocabulary. It bounds the memory that an id in a file can make
+ * sentvec allocate.
+ */
 const maxVocabularySize = 2 ** 22;
 
 /** Whether a value of parsed JSON can be the id of a token. */
@@ -9,11 +12,11 @@ export function isTokenId(value: unknown): value is number {
   return Number.isInteger(value) && (value as number) >= 0 && (value as number) < maxVocabularySize;
 }
 
-/** The pieces of a vocabulary by their ids. */
+/** The tokens of a vocabulary by their ids. */
 interface PiecesById {
-  /** The piece of each id; of pieces with the same id, the last. */
+  /** The token of each id; of tokens with the same id, the last one. */
   readonly pieces: readonly (string | undefined)[];
-  /** Number of pieces. */
+  /** Number of tokens. */
   readonly count: number;
   readonly hasSharedIds: boolean;
 }
@@ -21,8 +24,8 @@ interface PiecesById {
 const known = new WeakMap<object, PiecesById>();
 
 /**
- * Reads a vocabulary of pieces with their ids in one pass, and remembers what it read: going through an object of so many
- * keys takes as long as parsing it.
+ * Reads a vocabulary in one pass. The result is cached, since iterating over an object with so many keys takes as long
+ * as parsing it.
  * @returns `undefined` when one of the ids is not valid
  */
 export function piecesById(vocab: Readonly<Record<string, unknown>>): PiecesById | undefined {
@@ -42,12 +45,12 @@ export function piecesById(vocab: Readonly<Record<string, unknown>>): PiecesById
   return result;
 }
 
-/** The id of a token, added or of the model's vocabulary; `undefined` when there is none. */
+/** The id of an added token or of a token in the model's vocabulary; `undefined` when there is none. */
 export function tokenId(json: TokenizerJson, token: string): number | undefined {
   return json.added_tokens.find((added) => added.content === token)?.id ?? modelIds(json, new Set([token])).get(token);
 }
 
-/** The token of each id, added ones included. */
+/** The token of each id, including added tokens. */
 export function tokensById(json: TokenizerJson): (string | undefined)[] {
   const { vocab } = json.model;
   const tokens = Array.isArray(vocab)
@@ -68,9 +71,9 @@ function modelVocabularySize({ model: { vocab } }: TokenizerJson): number {
 }
 
 /**
- * Gives added tokens the ids that the Rust tokenizers give them, whatever `tokenizer.json` says: that of the model's
- * vocabulary, else the next one, counted from the number of pieces in it. So all implementations agree, on inconsistent
- * files too.
+ * Assigns ids to added tokens like the Rust tokenizers, which ignore those in `tokenizer.json`: the id in the model's
+ * vocabulary, or otherwise the next free one, starting with the number of tokens in the vocabulary. This makes all
+ * implementations agree even for inconsistent files.
  */
 export function assignAddedTokenIds(json: TokenizerJson, tokens: readonly AddedToken[]): AddedToken[] {
   const { vocab } = json.model;
@@ -90,7 +93,7 @@ export function assignAddedTokenIds(json: TokenizerJson, tokens: readonly AddedT
   return [...assigned.values()];
 }
 
-/** The ids of those tokens that the model's vocabulary has. Of a piece that occurs twice, the last counts. */
+/** The ids of those tokens that are in the model's vocabulary. If a token occurs twice, its last id is used. */
 function modelIds({ model: { vocab } }: TokenizerJson, tokens: ReadonlySet<string>): Map<string, number> {
   const ids = new Map<string, number>();
   if (Array.isArray(vocab)) {

@@ -1,4 +1,4 @@
-// LoRA adapters of PEFT (Hu et al., 2021): the model that they adapt, and its weights with them merged in.
+// LoRA adapters of PEFT (Hu et al., 2021): finds the base model of an adapter, and merges the adapter into its weights.
 import { SentvecError } from '../errors.ts';
 import { type ConfigFile, requireConfigFile } from '../model-folder/config-file.ts';
 import { isObject } from '../model-folder/json.ts';
@@ -6,19 +6,18 @@ import type { ModelFiles } from '../types.ts';
 import type { WeightLocation, Weights } from './read-weights.ts';
 import type { TensorType } from './safetensors-header.ts';
 
-/** By this file a folder has an adapter. */
+/** The configuration of an adapter; a folder with this file has an adapter. */
 export const adapterConfigFile = 'adapter_config.json';
 /** The weights of the adapter. */
 export const adapterWeightsFile = 'adapter_model.safetensors';
 
-/** Files that an adapter needs from the model that it adapts, when that is in another folder. */
+/** Files that are read from the base model when it is in another folder. */
 const baseFile = /^(?:config\.json|model(?:-\d+-of-\d+)?\.safetensors|model\.safetensors\.index\.json)$/u;
 
 /**
- * A folder that holds an adapter and no model, completed by the model that the adapter was trained for; any other folder
- * unchanged.
- * @param related finds that model by its name
- * @throws SentvecError `invalid-model` when that model cannot be found
+ * Adds the base model to a folder that contains only an adapter; returns any other folder unchanged.
+ * @param related finds the base model by its name
+ * @throws SentvecError `invalid-model` when the base model cannot be found
  */
 export async function withBaseModel(files: ModelFiles, related: ModelFiles['related']): Promise<ModelFiles> {
   const own = await files.list();
@@ -26,8 +25,8 @@ export async function withBaseModel(files: ModelFiles, related: ModelFiles['rela
   const config = await requireConfigFile(files, adapterConfigFile);
   const base = await findBase(config, related);
   const listed = (await base.list()).filter((path) => baseFile.test(path) && !own.includes(path));
-  const ofBase = new Set(listed);
-  const ownerOf = (path: string): ModelFiles => (ofBase.has(path) ? base : files);
+  const baseFiles = new Set(listed);
+  const ownerOf = (path: string): ModelFiles => (baseFiles.has(path) ? base : files);
   return {
     name: files.name,
     revision: files.revision,
@@ -44,14 +43,15 @@ async function findBase(config: ConfigFile, related: ModelFiles['related']): Pro
   const refuse = (why: string, cause?: unknown): SentvecError =>
     new SentvecError(
       'invalid-model',
-      `${config.file} adapts the model ${JSON.stringify(name)}, which ${why}. Put the model's config.json and safetensors beside the adapter, or merge the two once: ` +
+      `${config.file} adapts the model ${JSON.stringify(name)}, which ${why}. Copy the model's config.json and safetensors into the folder of the adapter, or merge the two once: ` +
         `python -c "from sentence_transformers import SentenceTransformer as S; m = S('ADAPTER'); m[0].auto_model = m[0].auto_model.merge_and_unload(); m.save('MERGED')"`,
       { file: config.file },
       { cause },
     );
   const revision = config.string('revision');
-  if (revision !== undefined && revision !== 'main') throw refuse(`it needs in the revision "${revision}"`);
-  if (related === undefined) throw refuse('is not available here');
+  if (revision !== undefined && revision !== 'main')
+    throw refuse(`is needed in the revision "${revision}"; sentvec supports only the revision "main"`);
+  if (related === undefined) throw refuse('is not available');
   try {
     return await related(name);
   } catch (error) {
@@ -60,28 +60,28 @@ async function findBase(config: ConfigFile, related: ModelFiles['related']): Pro
   }
 }
 
-/** The product that an adapter adds to a tensor; its matrices by their names in the adapter's file. */
+/** The low-rank product that an adapter adds to a tensor. `a` and `b` are names of tensors in the adapter's file. */
 interface LowRank {
   readonly a: string;
   readonly b: string;
   readonly scale: number;
-  /** Whether the product is transposed, as for the rows of a table. */
+  /** Whether the product is transposed, as for embedding tables. */
   readonly transposed: boolean;
 }
 
 /** How the adapter changes one tensor. */
 interface Change {
-  /** The tensor that replaces it, by its name in the adapter's file. */
+  /** Name of the tensor in the adapter's file that replaces it. */
   readonly replacement?: string | undefined;
   readonly added?: LowRank | undefined;
 }
 
 /**
- * The weights of a model with the adapter beside them merged in: W + scale · B · A.
- * @param base those of the model
- * @param adapter those of `adapter_model.safetensors`
- * @throws SentvecError `unsupported-model` for a kind of adapter that is not LoRA, or a variant that is not plain LoRA;
- * `invalid-model` when the adapter does not fit the model
+ * Merges the adapter of a folder into the model's weights: W + scale · B · A.
+ * @param base the weights of the model
+ * @param adapter the tensors of `adapter_model.safetensors`
+ * @throws SentvecError `unsupported-model` for other adapters than plain LoRA; `invalid-model` when the adapter does
+ * not fit the model
  */
 export async function mergeAdapter(files: ModelFiles, base: Weights, adapter: Weights): Promise<Weights> {
   const config = await requireConfigFile(files, adapterConfigFile);
@@ -91,16 +91,18 @@ export async function mergeAdapter(files: ModelFiles, base: Weights, adapter: We
   const targets = new Map<string, Change>();
   for (const [target, change] of changes) {
     const stored = findTarget(base.names(), target);
-    // A module of its own, such as the head of another task, changes nothing; it is just there.
+    // A tensor that the model does not have, such as the head of another task, is only added.
     if (stored === undefined && change.added !== undefined)
-      throw adapterError(file, target, 'the model has no such tensor, or several');
+      throw adapterError(file, target, 'the model has no tensor of this name, or several');
     targets.set(stored ?? target, change);
   }
   return new MergedWeights(base, adapter, targets, file);
 }
 
-/** Keys that say where the adapter comes from or how it was trained, not what it computes; and those read below. */
-const understood = new Set(
+/**
+ * Keys that are read below, and keys that do not affect the result, such as the origin and the training of the adapter.
+ */
+const knownKeys = new Set(
   (
     'peft_type r lora_alpha use_rslora alpha_pattern rank_pattern bias fan_in_fan_out init_lora_weights task_type ' +
     'base_model_name_or_path revision inference_mode target_modules exclude_modules modules_to_save lora_dropout ' +
@@ -110,16 +112,24 @@ const understood = new Set(
 );
 
 /** Initializations of an adapter (`init_lora_weights`) that leave the weights of the model unchanged. */
-const plainBeginnings: ReadonlySet<unknown> = new Set([undefined, null, true, false, 'gaussian', 'orthogonal', 'eva']);
+const plainInitializations: ReadonlySet<unknown> = new Set([
+  undefined,
+  null,
+  true,
+  false,
+  'gaussian',
+  'orthogonal',
+  'eva',
+]);
 
 function checkVariant(config: ConfigFile): void {
-  const { peft_type: type, fan_in_fan_out: transposed, init_lora_weights: beginning } = config.values;
+  const { peft_type: type, fan_in_fan_out: transposed, init_lora_weights: initialization } = config.values;
   if (type !== 'LORA') throw unsupported(config, 'peft_type', type);
   if (transposed === true) throw unsupported(config, 'fan_in_fan_out', transposed);
-  if (!plainBeginnings.has(beginning)) throw unsupported(config, 'init_lora_weights', beginning);
+  if (!plainInitializations.has(initialization)) throw unsupported(config, 'init_lora_weights', initialization);
   for (const [key, value] of Object.entries(config.values)) {
     const isOff = value === null || value === false || (isObject(value) && Object.keys(value).length === 0);
-    if (!isOff && !understood.has(key)) throw unsupported(config, key, value);
+    if (!isOff && !knownKeys.has(key)) throw unsupported(config, key, value);
   }
 }
 
@@ -131,7 +141,7 @@ function unsupported({ file }: ConfigFile, key: string, value: unknown): Sentvec
   );
 }
 
-/** What the adapter changes, by the names of tensors as PEFT knows them. */
+/** The changes of an adapter, keyed by PEFT's names of the tensors. */
 function readChanges(config: ConfigFile, adapter: Weights, file: string): Map<string, Change> {
   const changes = new Map<string, Change>();
   const change = (target: string, part: Change): void => {
@@ -141,7 +151,8 @@ function readChanges(config: ConfigFile, adapter: Weights, file: string): Map<st
     const path = name.replace(/^base_model\.model\./u, '');
     const [, module, table, part] = /^(.+)\.lora_(embedding_)?([AB])(?:\.weight)?$/u.exec(path) ?? [];
     if (module === undefined) {
-      if (path.includes('.lora_')) throw adapterError(file, name, 'is of a variant of LoRA that sentvec does not have');
+      if (path.includes('.lora_'))
+        throw adapterError(file, name, 'belongs to a variant of LoRA that sentvec does not support');
       change(path.replace('.base_layer.', '.'), { replacement: name });
       continue;
     }
@@ -165,13 +176,16 @@ function readScale(config: ConfigFile, module: string, rank: number): number {
   return alpha / (config.boolean('use_rslora') === true ? Math.sqrt(rank) : rank);
 }
 
-/** Patterns are names of modules, or their ends. Other regular expressions are not run: they come with the folder. */
+/**
+ * Whether a pattern matches a module. Patterns must be names of modules or their ends; other regular expressions are
+ * refused, since the folder is untrusted.
+ */
 function matches(config: ConfigFile, pattern: string, module: string): boolean {
   if (!/^\^?[\w.]+$/u.test(pattern)) throw unsupported(config, 'alpha_pattern', pattern);
   return pattern.startsWith('^') ? module === pattern.slice(1) : module === pattern || module.endsWith(`.${pattern}`);
 }
 
-/** The tensor of the model that PEFT calls `target`: either name may have more in front. */
+/** Finds the model's tensor for PEFT's name `target`. Either name may have an additional prefix. */
 function findTarget(names: readonly string[], target: string): string | undefined {
   const [found, ...others] = names.filter(
     (name) => name === target || name.endsWith(`.${target}`) || target.endsWith(`.${name}`),
@@ -182,12 +196,12 @@ function findTarget(names: readonly string[], target: string): string | undefine
 function adapterError(file: string, tensor: string, why: string): SentvecError {
   return new SentvecError(
     'invalid-model',
-    `${file}: tensor "${tensor}" does not fit: ${why}. Does the adapter belong to this model?`,
+    `${file}: tensor "${tensor}" does not fit: ${why}. Check that the adapter belongs to this model.`,
     { file, tensor },
   );
 }
 
-/** Weights of a model as an adapter changes them. Each is merged when it is asked for. */
+/** The weights of a model with an adapter. Each tensor is merged when it is read. */
 class MergedWeights implements Weights {
   readonly #base: Weights;
   readonly #adapter: Weights;
@@ -261,7 +275,7 @@ export function rowsOf({ shape, data }: ReturnType<Weights['tensor']>, indices: 
   return Float32Array.from([...indices].flatMap((id) => [...data.subarray(id * width, (id + 1) * width)]));
 }
 
-/** The rows of a matrix as its columns. */
+/** Transposes a matrix with `columns` columns. */
 function transpose(matrix: Float32Array, columns: number): Float32Array {
   const rows = matrix.length / columns;
   return Float32Array.from(matrix, (_, i) => matrix[(i % rows) * columns + Math.floor(i / rows)]!);

@@ -1,8 +1,8 @@
-// Numbers of the types that safetensors files store, converted to float32, or to integers.
+// Converts the number types of safetensors files to float32 or to 32-bit integers.
 
 /**
- * The bytes of little-endian numbers as Float32Array: a view of the same memory for F32 at an aligned position,
- * converted otherwise. `undefined` for a type that is not made of floating-point numbers that Float32 covers.
+ * Converts little-endian floating-point numbers to a Float32Array: F32 at an aligned position becomes a view of the
+ * same memory, other types are copied. `undefined` for other types than F32, F16, BF16 and F64.
  */
 export function toFloat32(bytes: Uint8Array, type: string): Float32Array | undefined {
   switch (type) {
@@ -24,8 +24,8 @@ export function toFloat32(bytes: Uint8Array, type: string): Float32Array | undef
 }
 
 /**
- * The bytes of little-endian integers (BOOL, I8 to I64, U8 to U64) as Int32Array, or `undefined` for another type.
- * @throws RangeError when a number does not fit into 32 bits with sign
+ * Converts little-endian integers (BOOL, I8 to I64, U8 to U64) to an Int32Array; `undefined` for other types.
+ * @throws RangeError when a number does not fit into a signed 32-bit integer
  */
 export function toInt32(bytes: Uint8Array, type: string): Int32Array | undefined {
   const read = integerReaders[type];
@@ -72,8 +72,8 @@ function fromBrainFloat(halves: Uint16Array): Float32Array {
 let halfValues: Float32Array | undefined;
 
 /**
- * The numbers of IEEE 754 binary16, given as their bits. By a table of all 65,536 values, which is several times as fast
- * as arithmetic for each number.
+ * Converts IEEE 754 binary16 numbers, given as their bits. Uses a table of all 65,536 values, which is several times as
+ * fast as arithmetic for each number.
  */
 export function float16ToFloat32(halves: Uint16Array): Float32Array {
   halfValues ??= Float32Array.from({ length: 65_536 }, (_, bits) => halfValue(bits));

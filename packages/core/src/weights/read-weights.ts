@@ -9,14 +9,16 @@ import { toFloat32, toInt32 } from './numbers.ts';
 
 /** The named tensors of a model, from one safetensors file or several. */
 export interface Weights {
-  /** Sorted. */
+  /** The names of all tensors, sorted. */
   names(): readonly string[];
   has(name: string): boolean;
   /** @throws SentvecError `invalid-model` when there is no such tensor */
   shape(name: string): readonly number[];
   /** The type in which the numbers are stored. @throws SentvecError `invalid-model` when there is no such tensor */
   type(name: string): TensorType;
-  /** Where a file of the model holds these very numbers; `undefined` when they are computed, as with an adapter. */
+  /**
+   * The position of the numbers in a file of the model; `undefined` when they are computed, as with a merged adapter.
+   */
   location(name: string): WeightLocation | undefined;
   /**
    * The numbers, row-major. F32 may be a view of the file's memory (do not write to it); F16, BF16 and F64 are
@@ -25,8 +27,8 @@ export interface Weights {
    */
   tensor(name: string): { readonly shape: readonly number[]; readonly data: Float32Array };
   /**
-   * Some rows of a matrix, one after the other, without the others being read where that can be.
-   * @param indices within the matrix
+   * Some rows of a matrix, one after the other. Reads only these rows if possible.
+   * @param indices indices of rows
    * @throws SentvecError as `tensor`
    */
   rows(name: string, indices: Iterable<number>): Float32Array;
@@ -53,13 +55,12 @@ interface StoredTensor extends TensorEntry {
 }
 
 /**
- * Reads weights in the safetensors format: `path`, or else the shards that `path` + `.index.json` lists (they lie
- * beside it). A LoRA adapter that lies beside the model's weights is merged into them, and so is that of a task that
- * `config.json` names. The files are untrusted: everything is checked before it is used
- * (https://github.com/huggingface/safetensors#format).
- * @param path of the file inside the model. Default `model.safetensors`
- * @throws SentvecError `invalid-model` when there are no weights, only PyTorch's, or a file is broken; names file and
- * tensor
+ * Reads weights in the safetensors format: from `path`, or from the shards that `path` + `.index.json` lists. A LoRA
+ * adapter in the same folder is merged into the weights, and so is the adapter of the task that `config.json` names.
+ * The files are untrusted: everything is checked before it is used (https://github.com/huggingface/safetensors#format).
+ * @param path path of the file in the model; default: `model.safetensors`
+ * @throws SentvecError `invalid-model` when there are no weights, only PyTorch's own format, or when a file is damaged;
+ * the message names the file and the tensor
  */
 export async function readWeights(files: ModelFiles, path = 'model.safetensors'): Promise<Weights> {
   const present = new Set(await files.list());
@@ -86,15 +87,19 @@ async function mergeAdapters(files: ModelFiles, present: ReadonlySet<string>, st
 
 async function readFile(files: ModelFiles, path: string, into: Map<string, StoredTensor>): Promise<void> {
   const file = `${files.name}/${path}`;
-  // Where it can be, a tensor is read when its numbers are asked for: a model may be larger than the memory.
+  // If the source supports it, each tensor is read only when it is used, since a model may be larger than the memory.
   const { size, read } = (await files.openFile?.(path)) ?? partsOf(await files.read(path));
   for (const [name, entry] of readHeader(read, size, file)) {
     const other = into.get(name);
     if (other !== undefined) {
-      throw new SentvecError('invalid-model', `${file} and ${other.file} both hold tensor "${name}".`, {
-        file,
-        tensor: name,
-      });
+      throw new SentvecError(
+        'invalid-model',
+        `${file} and ${other.file} both contain the tensor "${name}". Download the model again.`,
+        {
+          file,
+          tensor: name,
+        },
+      );
     }
     into.set(name, { ...entry, file, path, read });
   }
@@ -131,7 +136,7 @@ async function readShards(
     if (into.get(name)?.file === `${files.name}/${paths.get(shard)}`) continue;
     throw new SentvecError(
       'invalid-model',
-      `${source} says that tensor "${name}" is in ${shard}, which does not hold it.`,
+      `According to ${source}, the tensor "${name}" is in ${shard}, but it is not. Download the model again.`,
       {
         file: source,
         tensor: name,
@@ -163,13 +168,12 @@ function noWeights(files: ModelFiles, path: string, present: ReadonlySet<string>
   ].find((name) => present.has(name));
   if (pickled === undefined) {
     const graph = [...present].find((name) => name.endsWith('.onnx'));
-    const instead =
-      graph === undefined ? '' : ` There is ${graph}, which the backends onnx and webgpu run, and no other can.`;
+    const instead = graph === undefined ? '' : ` There is ${graph}, which only the backends onnx and webgpu can run.`;
     return new SentvecError('invalid-model', `There are no weights: ${file} is missing.${instead}`, { file });
   }
   return new SentvecError(
     'invalid-model',
-    `${files.name} holds ${pickled} but not ${path}. PyTorch's own format can execute code when it is read, so sentvec does not read it. ` +
+    `${files.name} contains ${pickled} but not ${path}. Reading PyTorch's own format can execute code, so sentvec does not support it. ` +
       `Convert the model once: python -c "from sentence_transformers import SentenceTransformer as S; S('MODEL').save('CONVERTED')"`,
     { file },
   );
@@ -244,12 +248,21 @@ class StoredWeights implements Weights {
     try {
       data = toInt32(read(begin, end), type);
     } catch (cause) {
-      throw new SentvecError('invalid-model', `Tensor "${name}" of ${file} holds a number beyond 32 bits.`, facts, {
-        cause,
-      });
+      throw new SentvecError(
+        'invalid-model',
+        `Tensor "${name}" of ${file} contains a number that does not fit into 32 bits.`,
+        facts,
+        {
+          cause,
+        },
+      );
     }
     if (data === undefined)
-      throw new SentvecError('unsupported-model', `Tensor "${name}" of ${file} has type ${type}, no integers.`, facts);
+      throw new SentvecError(
+        'unsupported-model',
+        `Tensor "${name}" of ${file} has type ${type}, which is not an integer type.`,
+        facts,
+      );
     return { shape, data };
   }
 

@@ -1,9 +1,9 @@
-// Parses the header of a safetensors file, and checks all that it says against the file.
+// Parses the header of a safetensors file, and validates it against the size of the file.
 import { SentvecError } from '../errors.ts';
 import { isObject, parseJson } from '../model-folder/json.ts';
 import type { FileParts } from '../types.ts';
 
-/** Bits of one number of each type that the format knows (`safetensors/src/tensor.rs`). */
+/** Number of bits of each number type of the format (`safetensors/src/tensor.rs`). */
 const bitsOfType = {
   BOOL: 8,
   F4: 4,
@@ -40,17 +40,17 @@ export interface TensorEntry {
   readonly end: number;
 }
 
-/** The reference reader's bound on the header, in bytes. */
+/** Maximum size of the header in bytes, as in the reference implementation. */
 const maxHeaderBytes = 100_000_000;
 
 /**
- * Reads and checks the header of a safetensors file of `size` bytes: every tensor lies inside the file, has the size
- * that its shape and type say, overlaps no other, and no byte belongs to none. No number of the header decides how much
- * is allocated.
+ * Reads and validates the header of a safetensors file of `size` bytes: every tensor is inside of the file, has the
+ * size that its shape and type require, and does not overlap another one, and every byte belongs to a tensor. Memory is
+ * never allocated based on unchecked numbers.
  * @throws SentvecError `invalid-model`, naming the file and the tensor
  */
 export function readHeader(read: FileParts['read'], size: number, file: string): Map<string, TensorEntry> {
-  if (size < 8) throw headerError(file, `is ${size} bytes long, too short for the size of its header`);
+  if (size < 8) throw headerError(file, `has only ${size} bytes, too few for the size of its header`);
   const dataBegin = 8 + readHeaderSize(read(0, 8), size, file);
   const entries = new Map<string, TensorEntry>();
   for (const [name, value] of Object.entries(parseHeader(read(8, dataBegin), file))) {
@@ -65,11 +65,11 @@ function readHeaderSize(bytes: Uint8Array, fileSize: number, file: string): numb
   if (size > BigInt(fileSize - 8)) {
     throw headerError(
       file,
-      `says that its header has ${size} bytes, but the file has ${fileSize}. It was cut short, or is not a safetensors file`,
+      `states that its header has ${size} bytes, but the file has ${fileSize}. It is truncated, or is not a safetensors file`,
     );
   }
   if (size > maxHeaderBytes)
-    throw headerError(file, `says that its header has ${size} bytes; at most ${maxHeaderBytes} are allowed`);
+    throw headerError(file, `states that its header has ${size} bytes; at most ${maxHeaderBytes} are allowed`);
   return Number(size);
 }
 
@@ -83,8 +83,8 @@ function parseHeader(bytes: Uint8Array, file: string): Record<string, unknown> {
 }
 
 /**
- * `JSON.parse` keeps the last of equal names silently; readers that keep the first would see another model. Expects
- * valid JSON.
+ * A name that occurs twice in a JSON object. `JSON.parse` silently keeps the last one, while other readers may keep the
+ * first. Expects valid JSON.
  */
 function repeatedName(json: string): string | undefined {
   const open: (Set<string> | undefined)[] = [];
@@ -105,7 +105,7 @@ function repeatedName(json: string): string | undefined {
 function readEntry(name: string, value: unknown, dataBegin: number, fileSize: number, file: string): TensorEntry {
   const facts = { tensor: name };
   if (!isObject(value))
-    throw headerError(file, `describes tensor ${quote(name)} by something that is not an object`, facts);
+    throw headerError(file, `describes tensor ${quote(name)} with a value that is not an object`, facts);
   const { dtype, shape, data_offsets: offsets } = value;
   if (typeof dtype !== 'string' || !Object.hasOwn(bitsOfType, dtype)) {
     throw headerError(file, `gives tensor ${quote(name)} the unknown type ${quote(dtype)}`, facts);
@@ -119,7 +119,7 @@ function readEntry(name: string, value: unknown, dataBegin: number, fileSize: nu
   if (begin > end || end > fileSize) {
     throw headerError(
       file,
-      `puts tensor ${quote(name)} at bytes ${begin} to ${end} of a file of ${fileSize}. It was cut short, or its header lies`,
+      `puts tensor ${quote(name)} at bytes ${begin} to ${end} of a file of ${fileSize}. The file is truncated, or its header is wrong`,
       facts,
     );
   }
@@ -127,7 +127,7 @@ function readEntry(name: string, value: unknown, dataBegin: number, fileSize: nu
   if (bits !== (end - begin) * 8) {
     throw headerError(
       file,
-      `says that tensor ${quote(name)} is ${type} ${quote(shape)}, which does not take ${end - begin} bytes`,
+      `states that tensor ${quote(name)} is ${type} ${quote(shape)}, which does not fit ${end - begin} bytes`,
       facts,
     );
   }
@@ -150,7 +150,7 @@ function checkCoverage(entries: Map<string, TensorEntry>, dataBegin: number, fil
     throw headerError(file, `has ${fileSize - covered} bytes at its end that belong to no tensor`);
 }
 
-/** A value of the file in a message: quoted, and cut, since the file may hold anything. */
+/** Formats a value of the file for a message: quoted and limited in length, since the file may contain anything. */
 function quote(value: unknown): string {
   const text = JSON.stringify(value) ?? 'nothing';
   return text.length > 200 ? `${text.slice(0, 200)}…` : text;

@@ -1,5 +1,5 @@
-// Adapters for tasks (Sturua et al., 2024), among the weights of a model or in folders beside them: the task that is
-// chosen, and the weights with its adapter merged in.
+// Task adapters (LoRA, Sturua et al., 2024), stored in the weights of a model or in folders of their own: lists the
+// tasks, and merges the adapter of the chosen task into the weights.
 import { SentvecError } from '../errors.ts';
 import type { ConfigFile } from '../model-folder/config-file.ts';
 import { readJsonObject } from '../model-folder/json.ts';
@@ -9,42 +9,40 @@ import { adapterConfigFile, adapterWeightsFile, addProduct, rowsOf } from './ada
 import type { WeightLocation, Weights } from './read-weights.ts';
 import type { TensorType } from './safetensors-header.ts';
 
-/** The tasks that a model has adapters for among its weights, by its `config.json`; none for nearly all models. */
+/** The tasks whose adapters are stored in the model's weights, according to its `config.json`. */
 function adaptedTasks({ values }: Pick<ConfigFile, 'values'>): readonly string[] {
   const { lora_adaptations: tasks, load_trained_adapters: present } = values;
   if (present === false || !Array.isArray(tasks)) return [];
   return tasks.filter((task) => typeof task === 'string');
 }
 
-/** A folder in a model that holds the adapter of one task, and is called like it. */
+/** A folder in a model with the adapter of one task; its name is that of the task. */
 const taskFolder = /^([^/]+)\/adapter_config\.json$/u;
 
-/** All tasks that a model has adapters for: among its weights, and in folders of their own. */
+/** All tasks that a model has adapters for, in its weights or in folders. */
 export async function tasksOf(files: ModelFiles): Promise<readonly string[]> {
   const values = (await readJsonObject(files, 'config.json')) ?? {};
   const folders = (await files.list()).flatMap((path) => taskFolder.exec(path)?.[1] ?? []);
   return [...adaptedTasks({ values }), ...folders];
 }
 
-/**
- * The files that differ in a model with another adapter: their contents, or the paths of the files that replace them.
- */
+/** Changed files by path: new contents, or the path of the file to read instead. */
 type Changes = ReadonlyMap<string, Uint8Array | string>;
 
 /**
- * The same model with the adapter of a task. Where adapters are among the weights, the task becomes `default_task` of
- * `config.json`; where they are in folders, that of the task is put beside the weights. ONNX files and values of
- * a self-check, which were made without the adapter, are left out.
+ * A view of a model with the adapter of a task. If adapters are stored in the weights, the task becomes `default_task`
+ * in `config.json`; if they are in folders, the files of the task's adapter appear next to the weights. ONNX files and
+ * self-checks are left out, since they were made without the adapter.
  * @throws SentvecError `invalid-argument` when the model has no adapter for that task
  */
 export async function withTask(files: ModelFiles, task: string): Promise<ModelFiles> {
   const paths = (await files.list()).filter((path) => !/\.onnx(?:[._]data)?$|(?:^|\/)self-check\.json$/u.test(path));
   const changes = (await changedConfigs(files, paths, task)) ?? movedAdapter(paths, task);
-  if (changes === undefined) throw unknownTask(files.name, task, await tasksOf(files));
+  if (changes === undefined) throw unknownTaskError(files.name, task, await tasksOf(files));
   return withReplacedFiles(files, paths, changes);
 }
 
-/** The configurations that have the task, with it as the one to use. */
+/** The configurations that list the task, with the task as `default_task`. */
 async function changedConfigs(files: ModelFiles, paths: readonly string[], task: string): Promise<Changes | undefined> {
   const changed = new Map<string, Uint8Array>();
   for (const path of paths.filter((each) => /(?:^|\/)config\.json$/u.test(each))) {
@@ -55,29 +53,29 @@ async function changedConfigs(files: ModelFiles, paths: readonly string[], task:
   return changed.size === 0 ? undefined : changed;
 }
 
-/** Folders have no dots and hyphens in their names: `retrieval_query` for `retrieval.query`. */
+/** Folder names have underscores instead of dots and hyphens: `retrieval_query` for `retrieval.query`. */
 function movedAdapter(paths: readonly string[], task: string): Changes | undefined {
   const folder = [task, task.replaceAll(/[.-]/gu, '_')].find((each) => paths.includes(`${each}/${adapterConfigFile}`));
   if (folder === undefined) return undefined;
   return new Map([adapterConfigFile, adapterWeightsFile].map((name) => [name, `${folder}/${name}`]));
 }
 
-function unknownTask(model: string, task: string, known: readonly string[]): SentvecError {
+function unknownTaskError(model: string, task: string, known: readonly string[]): SentvecError {
   return new SentvecError(
     'invalid-argument',
     known.length === 0
       ? `${model} has no adapters for tasks: leave out the task ${JSON.stringify(task)}.`
-      : `${model} has no adapter for the task ${JSON.stringify(task)}. It has those for ${known.join(', ')}.`,
+      : `${model} has no adapter for the task ${JSON.stringify(task)}. It has adapters for ${known.join(', ')}.`,
     { task },
   );
 }
 
-/** The prefix of the names of an adapted weight's parts. */
+/** Suffix of the name of an adapted weight without its adapter. */
 const original = '.parametrizations.weight.original';
 
 /**
- * The weights of a model with the adapter of its `default_task` merged in: W + alpha / rank · B · A; without a task,
- * those that all tasks share.
+ * Merges the adapter of the model's `default_task` into its weights: W + alpha / rank · B · A. Without a task, the
+ * weights that all tasks share.
  * @throws SentvecError `invalid-model` when the adapters are missing or do not fit
  */
 export function mergeTask(stored: Weights, config: ConfigFile): Weights {
@@ -87,7 +85,7 @@ export function mergeTask(stored: Weights, config: ConfigFile): Weights {
   if (task !== undefined && (index === -1 || adapted.length === 0)) {
     throw new SentvecError(
       'invalid-model',
-      `${config.file} asks for the adapter of the task ${JSON.stringify(task)}, which the model's weights do not hold. Download the model again.`,
+      `${config.file} requires the adapter of the task ${JSON.stringify(task)}, but the model's weights do not contain it. Download the model again.`,
       { file: config.file },
     );
   }
@@ -95,7 +93,7 @@ export function mergeTask(stored: Weights, config: ConfigFile): Weights {
   return new TaskWeights(stored, adapted, alpha, index);
 }
 
-/** Where the parts of an adapted weight are. */
+/** Names of the tensors of an adapted weight. */
 interface Adapted {
   readonly original: string;
   readonly a: string;
@@ -143,8 +141,8 @@ class TaskWeights implements Weights {
     const tensor = this.#stored.tensor(adapted?.original ?? name);
     if (adapted === undefined || this.#task === undefined) return tensor;
     const [rows, columns] = tensor.shape as [number, number];
-    const [a, b] = [this.#ofTask(adapted.a), this.#ofTask(adapted.b)];
-    // The table of an embedding has its factors the other way round.
+    const [a, b] = [this.#matrixOfTask(adapted.a), this.#matrixOfTask(adapted.b)];
+    // For embedding tables, the factors are stored in reverse order.
     const [left, right] = a.rows === rows && b.columns === columns && a.columns === b.rows ? [a, b] : [b, a];
     if (left.rows !== rows || right.columns !== columns || left.columns !== right.rows) {
       throw new SentvecError(
@@ -171,7 +169,7 @@ class TaskWeights implements Weights {
     return this.#stored.integers(name);
   }
 
-  /** Whether the adapter of a task changes a weight: then no file holds its numbers. */
+  /** Whether an adapter is merged into a weight, so that it is computed instead of read from a file. */
   #isMerged(name: string): boolean {
     return this.#task !== undefined && this.#adapted.has(name);
   }
@@ -180,15 +178,15 @@ class TaskWeights implements Weights {
     return this.#adapted.get(name)?.original ?? name;
   }
 
-  /** The matrix of the task from one of all tasks. */
-  #ofTask(name: string): { readonly rows: number; readonly columns: number; readonly data: Float32Array } {
+  /** The matrix of the chosen task, from a tensor with those of all tasks. */
+  #matrixOfTask(name: string): { readonly rows: number; readonly columns: number; readonly data: Float32Array } {
     const { shape, data } = this.#stored.tensor(name);
     const [tasks = 0, rows = 0, columns = 0] = shape;
     const size = rows * columns;
     if (shape.length !== 3 || this.#task! >= tasks) {
       throw new SentvecError(
         'invalid-model',
-        `The tensor "${name}" has the shape [${shape.join(', ')}], in which there is no adapter number ${this.#task}. Download the model again.`,
+        `The tensor "${name}" has the shape [${shape.join(', ')}], which has no adapter with the index ${this.#task}. Download the model again.`,
         { tensor: name },
       );
     }

@@ -7,9 +7,9 @@ export interface WritableTensor {
 }
 
 /**
- * A safetensors file, as the reference writes it: a JSON header, then the numbers, little-endian, in the order of their
- * names. Equal input gives equal bytes.
- * @param metadata free text by name, kept in the header. PyTorch readers expect `{ format: 'pt' }`
+ * Serializes tensors in the safetensors format, like the reference implementation: a JSON header, followed by the
+ * numbers in little-endian order, sorted by name. Equal input gives equal bytes.
+ * @param metadata strings by name, which are stored in the header. PyTorch readers expect `{ format: 'pt' }`
  * @throws SentvecError `invalid-argument` when a shape does not fit its numbers
  */
 export function writeSafetensors(
@@ -24,7 +24,7 @@ export function writeSafetensors(
     if (shape.reduce((product, extent) => product * extent, 1) !== data.length) {
       throw new SentvecError(
         'invalid-argument',
-        `Tensor "${name}" has ${data.length} numbers, which is not its shape [${shape.join(', ')}].`,
+        `Tensor "${name}" has ${data.length} numbers, which do not fit its shape [${shape.join(', ')}].`,
       );
     }
     entries.push([
@@ -34,7 +34,7 @@ export function writeSafetensors(
     size += data.byteLength;
   }
   const header = new TextEncoder().encode(JSON.stringify(Object.fromEntries(entries)));
-  // Spaces up to a multiple of 8, so that readers can map the numbers where they lie.
+  // The header is padded with spaces to a multiple of 8 bytes, so that readers can memory-map the numbers.
   const headerSize = Math.ceil(header.length / 8) * 8;
   const file = new Uint8Array(8 + headerSize + size);
   new DataView(file.buffer).setBigUint64(0, BigInt(headerSize), true);

@@ -116,7 +116,7 @@ export function embedTexts<Tensor>(
       tokens: unpack(packed),
       mask: inputs.mask,
       // No splitting by terms: the backward pass needs the scores of all terms anyway.
-      termsAtOnce: definition.vocabularySize,
+      termBlockSize: definition.vocabularySize,
     });
   if (head.pooling.perToken === true) return unpack(project(ops, head.projections, weight, packed));
   return vectorsOf(packed);

@@ -1,28 +1,30 @@
 /**
- * The model `BPE`: characters that are neighbours are merged, the pair of lowest rank first (Sennrich et al. 2016,
+ * The model `BPE`: adjacent symbols are merged repeatedly, the pair with the lowest rank first (Sennrich et al. 2016,
  * https://arxiv.org/abs/1508.07909).
  */
 import { bytePieces } from '../byte-level.ts';
 import type { Component } from '../component.ts';
 import { PriorityQueue } from './priority-queue.ts';
-import { noUnknownToken, type Model } from './model.ts';
+import { unknownCharacterError, type Model } from './model.ts';
 import { PairTable } from './pair-table.ts';
 
 type Vocabulary = Readonly<Record<string, number>>;
 
-/** @throws SentvecError `invalid-model` when a merge names a piece that is not in the vocabulary, `unsupported-model` */
+/**
+ * @throws SentvecError `invalid-model` when a merge contains a token that is not in the vocabulary, `unsupported-model`
+ */
 export function createBytePairEncoding(fields: Component, vocabulary: Vocabulary, merges: unknown): Model {
   const model = new BytePairEncoding(fields, vocabulary, readMerges(fields, vocabulary, merges));
   return (word) => model.encode(word);
 }
 
-/** The merges: the rank of each pair of ids, and the id of the merged piece for each rank. */
+/** The merges: the rank of each pair of ids, and for each rank the id of the merged token. */
 interface Merges {
   readonly ranks: PairTable;
   readonly merged: readonly number[];
 }
 
-/** More than the positions in a word. */
+/** Larger than any position in a word. */
 const maxPositions = 2 ** 31;
 
 class BytePairEncoding {
@@ -34,7 +36,9 @@ class BytePairEncoding {
   readonly #fusesUnknown: boolean;
   readonly #fallsBackToBytes: boolean;
   readonly #ignoresMerges: boolean;
-  /** Merges that wait: rank × 2^31 + position, so that the lowest rank comes first, of equal ones the leftmost. */
+  /**
+   * Possible merges, as rank × 2^31 + position, so that the lowest rank comes first; equal ranks from left to right.
+   */
   readonly #queue = new PriorityQueue();
 
   constructor(fields: Component, vocabulary: Vocabulary, merges: Merges) {
@@ -54,12 +58,13 @@ class BytePairEncoding {
   }
 
   /**
-   * The ids of a word's characters. Characters without an id are spelled by bytes, or unknown, or left out, as the
-   * model says.
+   * The ids of a word's characters. Depending on the model, characters without an id are replaced by byte tokens or by
+   * the unknown token, or are left out.
    */
   #symbols(word: string): number[] {
     const symbols: number[] = [];
-    // The unknown token is added before the next known character, after bytes in between, as in the Rust tokenizers.
+    // As in the Rust tokenizers, the unknown token is added only before the next known character, after byte tokens in
+    // between.
     let unknown: number | undefined;
     for (let at = 0; at < word.length;) {
       const width = word.codePointAt(at)! > 0xffff ? 2 : 1;
@@ -72,12 +77,12 @@ class BytePairEncoding {
         symbols.push(id);
         continue;
       }
-      const spelled = this.#fallsBackToBytes ? this.#spell(piece) : undefined;
+      const spelled = this.#fallsBackToBytes ? this.#bytesOf(piece) : undefined;
       if (spelled !== undefined) for (const symbol of spelled) symbols.push(symbol);
       else if (this.#unknownToken !== undefined) {
         if (unknown !== undefined && !this.#fusesUnknown) symbols.push(unknown);
         unknown = this.#ids.get(this.#unknownToken);
-        if (unknown === undefined) throw noUnknownToken();
+        if (unknown === undefined) throw unknownCharacterError();
       }
     }
     if (unknown !== undefined) symbols.push(unknown);
@@ -91,7 +96,7 @@ class BytePairEncoding {
     return piece;
   }
 
-  #spell(piece: string): number[] | undefined {
+  #bytesOf(piece: string): number[] | undefined {
     const ids: number[] = [];
     for (const byte of bytePieces(piece)) {
       const id = this.#ids.get(byte);
@@ -101,7 +106,7 @@ class BytePairEncoding {
     return ids;
   }
 
-  /** Symbols are a linked list over their positions, so that a merge costs the same wherever it is. */
+  /** Applies all merges. Symbols form a linked list, so that each merge takes constant time. */
   #merge(symbols: number[]): number[] {
     const { length } = symbols;
     if (length < 2) return symbols;
@@ -115,7 +120,7 @@ class BytePairEncoding {
       const position = key % maxPositions;
       const right = next[position]!;
       if (symbols[position] === -1 || right === length) continue;
-      // Either of the two may have been merged since this pair was queued.
+      // Skip pairs of which a symbol was merged with another one since the pair was queued.
       const rank = this.#merges.ranks.get(symbols[position]!, symbols[right]!);
       if (rank === -1 || merged[rank] !== merged[Math.trunc(key / maxPositions)]) continue;
       symbols[position] = merged[rank]!;
@@ -139,18 +144,20 @@ class BytePairEncoding {
 /** @throws SentvecError as {@link createBytePairEncoding} */
 export function readMerges(fields: Component, vocabulary: Vocabulary, merges: unknown): Merges {
   const dropout = fields.optionalNumber('dropout') ?? 0;
-  if (dropout !== 0) throw fields.unsupported(`a dropout of ${dropout}, by which a text has other tokens each time`);
+  if (dropout !== 0) throw fields.unsupported(`a dropout of ${dropout}, which makes tokenization random`);
   const prefix = fields.optionalString('continuing_subword_prefix') ?? '';
   const ranks = new PairTable();
   const merged: number[] = [];
   for (const [left, right] of pairs(fields, merges)) {
     if (!right.startsWith(prefix))
-      throw fields.invalid(`has the merge of ${JSON.stringify(left)} and ${JSON.stringify(right)}, without the prefix`);
+      throw fields.invalid(
+        `has the merge of ${JSON.stringify(left)} and ${JSON.stringify(right)}, whose second part does not begin with "continuing_subword_prefix"`,
+      );
     const whole = left + right.slice(prefix.length);
     const ids = [left, right, whole].map((piece) => (Object.hasOwn(vocabulary, piece) ? vocabulary[piece] : undefined));
     if (ids.includes(undefined))
       throw fields.invalid(
-        `has the merge of ${JSON.stringify(left)} and ${JSON.stringify(right)}, which are not in the vocabulary, or not together`,
+        `has the merge of ${JSON.stringify(left)} and ${JSON.stringify(right)}, but one of them or the merged token is not in the vocabulary`,
       );
     ranks.set(ids[0]!, ids[1]!, merged.push(ids[2]!) - 1);
   }
@@ -158,7 +165,8 @@ export function readMerges(fields: Component, vocabulary: Vocabulary, merges: un
 }
 
 /**
- * Merges are lists of two strings, or, in older files, strings with a space in them, where a comment may come first.
+ * Reads the merges: lists of two strings or, in older files, strings with a space, of which the first may be a
+ * `#version` comment.
  */
 function* pairs(fields: Component, merges: unknown): Generator<readonly [string, string]> {
   if (!Array.isArray(merges)) throw fields.invalid('has no list of "merges"');
@@ -168,7 +176,9 @@ function* pairs(fields: Component, merges: unknown): Generator<readonly [string,
     const pair: unknown = areStrings && typeof merge === 'string' ? merge.split(' ') : merge;
     const isPair = Array.isArray(pair) && pair.length === 2 && pair.every((piece) => typeof piece === 'string');
     if (!isPair || areStrings !== (typeof merge === 'string'))
-      throw fields.invalid(`has the merge ${JSON.stringify(merge).slice(0, 100)}, which is not of two pieces`);
+      throw fields.invalid(
+        `has the merge ${JSON.stringify(merge).slice(0, 100)}, which does not consist of two tokens`,
+      );
     yield pair as unknown as readonly [string, string];
   }
 }

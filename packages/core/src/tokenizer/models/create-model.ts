@@ -1,11 +1,11 @@
 import { Component } from '../component.ts';
-import { remembering, type Model } from './model.ts';
+import { withCache, type Model } from './model.ts';
 import type { TokenizerModel } from '../tokenizer-json.ts';
 import { createWordLevel, createWordPiece } from './word-piece.ts';
 
 /**
- * Makes the model of a `tokenizer.json`. The larger kinds are loaded when a tokenizer has them, so a page loads only
- * what it uses.
+ * Creates the model of a `tokenizer.json`. BPE and Unigram are imported dynamically, so that web pages load only what
+ * they use.
  * @throws SentvecError `invalid-model`, `unsupported-model`
  */
 export async function createModel(model: TokenizerModel): Promise<Model> {
@@ -15,20 +15,18 @@ export async function createModel(model: TokenizerModel): Promise<Model> {
     case 'BPE':
     case 'WordLevel':
     case 'WordPiece': {
-      if (Array.isArray(vocab)) throw fields.invalid('has a list as "vocab", not pieces with their ids');
+      if (Array.isArray(vocab)) throw fields.invalid('has a list as "vocab" instead of an object with tokens and ids');
       const pieces = vocab as Readonly<Record<string, number>>;
       if (fields.type === 'BPE') {
         const { createBytePairEncoding } = await import('./byte-pair-encoding.ts');
-        return remembering(createBytePairEncoding(fields, pieces, model['merges']));
+        return withCache(createBytePairEncoding(fields, pieces, model['merges']));
       }
-      return fields.type === 'WordLevel'
-        ? createWordLevel(fields, pieces)
-        : remembering(createWordPiece(fields, pieces));
+      return fields.type === 'WordLevel' ? createWordLevel(fields, pieces) : withCache(createWordPiece(fields, pieces));
     }
     case 'Unigram': {
-      if (!Array.isArray(vocab)) throw fields.invalid('has no list of pieces and scores as "vocab"');
+      if (!Array.isArray(vocab)) throw fields.invalid('has no list of tokens and scores as "vocab"');
       const { createUnigram } = await import('./unigram.ts');
-      return remembering(createUnigram(fields, vocab as readonly (readonly [string, number])[]));
+      return withCache(createUnigram(fields, vocab as readonly (readonly [string, number])[]));
     }
     default:
       throw fields.unknown('BPE, Unigram, WordLevel and WordPiece');
@@ -40,7 +38,7 @@ export function modelFields(model: TokenizerModel): Component {
   return new Component({ ...model, type: modelType(model) }, 'model');
 }
 
-/** Old files do not name the type of a model. */
+/** The type of a model. Older files do not name it, so it is derived from the fields. */
 function modelType(model: TokenizerModel): unknown {
   if (model.type !== undefined) return model.type;
   if (Array.isArray(model.vocab)) return 'Unigram';

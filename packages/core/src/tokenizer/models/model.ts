@@ -2,17 +2,17 @@ import { UnreadableText } from '../unreadable-text.ts';
 
 /**
  * Splits a word into tokens and returns their ids.
- * @throws UnreadableText when a part of it is not in the vocabulary, which has no unknown token either
+ * @throws UnreadableText when a character is not in the vocabulary and there is no unknown token
  */
 export type Model = (word: string) => readonly number[];
 
-/** The most words whose tokens are cached: enough for the common words of a language. */
+/** Maximum number of words in the cache: enough for the common words of a language. */
 const capacity = 2 ** 14;
-/** Longer words are not cached: they seldom occur again. */
+/** Words with more UTF-16 code units are not cached, since they rarely occur again. */
 const maxWordLength = 64;
 
-/** Caches the tokens of words: few words make up most of a text. */
-export function remembering(model: Model): Model {
+/** Caches the tokens of words, since a few words make up most of a text. */
+export function withCache(model: Model): Model {
   const known = new Map<string, readonly number[]>();
   return (word) => {
     const ids = known.get(word);
@@ -25,9 +25,9 @@ export function remembering(model: Model): Model {
   };
 }
 
-/** The error of a text with characters for which the vocabulary has neither a piece nor the unknown token. */
-export function noUnknownToken(): UnreadableText {
+/** The error for a text with characters that are not in a vocabulary without an unknown token. */
+export function unknownCharacterError(): UnreadableText {
   return new UnreadableText(
-    'has characters that are not in the vocabulary of the model, which has no token for unknown ones. Leave them out.',
+    'has characters that are not in the vocabulary of the model, which has no unknown token. Remove them from the text.',
   );
 }

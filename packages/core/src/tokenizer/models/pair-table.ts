@@ -1,10 +1,15 @@
-/** A map from pairs of whole numbers to whole numbers, in a fraction of the memory of a `Map` and several times faster. */
+/**
+ * A hash table from pairs of integers to integers. Needs a fraction of the memory of a `Map` and is several times
+ * faster.
+ */
 export class PairTable {
-  /** Three numbers a slot: the pair, and its value plus one, which is 0 in an empty slot. A power of two of slots. */
+  /**
+   * Three numbers per slot: the pair, and its value plus 1 (0 in an empty slot). The number of slots is a power of two.
+   */
   #slots = new Int32Array(3 * 64);
   #size = 0;
 
-  /** The value of a pair; -1 for none. */
+  /** The value of a pair; -1 if there is none. */
   get(left: number, right: number): number {
     return this.#slots[this.#find(left, right) + 2]! - 1;
   }

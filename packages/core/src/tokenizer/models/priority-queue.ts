@@ -1,4 +1,4 @@
-/** A priority queue of numbers, least first: a binary heap. */
+/** A priority queue of numbers, smallest first (binary heap). */
 export class PriorityQueue {
   readonly #keys: number[] = [];
 
@@ -18,7 +18,7 @@ export class PriorityQueue {
     keys[index] = key;
   }
 
-  /** Removes and returns the least number. The queue must not be empty. */
+  /** Removes and returns the smallest number. The queue must not be empty. */
   pop(): number {
     const keys = this.#keys;
     const least = keys[0]!;

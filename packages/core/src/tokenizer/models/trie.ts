@@ -1,8 +1,8 @@
 import { PairTable } from './pair-table.ts';
 
-/** Strings with a number each, to be found at a position of a text: a tree whose edges are UTF-16 code units. */
+/** A trie over UTF-16 code units, which maps strings to numbers. */
 export class Trie {
-  /** A node and a code unit lead to the next node. */
+  /** The next node, for a node and a code unit. */
   readonly #next = new PairTable();
   /** The number of the string that ends at a node; -1 for none. */
   readonly #values: number[] = [-1];
@@ -19,7 +19,7 @@ export class Trie {
     if (node !== 0) this.#values[node] = value;
   }
 
-  /** The node that a code unit leads to from a node (0 is the root); -1 when no string continues like that. */
+  /** The next node for a node (0 is the root) and a code unit; -1 if there is none. */
   next(node: number, unit: number): number {
     return this.#next.get(node, unit);
   }

@@ -1,13 +1,19 @@
-/** The model `Unigram`: of all ways to cut a text into pieces, the one with the largest sum of scores (Kudo 2018, https://arxiv.org/abs/1804.10959, by Viterbi's algorithm). */
+/**
+ * The model `Unigram`: finds the segmentation with the largest sum of token scores, with the Viterbi algorithm (Kudo
+ * 2018, https://arxiv.org/abs/1804.10959).
+ */
 import { bytePieces } from '../byte-level.ts';
 import type { Component } from '../component.ts';
-import { noUnknownToken, type Model } from './model.ts';
+import { unknownCharacterError, type Model } from './model.ts';
 import { Trie } from './trie.ts';
 
-/** Pieces and their scores. The index of a piece is its id. */
+/** Tokens ("pieces" in SentencePiece) with their scores. The index of a piece is its id. */
 type ScoredPieces = readonly (readonly [string, number])[];
 
-/** By how much a character that is in no piece scores below the least probable piece: `K_UNK_PENALTY` of the original. */
+/**
+ * The score of an unknown character is the lowest score of all pieces minus this number: `K_UNK_PENALTY` of
+ * SentencePiece.
+ */
 const unknownPenalty = 10;
 
 /** @throws SentvecError `invalid-model` */
@@ -23,9 +29,7 @@ class Unigram {
   readonly #unknownScore: number;
   readonly #unknownId: number;
   readonly #fallsBackToBytes: boolean;
-  /**
-   * For the best path to each position: where its last piece starts (-1 for none), the piece's id, the path's score.
-   */
+  /** The best path to each position: start of its last piece (-1: no path), id of that piece, and score of the path. */
   #starts = new Int32Array(64);
   #pieceIds = new Int32Array(64);
   #pathScores = new Float64Array(64);
@@ -64,7 +68,10 @@ class Unigram {
     return ids;
   }
 
-  /** Successive characters that are in no piece count as one: together they may be a piece, or be spelled by bytes. */
+  /**
+   * Adds a run of unknown characters: as one piece, if it is one; as bytes, with byte fallback; otherwise as one
+   * unknown token.
+   */
   #addUnknown(text: string, ids: number[]): void {
     const whole = this.#ids.get(text);
     const bytes =
@@ -101,7 +108,7 @@ class Unigram {
   #extend(start: number, end: number, id: number, score: number): void {
     const total = this.#pathScores[start]! + score;
     if (this.#starts[end] !== -1 && !(total > this.#pathScores[end]!)) return;
-    if (id === -1) throw noUnknownToken();
+    if (id === -1) throw unknownCharacterError();
     this.#starts[end] = start;
     this.#pathScores[end] = total;
     this.#pieceIds[end] = id;

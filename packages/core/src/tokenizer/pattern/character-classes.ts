@@ -1,6 +1,6 @@
 /**
- * Classes of characters in patterns, as Oniguruma 6.9 has them, over Unicode 16: properties, POSIX brackets,
- * shorthands, and letters without case.
+ * Character classes of patterns, as in Oniguruma 6.9 with Unicode 16: properties, POSIX brackets, shorthands, and
+ * case-insensitive matching.
  */
 import { categoryBit, categoryBits, looseName } from '../unicode-categories.ts';
 import { isSpace } from '../unicode.ts';
@@ -26,7 +26,7 @@ const hasCategory = (...names: readonly string[]): CharacterTest => {
   return (code) => (categoryBit(code) & bits) !== 0;
 };
 
-/** Ⓐ to ⓩ and the like: symbols that count as letters. */
+/** Circled and squared letters such as Ⓐ, which count as letters although they are symbols. */
 const isCircledLetter: CharacterTest = (code) =>
   (code >= 0x24b6 && code <= 0x24e9) ||
   (code >= 0x1f130 && code <= 0x1f149) ||
@@ -43,7 +43,7 @@ const isHexadecimal: CharacterTest = (code) => code < 128 && /[0-9A-Fa-f]/u.test
 
 /**
  * What `\d`, `\h`, `\s` and `\w` match.
- * @param inClass whether it stands between `[` and `]`
+ * @param inClass whether it is inside of a bracket expression (`[…]`)
  */
 export function shorthandClass(letter: string, inClass: boolean): CharacterTest | undefined {
   switch (letter) {
@@ -60,7 +60,7 @@ export function shorthandClass(letter: string, inClass: boolean): CharacterTest 
   }
 }
 
-/** A property that the engine knows, limited to the characters of Unicode 16. */
+/** A Unicode property of the JavaScript engine, restricted to the characters of Unicode 16. */
 function engineProperty(name: string): CharacterTest | undefined {
   let expression: RegExp;
   try {
@@ -153,7 +153,7 @@ const longCategoryNames: Readonly<Record<string, string>> = {
 
 /**
  * What `\p{name}` matches: a general category, a POSIX class, a script or a property of Unicode.
- * @param inClass whether it stands between `[` and `]`
+ * @param inClass whether it is inside of a bracket expression (`[…]`)
  */
 export function propertyClass(name: string, inClass: boolean): CharacterTest | undefined {
   const loose = looseName(name);
@@ -192,8 +192,8 @@ export function propertyClass(name: string, inClass: boolean): CharacterTest | u
 }
 
 /**
- * Characters that case-insensitive patterns match with others, but that `toLowerCase` and `toUpperCase` of those do not
- * give, such as the long s (ſ) for s.
+ * Characters that case-insensitive matching treats as equal to others, although `toLowerCase` and `toUpperCase` do not
+ * convert between them, such as the long s (ſ) and s.
  */
 const otherCases = Array.from(
   '\u017F\u212A\u212B\u2126\u00B5\u03C2\u03D0\u03D1\u03D5\u03D6\u03F0\u03F1\u03F5\u1E9B\u1E9E\u1FBE\u0345\u03F4' +
@@ -201,22 +201,22 @@ const otherCases = Array.from(
 );
 
 /**
- * The class without case.
- * @param single the code point, where the class is a single one
+ * A class that ignores case.
+ * @param single the code point, if the class consists of a single one
  */
 export function caseInsensitive(test: CharacterTest, single?: number): CharacterTest {
-  if (single === undefined) return (code) => spellings(code).some(test);
-  const same = new Set(spellings(single));
+  if (single === undefined) return (code) => caseVariants(code).some(test);
+  const same = new Set(caseVariants(single));
   return (code) => same.has(code);
 }
 
-/** Whether a class tells upper case, lower case and title case apart. */
+/** Whether a class distinguishes upper case, lower case and title case. */
 export function dependsOnCase(test: CharacterTest): boolean {
   return test(0x41) !== test(0x61) || test(0x1c5) !== test(0x1c4) || test(0x1c5) !== test(0x1c6);
 }
 
-/** The characters that a case-insensitive pattern takes as equal to this one, itself included. */
-function spellings(code: number): number[] {
+/** The characters that a case-insensitive pattern treats as equal to this one, including itself. */
+function caseVariants(code: number): number[] {
   const character = String.fromCodePoint(code);
   const same = new RegExp(`^\\u{${code.toString(16)}}$`, 'iu');
   const lower = character.toLowerCase();
@@ -226,15 +226,15 @@ function spellings(code: number): number[] {
 }
 
 /** The ranges of characters that case folding turns into several letters, such as ß (ss) and ﬁ (fi). */
-const severalFolds = /[ßİŉǰΐΰև\u1E96-\u1E9A\u1E9E\u1F50-\u1FFC\uFB00-\uFB17]/u;
+const foldsToSeveral = /[ßİŉǰΐΰև\u1E96-\u1E9A\u1E9E\u1F50-\u1FFC\uFB00-\uFB17]/u;
 let pairs: ReadonlySet<string> | undefined;
 
 /**
- * Whether a case-insensitive match may change the number of letters: this literal folds to several (ß to ss), or it and
- * the literal before it are the folding of one character (ss of ß).
+ * Whether a case-insensitive match could change the number of letters: because case folding turns this literal into
+ * several letters (ß to ss), or because it and the literal before it are the folding of one character (ss from ß).
  */
 export function isFoldedToSeveral(previous: string, literal: string): boolean {
-  if (severalFolds.test(literal) && Array.from(fullFold(literal)).length > 1) return true;
+  if (foldsToSeveral.test(literal) && Array.from(fullFold(literal)).length > 1) return true;
   if (previous === '' || literal === '') return false;
   pairs ??= foldedPairs();
   return pairs.has((previous + literal).toLowerCase());
@@ -246,7 +246,7 @@ function fullFold(character: string): string {
 
 function foldedPairs(): ReadonlySet<string> {
   const folded = Array.from({ length: 0x10000 - 0xdf }, (_, index) => String.fromCharCode(index + 0xdf))
-    .filter((character) => severalFolds.test(character))
+    .filter((character) => foldsToSeveral.test(character))
     .map((character) => Array.from(fullFold(character)));
   return new Set(folded.filter(({ length }) => length > 1).map(([first, second]) => first! + second!));
 }

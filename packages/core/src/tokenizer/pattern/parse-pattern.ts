@@ -1,7 +1,7 @@
 /**
  * Reads the regular expressions of a `tokenizer.json`, which are in the syntax of Oniguruma
- * (https://github.com/kkos/oniguruma/blob/master/doc/RE), into a tree. What a tokenizer has no use for, such as
- * backreferences, is refused by its name, as is everything whose meaning is not certain.
+ * (https://github.com/kkos/oniguruma/blob/master/doc/RE), into a tree. Syntax that tokenizers do not need, such as
+ * backreferences, and syntax whose meaning is ambiguous are refused with an error that names it.
  */
 import { SentvecError } from '../../errors.ts';
 import {
@@ -16,11 +16,11 @@ import {
   shorthandClass,
   type CharacterTest,
 } from './character-classes.ts';
-import { holds, type Anchor, type PatternNode } from './pattern-tree.ts';
+import { contains, type Anchor, type PatternNode } from './pattern-tree.ts';
 
 /**
- * @throws SentvecError `invalid-model` when it is not a regular expression, `unsupported-model` when it uses what
- * sentvec does not know
+ * @throws SentvecError `invalid-model` when it is not a regular expression, `unsupported-model` when it uses syntax
+ * that sentvec does not support
  */
 export function parsePattern(source: string): PatternNode {
   return new PatternParser(source).parse();
@@ -32,9 +32,9 @@ interface Flags {
   readonly extended: boolean;
 }
 
-/** Groups and classes within one another. */
-const deepestNesting = 100;
-/** The most repetitions that a pattern may ask for by number; Oniguruma allows 100,000. */
+/** Maximum nesting of groups and classes. */
+const maxNesting = 100;
+/** Largest number in a quantifier such as `{1000}`; Oniguruma allows 100,000. */
 const maxRepetitions = 1000;
 
 class PatternParser {
@@ -42,7 +42,7 @@ class PatternParser {
   readonly #source: string;
   #at = 0;
   #depth = 0;
-  /** Groups that Oniguruma would remember the text of. */
+  /** Number of capturing groups so far. */
   #captures = 0;
   #flags: Flags = { ignoreCase: false, dotAll: false, extended: false };
 
@@ -73,7 +73,9 @@ class PatternParser {
       const atom = this.#atom();
       const literal = atom.literal ?? '';
       if (this.#flags.ignoreCase && isFoldedToSeveral(previousLiteral, literal))
-        throw this.#unsupported('letters without case that have another spelling of several letters, as "ss" and "ß"');
+        throw this.#unsupported(
+          'case-insensitive letters that are equal to several other letters, such as "ß" and "ss"',
+        );
       previousLiteral = literal;
       nodes.push(this.#quantified(atom.node));
     }
@@ -86,45 +88,46 @@ class PatternParser {
       this.#skipComments();
       const bounds = this.#quantifier();
       if (bounds === undefined) return node;
-      if (takesNothing(node, false))
-        throw this.#invalid('a repetition of what takes no characters, such as "^" or "(?=a)"');
-      // The Rust tokenizers do not find all that such groups match.
-      if (takesNothing(node, true)) throw this.#unsupported('a repetition of a group with an alternative such as "^"');
-      const { least, most, isInterval } = bounds;
-      if (isInterval && least === most && this.#take('?')) {
-        const exactly: PatternNode = { kind: 'repeat', node, least, most, mode: 'greedy' };
-        node = { kind: 'repeat', node: exactly, least: 0, most: 1, mode: 'greedy' };
+      if (canMatchNothing(node, false))
+        throw this.#invalid('a repetition of something that matches no characters, such as "^" or "(?=a)"');
+      // The Rust tokenizers do not find all matches of such groups.
+      if (canMatchNothing(node, true))
+        throw this.#unsupported('a repetition of a group with an alternative such as "^"');
+      const { min, max, isInterval } = bounds;
+      if (isInterval && min === max && this.#take('?')) {
+        const exactly: PatternNode = { kind: 'repeat', node, min, max, mode: 'greedy' };
+        node = { kind: 'repeat', node: exactly, min: 0, max: 1, mode: 'greedy' };
         continue;
       }
       const mode = this.#take('?') ? 'lazy' : !isInterval && this.#take('+') ? 'possessive' : 'greedy';
-      node = { kind: 'repeat', node, least, most, mode };
+      node = { kind: 'repeat', node, min, max, mode };
     }
   }
 
-  #quantifier(): { readonly least: number; readonly most: number; readonly isInterval: boolean } | undefined {
-    if (this.#take('*')) return { least: 0, most: Infinity, isInterval: false };
-    if (this.#take('+')) return { least: 1, most: Infinity, isInterval: false };
-    if (this.#take('?')) return { least: 0, most: 1, isInterval: false };
+  #quantifier(): { readonly min: number; readonly max: number; readonly isInterval: boolean } | undefined {
+    if (this.#take('*')) return { min: 0, max: Infinity, isInterval: false };
+    if (this.#take('+')) return { min: 1, max: Infinity, isInterval: false };
+    if (this.#take('?')) return { min: 0, max: 1, isInterval: false };
     const interval = this.#interval();
     if (interval === undefined) return undefined;
     this.#at += interval.length;
-    const { least, most } = interval;
-    if (most < least) throw this.#unsupported('a repetition whose bounds are the wrong way round');
-    if (Math.max(least, most === Infinity ? 0 : most) > maxRepetitions)
+    const { min, max } = interval;
+    if (max < min) throw this.#unsupported('a repetition whose upper bound is below its lower bound');
+    if (Math.max(min, max === Infinity ? 0 : max) > maxRepetitions)
       throw this.#unsupported(`a repetition of more than ${maxRepetitions} times`);
-    return { least, most, isInterval: true };
+    return { min, max, isInterval: true };
   }
 
-  /** `{2}`, `{2,}`, `{,3}` or `{2,3}` at this position; a brace that is none of these stands for itself. */
-  #interval(): { readonly least: number; readonly most: number; readonly length: number } | undefined {
+  /** `{2}`, `{2,}`, `{,3}` or `{2,3}` at this position. Any other brace is a literal. */
+  #interval(): { readonly min: number; readonly max: number; readonly length: number } | undefined {
     if (this.#peek() !== '{') return undefined;
     const match = /^\{(?:(\d+)(,?)(\d*)|,(\d+))\}/u.exec(this.#characters.slice(this.#at, this.#at + 20).join(''));
     if (match === null) return undefined;
     const [{ length }, low, comma, high, only] = match;
-    if (only !== undefined) return { least: 0, most: Number(only), length };
+    if (only !== undefined) return { min: 0, max: Number(only), length };
     if (comma === '' && high !== '') return undefined;
-    const least = Number(low);
-    return { least, most: comma === '' ? least : high === '' ? Infinity : Number(high), length };
+    const min = Number(low);
+    return { min, max: comma === '' ? min : high === '' ? Infinity : Number(high), length };
   }
 
   #atom(): { readonly node: PatternNode; readonly literal?: string } {
@@ -142,12 +145,12 @@ class PatternParser {
       case '*':
       case '+':
       case '?':
-        throw this.#invalid(`a "${character}" that repeats nothing`);
+        throw this.#invalid(`a "${character}" with nothing to repeat`);
       case '\\':
         return this.#escape();
       default:
         if (character === '{' && ((this.#at -= 1), this.#interval()) !== undefined)
-          throw this.#invalid('a "{" that repeats nothing');
+          throw this.#invalid('a "{" with nothing to repeat');
         if (character === '{') this.#at += 1;
         return this.#literal(character);
     }
@@ -170,7 +173,7 @@ class PatternParser {
     if (!this.#take('?')) {
       if (this.#peek() === '*') throw this.#unsupported('a callout');
       this.#captures += 1;
-      return enclosed(this.#closed());
+      return grouped(this.#closed());
     }
     const kind = this.#next();
     switch (kind) {
@@ -186,7 +189,7 @@ class PatternParser {
         if (sign === '=' || sign === '!') return this.#lookBehind(sign === '!');
         while (this.#next() !== '>');
         this.#captures += 1;
-        return enclosed(this.#closed());
+        return grouped(this.#closed());
       }
       default:
         this.#at -= 1;
@@ -194,11 +197,11 @@ class PatternParser {
     }
   }
 
-  /** To the closing parenthesis. */
+  /** Parses a group up to its closing parenthesis. */
   #closed(): PatternNode {
     const outer = this.#flags;
     this.#depth += 1;
-    if (this.#depth > deepestNesting) throw this.#unsupported(`more than ${deepestNesting} groups in one another`);
+    if (this.#depth > maxNesting) throw this.#unsupported(`more than ${maxNesting} nested groups`);
     const node = this.#choice();
     if (!this.#take(')')) throw this.#invalid('a "(" without ")"');
     this.#depth -= 1;
@@ -210,15 +213,15 @@ class PatternParser {
     const captures = this.#captures;
     const node = this.#closed();
     if (negative && this.#captures > captures) throw this.#invalid('a capturing group in a negative look-behind');
-    if (holds(node, 'look')) throw this.#unsupported('a look-around within a look-behind');
-    if (holds(node, 'z') || holds(node, 'Z')) throw this.#invalid('the end of the text within a look-behind');
+    if (contains(node, 'look')) throw this.#unsupported('a look-around within a look-behind');
+    if (contains(node, 'z') || contains(node, 'Z')) throw this.#invalid('the end of the text within a look-behind');
     const branches = node.kind === 'choice' ? node.nodes : [node];
-    if (branches.some(isAllOptional)) throw this.#unsupported('a look-behind of parts that may all be missing');
-    if (holds(node, 'atomic')) throw this.#unsupported('a group within a look-behind that gives nothing back');
+    if (branches.some(isAllOptional)) throw this.#unsupported('a look-behind whose parts are all optional');
+    if (contains(node, 'atomic')) throw this.#unsupported('an atomic group within a look-behind');
     return { kind: 'look', node, behind: true, negative };
   }
 
-  /** `(?i:…)`, or `(?i)`, which holds to the end of the group around it, alternatives included. */
+  /** Parses `(?i:…)`, or `(?i)`, which applies up to the end of the enclosing group, including further alternatives. */
   #options(): PatternNode {
     const flags = { ...this.#flags };
     let on = true;
@@ -231,10 +234,10 @@ class PatternParser {
       else if (letter === ':' || letter === ')') {
         const outer = this.#flags;
         this.#flags = flags;
-        if (letter === ')') return enclosed(this.#choice());
+        if (letter === ')') return grouped(this.#choice());
         const node = this.#closed();
         this.#flags = outer;
-        return enclosed(node);
+        return grouped(node);
       } else throw this.#unsupported(`the group "(?${letter}"`);
     }
   }
@@ -255,10 +258,10 @@ class PatternParser {
     return test ? { node: this.#character(test) } : this.#literal(this.#characterEscape(letter));
   }
 
-  /** An escape that means a set of characters: what follows the backslash. */
+  /** Parses an escape for a set of characters, after its backslash; `undefined` if it is none. */
   #classEscape(letter: string, inClass: boolean): CharacterTest | undefined {
     const shorthand = shorthandClass(letter.toLowerCase(), inClass);
-    if (shorthand) return this.#withoutCase(letter === letter.toLowerCase() ? shorthand : complement(shorthand));
+    if (shorthand) return this.#checkCase(letter === letter.toLowerCase() ? shorthand : complement(shorthand));
     if (letter.toLowerCase() !== 'p' || this.#peek() !== '{') return undefined;
     this.#next();
     let name = '';
@@ -266,17 +269,19 @@ class PatternParser {
     const negated = name.startsWith('^') !== (letter === 'P');
     const property = propertyClass(name.replace(/^\^/u, ''), inClass);
     if (property === undefined) throw this.#unsupported(`the property "${name}"`);
-    return this.#withoutCase(negated ? complement(property) : property);
+    return this.#checkCase(negated ? complement(property) : property);
   }
 
-  /** Oniguruma ignores `(?i)` for a property alone but not for one in a class, so none may depend on case. */
-  #withoutCase(test: CharacterTest): CharacterTest {
+  /**
+   * Refuses classes that depend on case, for which Oniguruma treats `(?i)` differently inside and outside of brackets.
+   */
+  #checkCase(test: CharacterTest): CharacterTest {
     if (this.#flags.ignoreCase && dependsOnCase(test))
-      throw this.#unsupported('a class of capital or small letters without case');
+      throw this.#unsupported('a case-insensitive class of upper case or lower case letters');
     return test;
   }
 
-  /** An escape that means a single character: what follows the backslash. */
+  /** Parses an escape for a single character, after its backslash. */
   #characterEscape(letter: string): string {
     switch (letter) {
       case 'x':
@@ -299,10 +304,10 @@ class PatternParser {
     return String.fromCodePoint(code);
   }
 
-  /** Behind `[`, to the `]`. */
+  /** Parses a bracket expression, after its `[`. */
   #class(isNested = false): CharacterTest {
     this.#depth += 1;
-    if (this.#depth > deepestNesting) throw this.#unsupported(`more than ${deepestNesting} classes in one another`);
+    if (this.#depth > maxNesting) throw this.#unsupported(`more than ${maxNesting} nested classes`);
     const negated = this.#take('^');
     const parts: CharacterTest[][] = [[]];
     const first = this.#at;
@@ -316,7 +321,7 @@ class PatternParser {
     }
     this.#depth -= 1;
     if (this.#flags.ignoreCase && (parts.length > 1 || (negated && isNested)))
-      throw this.#unsupported('an intersection or an inner negation of classes without case');
+      throw this.#unsupported('an intersection or a nested negation of case-insensitive classes');
     const tests = parts.map(unite);
     const all = tests.length === 1 ? tests[0]! : (code: number) => tests.every((test) => test(code));
     return negated ? complement(all) : all;
@@ -336,7 +341,7 @@ class PatternParser {
     const low = this.#classCharacter(character);
     if (this.#peek() !== '-' || this.#characters[this.#at + 1] === ']') return this.#classRange(low, low);
     if (character === '-' || this.#characters[this.#at + 1] === '[')
-      throw this.#unsupported('a "-" of uncertain meaning');
+      throw this.#unsupported('a "-" whose meaning is ambiguous');
     this.#next();
     const end = this.#next();
     if (end === '\\' && shorthandClass(this.#peek()?.toLowerCase() ?? '', true))
@@ -344,7 +349,7 @@ class PatternParser {
     const high = this.#classCharacter(end);
     if (high < low) throw this.#invalid('a range whose end is before its start');
     if (this.#peek() === '-' && this.#characters[this.#at + 1] !== ']')
-      throw this.#unsupported('a "-" of uncertain meaning');
+      throw this.#unsupported('a "-" whose meaning is ambiguous');
     return this.#classRange(low, high);
   }
 
@@ -357,7 +362,7 @@ class PatternParser {
     const test = low === high ? (code: number) => code === low : (code: number) => code >= low && code <= high;
     if (!this.#flags.ignoreCase) return test;
     if (isFoldedToSeveral('', String.fromCodePoint(low)) || (low < 0xdf && high >= 0xdf) || high - low > 0x1000)
-      throw this.#unsupported('letters without case that have another spelling of several letters, as "ss" and "ß"');
+      throw this.#unsupported('case-insensitive letters that are equal to several other letters, such as "ß" and "ss"');
     return caseInsensitive(test, low === high ? low : undefined);
   }
 
@@ -366,9 +371,9 @@ class PatternParser {
     const match = /^:(\^?)([A-Za-z]+):\]/u.exec(this.#characters.slice(this.#at, this.#at + 20).join(''));
     if (match === null) return undefined;
     const test = posixClass(match[2]!);
-    if (test === undefined) throw this.#invalid(`the class "[:${match[2]}:]", which there is not`);
+    if (test === undefined) throw this.#invalid(`the unknown class "[:${match[2]}:]"`);
     this.#at += match[0].length;
-    return this.#withoutCase(match[1] === '^' ? complement(test) : test);
+    return this.#checkCase(match[1] === '^' ? complement(test) : test);
   }
 
   #skipComments(): void {
@@ -395,7 +400,7 @@ class PatternParser {
 
   #next(): string {
     const character = this.#characters[this.#at];
-    if (character === undefined) throw this.#invalid('an end where more is expected');
+    if (character === undefined) throw this.#invalid('an unexpected end');
     this.#at += 1;
     return character;
   }
@@ -423,22 +428,22 @@ function unite(tests: readonly CharacterTest[]): CharacterTest {
   return tests.length === 1 ? tests[0]! : (code) => tests.some((test) => test(code));
 }
 
-/** A group of its own: what takes no characters may be repeated in it. */
-function enclosed(node: PatternNode): PatternNode {
+/** Marks a node as a group: inside of it, a repetition may match no characters. */
+function grouped(node: PatternNode): PatternNode {
   return node.kind === 'character' || node.kind === 'repeat' ? node : { kind: 'sequence', nodes: [node] };
 }
 
 /**
- * Whether an anchor or a look-around is one of the ways of a node.
- * @param inGroups also in a group of its own
+ * Whether a node is an anchor or a look-around, or has one as an alternative.
+ * @param inGroups whether to look into groups, too
  */
-function takesNothing(node: PatternNode, inGroups: boolean): boolean {
-  if (node.kind === 'choice') return node.nodes.some((part) => takesNothing(part, inGroups));
-  if (inGroups && node.kind === 'sequence' && node.nodes.length === 1) return takesNothing(node.nodes[0]!, inGroups);
+function canMatchNothing(node: PatternNode, inGroups: boolean): boolean {
+  if (node.kind === 'choice') return node.nodes.some((part) => canMatchNothing(part, inGroups));
+  if (inGroups && node.kind === 'sequence' && node.nodes.length === 1) return canMatchNothing(node.nodes[0]!, inGroups);
   return node.kind === 'anchor' || node.kind === 'look';
 }
 
 function isAllOptional(node: PatternNode): boolean {
   if (node.kind !== 'sequence' || node.nodes.length < 2) return false;
-  return node.nodes.every((part) => part.kind === 'repeat' && part.least === 0);
+  return node.nodes.every((part) => part.kind === 'repeat' && part.min === 0);
 }

@@ -1,4 +1,4 @@
-/** The tree of a regular expression, and what can be told from it without a text. */
+/** The syntax tree of a regular expression, and properties that can be computed from it. */
 import type { CharacterTest } from './character-classes.ts';
 
 /** A node of the tree of a regular expression. */
@@ -8,49 +8,49 @@ export type PatternNode =
   | {
       readonly kind: 'repeat';
       readonly node: PatternNode;
-      readonly least: number;
-      readonly most: number;
+      readonly min: number;
+      readonly max: number;
       readonly mode: 'greedy' | 'lazy' | 'possessive';
     }
   | { readonly kind: 'look'; readonly node: PatternNode; readonly behind: boolean; readonly negative: boolean }
   | { readonly kind: 'atomic'; readonly node: PatternNode }
   | { readonly kind: 'anchor'; readonly anchor: Anchor };
 
-/** `^` and `$` are at every line; the others are called as in a pattern, after the backslash. */
+/** `^` and `$` match at every line; the others have their names in a pattern, without the backslash. */
 export type Anchor = '^' | '$' | 'A' | 'Z' | 'z' | 'b' | 'B';
 
-/** Whether there is a look-around in a node, a group that gives nothing back, or an anchor. */
-export function holds(node: PatternNode, kind: 'look' | 'atomic' | Anchor): boolean {
+/** Whether a node contains a look-around, an atomic group, or a certain anchor. */
+export function contains(node: PatternNode, kind: 'look' | 'atomic' | Anchor): boolean {
   if (
     node.kind === kind ||
     (node.kind === 'anchor' && node.anchor === kind) ||
     (kind === 'atomic' && node.kind === 'repeat' && node.mode === 'possessive')
   )
     return true;
-  if (node.kind === 'sequence' || node.kind === 'choice') return node.nodes.some((part) => holds(part, kind));
-  return 'node' in node && holds(node.node, kind);
+  if (node.kind === 'sequence' || node.kind === 'choice') return node.nodes.some((part) => contains(part, kind));
+  return 'node' in node && contains(node.node, kind);
 }
 
 /** The fewest and the most characters that a node matches. */
-export function lengthOf(node: PatternNode): { readonly least: number; readonly most: number } {
+export function lengthOf(node: PatternNode): { readonly min: number; readonly max: number } {
   switch (node.kind) {
     case 'character':
-      return { least: 1, most: 1 };
+      return { min: 1, max: 1 };
     case 'atomic':
       return lengthOf(node.node);
     case 'repeat': {
-      const { least, most } = lengthOf(node.node);
-      return { least: least * node.least, most: most === 0 ? 0 : most * node.most };
+      const { min, max } = lengthOf(node.node);
+      return { min: min * node.min, max: max === 0 ? 0 : max * node.max };
     }
     case 'sequence':
     case 'choice': {
       const lengths = node.nodes.map(lengthOf);
-      const [least, most] = [lengths.map((length) => length.least), lengths.map((length) => length.most)];
-      if (node.kind === 'choice') return { least: Math.min(...least), most: Math.max(...most) };
-      return { least: sum(least), most: sum(most) };
+      const [min, max] = [lengths.map((length) => length.min), lengths.map((length) => length.max)];
+      if (node.kind === 'choice') return { min: Math.min(...min), max: Math.max(...max) };
+      return { min: sum(min), max: sum(max) };
     }
     default:
-      return { least: 0, most: 0 };
+      return { min: 0, max: 0 };
   }
 }
 
@@ -58,24 +58,24 @@ function sum(numbers: readonly number[]): number {
   return numbers.reduce((total, number) => total + number, 0);
 }
 
-/** Which characters of ASCII a match may start with; `undefined` where it may be empty. */
-export function startsOf(node: PatternNode): Uint8Array | undefined {
-  if (lengthOf(node).least === 0) return undefined;
+/** For each ASCII character, 1 if a match may start with it; `undefined` when a match may be empty. */
+export function firstCharactersOf(node: PatternNode): Uint8Array | undefined {
+  if (lengthOf(node).min === 0) return undefined;
   switch (node.kind) {
     case 'character':
       return Uint8Array.from({ length: 128 }, (_, code) => Number(node.test(code)));
     case 'atomic':
     case 'repeat':
-      return startsOf(node.node);
+      return firstCharactersOf(node.node);
     case 'choice':
-      return united(node.nodes);
+      return unionOf(node.nodes);
     case 'sequence': {
-      const last = node.nodes.findIndex((part) => lengthOf(part).least > 0);
-      return united(
+      const last = node.nodes.findIndex((part) => lengthOf(part).min > 0);
+      return unionOf(
         node.nodes
           .slice(0, last + 1)
           .map((part) => (part.kind === 'repeat' ? part.node : part))
-          .filter((part) => lengthOf(part).most > 0),
+          .filter((part) => lengthOf(part).max > 0),
       );
     }
     default:
@@ -83,16 +83,16 @@ export function startsOf(node: PatternNode): Uint8Array | undefined {
   }
 }
 
-function united(nodes: readonly PatternNode[]): Uint8Array | undefined {
-  const starts = nodes.map(startsOf);
-  if (starts.includes(undefined)) return undefined;
-  return Uint8Array.from({ length: 128 }, (_, code) => Number(starts.some((start) => start![code] === 1)));
+function unionOf(nodes: readonly PatternNode[]): Uint8Array | undefined {
+  const firstCharacters = nodes.map(firstCharactersOf);
+  if (firstCharacters.includes(undefined)) return undefined;
+  return Uint8Array.from({ length: 128 }, (_, code) => Number(firstCharacters.some((start) => start![code] === 1)));
 }
 
 /**
- * How many ways of matching a backtracking matcher may try from one position, in texts of up to `length` characters, before
- * it knows that none leads on.
- * @param isLast whether what follows cannot fail, so that the first way will do
+ * Upper bound for the number of ways that a backtracking matcher tries at one position of a text of up to `length`
+ * characters, before it fails.
+ * @param isLast whether the rest of the pattern cannot fail, so that the first way is sufficient
  */
 export function waysOf(node: PatternNode, length: number, isLast = true): number {
   switch (node.kind) {
@@ -111,10 +111,10 @@ export function waysOf(node: PatternNode, length: number, isLast = true): number
       return ways;
     }
     case 'repeat': {
-      if (isLast || node.mode === 'possessive') return waysOf(node.node, length) ** Math.max(1, node.least);
+      if (isLast || node.mode === 'possessive') return waysOf(node.node, length) ** Math.max(1, node.min);
       const inside = waysOf(node.node, length, false);
-      const counts = Math.min(node.most, length) - node.least + 1;
-      return inside === 1 ? counts : counts * inside ** Math.min(node.most, length);
+      const counts = Math.min(node.max, length) - node.min + 1;
+      return inside === 1 ? counts : counts * inside ** Math.min(node.max, length);
     }
     default:
       return 1;
@@ -122,7 +122,7 @@ export function waysOf(node: PatternNode, length: number, isLast = true): number
 }
 
 function neverFails(node: PatternNode): boolean {
-  if (node.kind === 'repeat') return node.least === 0;
+  if (node.kind === 'repeat') return node.min === 0;
   if (node.kind === 'sequence') return node.nodes.every(neverFails);
   return node.kind === 'choice' && node.nodes.some(neverFails);
 }

@@ -1,15 +1,15 @@
 /**
- * Finds the matches of a pattern in a text: a backtracking matcher with its own stack, which neither overflows nor runs
- * for ever. After much backtracking it begins to remember where it failed, so that time grows only with the length of
- * the text (as BitState of RE2 does). The extra work of look-arounds has a limit.
+ * Finds the matches of a pattern in a text. A backtracking matcher with its own stack, which cannot overflow, and with
+ * bounded time: after much backtracking it records the steps that failed at each position, so that its time is linear
+ * in the length of the text (like BitState in RE2). The additional work of look-arounds is limited.
  */
 import { SentvecError } from '../../errors.ts';
 import { parsePattern } from './parse-pattern.ts';
-import { lengthOf, startsOf, type Anchor, type PatternNode } from './pattern-tree.ts';
+import { lengthOf, firstCharactersOf, type Anchor, type PatternNode } from './pattern-tree.ts';
 import { shorthandClass, type CharacterTest } from './character-classes.ts';
 import { UnreadableText } from '../unreadable-text.ts';
 
-/** Kinds of steps. They are numbers because they are compared at each character. */
+/** Kinds of steps. They are numbers, which are compared faster than strings. */
 const character = 0;
 const run = 1;
 const fork = 2;
@@ -20,27 +20,34 @@ const mark = 6;
 const again = 7;
 const end = 8;
 
-/** A step of a compiled pattern. Steps refer to one another by their indices in the program. */
+/** A step of a compiled pattern. Steps refer to each other by their indices. */
 interface Step {
   readonly kind: number;
   /** The step that follows. */
   next: number;
-  /** Of a fork: where to go on when `next` fails. Of a look or an atomic group: where its own steps begin. */
+  /**
+   * For a fork: the step to continue with when `next` fails. For a look-around or an atomic group: its first inner
+   * step.
+   */
   readonly other: number;
-  /** Of a character or a run of characters: which of ASCII are in the class. Of a fork: which `next` may begin with. */
+  /**
+   * For a character or a run: 1 for each ASCII character in the class. For a fork: 1 for each ASCII character with
+   * which `next` may begin.
+   */
   readonly ascii: Uint8Array;
-  /** Of a character or a run of characters: whether one beyond ASCII is in the class. */
+  /** For a character or a run: whether a character outside of ASCII is in the class. */
   readonly test: CharacterTest;
-  /** How many characters a run has, or a look behind goes back. */
-  readonly least: number;
-  readonly most: number;
-  /** Of the end of a loop's iteration: the step that marked its begin. */
+  /** Minimum number of characters of a run, or by which a look-behind goes back. */
+  readonly min: number;
+  /** Maximum number of characters of a run, or by which a look-behind goes back. */
+  readonly max: number;
+  /** For the end of a loop's iteration: the step that marked its beginning. */
   readonly mark: number;
-  /** A run that gives nothing back. */
+  /** Whether a run is possessive, that is, gives no characters back. */
   readonly possessive: boolean;
-  /** A look that must not match. */
+  /** Whether a look-around must not match. */
   readonly negative: boolean;
-  /** A look behind. */
+  /** Whether a look-around is a look-behind. */
   readonly behind: boolean;
   readonly anchor: Anchor;
 }
@@ -52,8 +59,8 @@ const blankStep: Step = {
   other: -1,
   ascii: anyAscii,
   test: () => false,
-  least: 0,
-  most: 0,
+  min: 0,
+  max: 0,
   mark: -1,
   possessive: false,
   negative: false,
@@ -61,13 +68,16 @@ const blankStep: Step = {
   anchor: 'A',
 };
 
-/** The most steps of a pattern. Published patterns have a few hundred. */
+/** Maximum number of steps of a pattern. Published patterns have a few hundred. */
 const maxSteps = 2 ** 14;
-/** The most steps of a search, besides those for each character of the text: a fraction of a second. */
+/**
+ * Maximum number of executed steps of a search, plus `maxWorkPerCharacter` for each character of the text: a fraction
+ * of a second.
+ */
 const maxWork = 2 ** 24;
 const maxWorkPerCharacter = 64;
 const maxStackEntries = 2 ** 25;
-/** Bits for what failed: 32 MB. */
+/** Maximum number of bits for recording failed steps: 32 MB. */
 const maxFailureBits = 2 ** 28;
 
 /** UTF-16 code units of the character at a position, 1 at the end. */
@@ -83,12 +93,12 @@ class Compiler {
     return this.steps.push({ ...blankStep, ...step }) - 1;
   }
 
-  /** Adds the steps of a node, which lead to the step `next`. Returns the index of the first. */
+  /** Adds the steps of a node, which continue with the step `next`. Returns the index of the first one. */
   add(node: PatternNode, next: number): number {
     if (this.steps.length > maxSteps) return next;
     switch (node.kind) {
       case 'character':
-        return this.step({ kind: character, test: node.test, ascii: startsOf(node)!, next });
+        return this.step({ kind: character, test: node.test, ascii: firstCharactersOf(node)!, next });
       case 'sequence':
         return node.nodes.reduceRight((following, part) => this.add(part, following), next);
       case 'choice':
@@ -96,7 +106,7 @@ class Compiler {
           .slice(0, -1)
           .reduceRight(
             (other, part) =>
-              this.step({ kind: fork, ascii: startsOf(part) ?? anyAscii, next: this.add(part, next), other }),
+              this.step({ kind: fork, ascii: firstCharactersOf(part) ?? anyAscii, next: this.add(part, next), other }),
             this.add(node.nodes.at(-1)!, next),
           );
       case 'anchor':
@@ -124,14 +134,14 @@ class Compiler {
   }
 
   #repeat(repeat: PatternNode & { readonly kind: 'repeat' }, next: number): number {
-    const { node, least, most, mode } = repeat;
+    const { node, min, max, mode } = repeat;
     if (node.kind === 'character' && mode !== 'lazy')
       return this.step({
         kind: run,
         test: node.test,
-        ascii: startsOf(node)!,
-        least,
-        most,
+        ascii: firstCharactersOf(node)!,
+        min,
+        max,
         possessive: mode === 'possessive',
         next,
       });
@@ -139,63 +149,66 @@ class Compiler {
     const either = (inside: number): number =>
       this.step(mode === 'lazy' ? { kind: fork, next, other: inside } : { kind: fork, next: inside, other: next });
     let first = next;
-    if (most === Infinity) {
-      // `again` leaves the loop when an iteration has matched nothing: it ends where its mark says that it began.
+    if (max === Infinity) {
+      // `again` leaves the loop when an iteration has matched nothing, that is, ended at the position of its mark.
       const last = this.step({ kind: again, other: next });
       const marked = this.step({ kind: mark, next: this.add(node, last) });
       first = either(marked);
       this.steps[last] = { ...this.steps[last]!, next: first, mark: marked };
-    } else for (let count = least; count < most; count += 1) first = either(this.add(node, first));
-    for (let count = 0; count < least; count += 1) first = this.add(node, first);
+    } else for (let count = min; count < max; count += 1) first = either(this.add(node, first));
+    for (let count = 0; count < min; count += 1) first = this.add(node, first);
     return first;
   }
 }
 
 /**
- * What is still to be tried, three numbers each: a step, a position, and a kind, which for a run of characters is the
- * position down to which it may go back. Shared by all searches: only one runs at a time.
+ * The backtracking stack, with three numbers per entry: a step, a position, and a kind, which for a run of characters
+ * is the position down to which it may give back. Shared by all searches, since only one runs at a time.
  */
 let stack = new Int32Array(3 * 1024);
 const alternative = -1;
-/** Not to be tried: the mark of a loop as it was before. */
+/** Kind of an entry that restores the former mark of a loop. */
 const formerMark = -2;
 const isWord = shorthandClass('w', false)!;
 
-/** A regular expression, ready to search. */
+/** A compiled regular expression. */
 export class Pattern {
   readonly tree: PatternNode;
   readonly #steps: readonly Step[];
   readonly #first: number;
-  /** Which characters of ASCII a match may start with. */
+  /** For each ASCII character, 1 if a match may start with it. */
   readonly #starts: Uint8Array;
-  /** For each loop in progress: where its current iteration began. */
+  /** For each running loop: the position at which its current iteration began. */
   readonly #marks: Int32Array;
   #text = '';
-  /** Bit by bit, which steps failed at which position: position × number of steps + step. */
+  /** One bit for each failed step at a position, at index position × number of steps + step. */
   #failed: Uint8Array | undefined;
   #stop = 0;
   #size = 0;
   #backAt = 0;
   #work = 0;
   #workToNextCheck = 0;
-  /** Steps that a search takes before it begins to remember where it failed. */
+  /** Number of executed steps after which a search begins to record failed steps. */
   #workBeforeMemory = 0;
 
-  /** @throws SentvecError `invalid-model`, `unsupported-model` when sentvec cannot match it */
+  /** @throws SentvecError `invalid-model`, `unsupported-model` when it uses syntax that sentvec does not support */
   constructor(source: string) {
     this.tree = parsePattern(source);
     const compiler = new Compiler();
     this.#first = compiler.add(this.tree, compiler.step({ kind: end }));
     this.#steps = compiler.steps;
-    this.#starts = startsOf(this.tree) ?? anyAscii;
+    this.#starts = firstCharactersOf(this.tree) ?? anyAscii;
     this.#marks = new Int32Array(this.#steps.length);
     if (this.#steps.length <= maxSteps) return;
-    throw new SentvecError('unsupported-model', `The pattern ${JSON.stringify(source.slice(0, 200))} is too large.`);
+    throw new SentvecError(
+      'unsupported-model',
+      `The pattern ${JSON.stringify(source.slice(0, 200))} has more than ${maxSteps} steps, which is more than sentvec supports.`,
+    );
   }
 
   /**
-   * The matches in a text, from left to right, none within another: start and end of the first, start and end of the
-   * second, and so on. An empty match directly after another match does not count.
+   * The matches in a text from left to right, without overlaps, as a flat list of starts and ends. An empty match
+   * directly after another match does not count.
    * @throws UnreadableText when the search takes too long
    */
   matches(text: string): number[] {
@@ -224,7 +237,7 @@ export class Pattern {
     return found;
   }
 
-  /** The start of the next match, whose end is then in `#stop`; -1 for none. */
+  /** The start of the next match, or -1. Stores its end in `#stop`. */
   #nextMatch(from: number): number {
     const text = this.#text;
     const starts = this.#starts;
@@ -239,7 +252,7 @@ export class Pattern {
     return this.#stop === -1 ? -1 : length;
   }
 
-  /** The end of a match that starts at a position; -1 for none. */
+  /** The end of a match that starts at a position, or -1. */
   #matchAt(position: number): number {
     this.#size = 0;
     const stop = this.#run(this.#first, position, -1, false);
@@ -247,13 +260,16 @@ export class Pattern {
     return stop;
   }
 
-  /** Clears the failures at a position: steps that led to a match did not fail, and the next search begins at its end. */
+  /**
+   * Clears the recorded failures at the end of a match, where the next search begins: steps that led to the match did
+   * not fail.
+   */
   #forget(position: number): void {
     const first = position * this.#steps.length;
     for (let bit = first; bit < first + this.#steps.length; bit += 1) this.#failed![bit >> 3]! &= ~(1 << (bit & 7));
   }
 
-  /** Whether a step was tried at a position before, without success; from now on it was. */
+  /** Whether a step was already recorded at a position; records it. */
   #seen(memory: Uint8Array, step: number, position: number): boolean {
     const bit = position * this.#steps.length + step;
     const seen = (memory[bit >> 3]! & (1 << (bit & 7))) !== 0;
@@ -261,15 +277,15 @@ export class Pattern {
     return seen;
   }
 
-  /** Called after much work: first begins to remember failures, then, after the most work, gives up. */
+  /** Called after many steps: the first time it begins to record failures, the second time it gives up. */
   #check(): void {
-    const most = maxWork + maxWorkPerCharacter * (this.#text.length + 1);
-    if (this.#work > most) throw tooLong();
+    const max = maxWork + maxWorkPerCharacter * (this.#text.length + 1);
+    if (this.#work > max) throw searchTooLongError();
     this.#failed ??= this.#newMemory();
-    this.#workToNextCheck = most;
+    this.#workToNextCheck = max;
   }
 
-  /** A bit for each step at each position; `undefined` where that would be too many. */
+  /** One bit for each step at each position; `undefined` if these would be too many. */
   #newMemory(): Uint8Array | undefined {
     const bits = (this.#text.length + 1) * this.#steps.length;
     if (bits > maxFailureBits) return undefined;
@@ -278,11 +294,11 @@ export class Pattern {
   }
 
   /**
-   * Follows the steps from a position as far as they match, then goes back to what is still to be tried.
-   * @param target where the match must end; -1 for anywhere
-   * @param isInner whether this is a look-around or an atomic group: a match inside does not end the search; it gets a memory
-   * of its own, dropped at the end
-   * @returns the end of the match; -1 for none
+   * Executes steps from a position; when one fails, continues with the last entry of the stack.
+   * @param target position at which the match must end; -1: any
+   * @param isInner whether this is a look-around or an atomic group, which records failures separately, since its match
+   * does not end the search
+   * @returns the end of the match, or -1
    */
   #run(first: number, position: number, target: number, isInner: boolean): number {
     const steps = this.#steps;
@@ -318,7 +334,7 @@ export class Pattern {
           if (!isAt(step.anchor, this.#text, at)) at = -1;
           break;
         case look:
-          if (this.#looks(step, at) === step.negative) at = -1;
+          if (this.#lookAround(step, at) === step.negative) at = -1;
           break;
         case atomic:
           at = this.#run(step.other, at, -1, true);
@@ -346,7 +362,7 @@ export class Pattern {
     }
   }
 
-  /** Takes the last thing that is still to be tried: its step, and its position in `#backAt`. -1 when there is none. */
+  /** Pops the last entry of the stack: returns its step (-1 if there is none), and stores its position in `#backAt`. */
   #back(bottom: number): number {
     while (this.#size > bottom) {
       this.#size -= 3;
@@ -359,8 +375,7 @@ export class Pattern {
       }
       this.#backAt = at;
       if (kind === alternative) return index;
-      // A run that gave back a character, and may give back more: down to the position that is stored instead of the
-      // kind.
+      // A run gives back one character; it may give back more, down to the position that is stored as its kind.
       if (at > kind) this.#push(index, before(this.#text, at), kind);
       return this.#steps[index]!.next;
     }
@@ -369,7 +384,7 @@ export class Pattern {
 
   #push(index: number, at: number, kind: number): void {
     if (this.#size + 3 > stack.length) {
-      if (stack.length >= maxStackEntries) throw tooLong();
+      if (stack.length >= maxStackEntries) throw searchTooLongError();
       const larger = new Int32Array(stack.length * 2);
       larger.set(stack);
       stack = larger;
@@ -385,7 +400,7 @@ export class Pattern {
     return !(unit < 128) || ascii[unit] === 1;
   }
 
-  /** UTF-16 code units of the character at a position when it is in the class of a step, else 0. */
+  /** Number of UTF-16 code units of the character at a position if it is in the class of a step, otherwise 0. */
   #width(step: Step, at: number): number {
     const unit = this.#text.charCodeAt(at);
     if (unit < 128) return step.ascii[unit]!;
@@ -394,28 +409,30 @@ export class Pattern {
     return step.test(code) ? (code > 0xffff ? 2 : 1) : 0;
   }
 
-  /** As many characters of a class as there are; what may be given back is noted. Returns the end, or -1. */
+  /**
+   * Matches as many characters of a class as possible, and pushes those that may be given back. Returns the end, or -1.
+   */
   #runOfCharacters(index: number, at: number, target: number, memory: Uint8Array | undefined): number {
     const step = this.#steps[index]!;
-    const { least, most, possessive } = step;
-    const remembering = memory !== undefined && most === Infinity;
+    const { min, max, possessive } = step;
+    const recordsFailures = memory !== undefined && max === Infinity;
     let stop = at;
     let floor = at;
-    let seen = memory !== undefined && (least === 0 || most < Infinity) && this.#seen(memory, index, at);
-    for (let count = 0; count < most && !seen;) {
+    let seen = memory !== undefined && (min === 0 || max < Infinity) && this.#seen(memory, index, at);
+    for (let count = 0; count < max && !seen;) {
       const width = this.#width(step, stop);
       if (width === 0) {
-        if (count < least) return -1;
+        if (count < min) return -1;
         break;
       }
       stop += width;
       count += 1;
-      if (count === least) floor = stop;
-      seen = remembering && count >= least && this.#seen(memory, index, stop);
+      if (count === min) floor = stop;
+      seen = recordsFailures && count >= min && this.#seen(memory, index, stop);
     }
     this.#work += stop - at;
     if (seen) {
-      // Everything from here on was tried before.
+      // All longer runs have already failed.
       if (possessive || stop === floor) return -1;
       stop = before(this.#text, stop);
     }
@@ -424,11 +441,11 @@ export class Pattern {
     return stop;
   }
 
-  #looks({ other, behind, least, most }: Step, at: number): boolean {
+  #lookAround({ other, behind, min, max }: Step, at: number): boolean {
     if (!behind) return this.#run(other, at, -1, true) !== -1;
     let start = at;
-    for (let length = 0; length <= most; length += 1) {
-      if (length >= least && this.#run(other, start, at, true) !== -1) return true;
+    for (let length = 0; length <= max; length += 1) {
+      if (length >= min && this.#run(other, start, at, true) !== -1) return true;
       if (start === 0) return false;
       start = before(this.#text, start);
     }
@@ -436,11 +453,11 @@ export class Pattern {
   }
 }
 
-function tooLong(): UnreadableText {
-  return new UnreadableText('takes too long to search for a pattern of the tokenizer. Cut it into parts.');
+function searchTooLongError(): UnreadableText {
+  return new UnreadableText('takes too long to match a pattern of the tokenizer. Split the text into shorter ones.');
 }
 
-/** The position of the character before a position. */
+/** The start of the character before a position. */
 function before(text: string, at: number): number {
   const unit = text.charCodeAt(at - 1);
   return at > 1 && unit >= 0xdc00 && unit < 0xe000 ? at - 2 : at - 1;
