@@ -27,7 +27,7 @@ describe('rows that cannot be embedded', () => {
   ];
   const content = Buffer.concat(lines.flatMap(([line]) => [Buffer.from(line), Buffer.from('\n')]));
 
-  it('are listed with file, row, and reason; all others have a vector', async () => {
+  it('are listed with file, row and reason; all other rows have a vector', async () => {
     await place.write('rows.jsonl', content);
     const { code, stderr } = await place.run(['embed', 'rows.jsonl', ...flags, '--output', 'rows']);
     const list = await place.listedName('rows', 'rejected', '.jsonl');
@@ -46,7 +46,7 @@ describe('rows that cannot be embedded', () => {
     for (const { embedding } of vectors) expect(embedding.every(Number.isFinite)).toBe(true);
   });
 
-  it('end the run with 3 under --strict, and nothing looks finished', async () => {
+  it('make the command exit with 3 under --strict, without a complete output', async () => {
     await place.write('rows.jsonl', content);
     const { code, stdout, stderr } = await place.run([
       'embed',
@@ -63,7 +63,7 @@ describe('rows that cannot be embedded', () => {
   });
 });
 
-it('a line of 10 MB has a vector, or is rejected by name', async () => {
+it('a line of 10 MB has a vector, or is rejected with its file and row', async () => {
   await place.write('long.jsonl', `{"text": "${'word '.repeat(2_000_000)}"}\n{"text": "short"}\n`);
   await place.succeed(['embed', 'long.jsonl', ...flags, '--output', 'long']);
   const rejected = await place.readLines<RejectedRow>(await place.listedName('long', 'rejected', '.jsonl'));
@@ -75,7 +75,7 @@ it('a line of 10 MB has a vector, or is rejected by name', async () => {
   }
 });
 
-it('texts without any token are rejected by the default model, which has no special tokens', async () => {
+it('the default model, which has no special tokens, rejects texts without tokens', async () => {
   await place.writeRows('empty.jsonl', [{ text: 'something' }, { text: '' }]);
   await place.succeed(['embed', 'empty.jsonl', '--format', 'jsonl', '--output', 'empty']);
   expect(await place.readLines<RejectedRow>(await place.listedName('empty', 'rejected', '.jsonl'))).toMatchObject([
@@ -83,7 +83,7 @@ it('texts without any token are rejected by the default model, which has no spec
   ]);
 });
 
-describe('inputs that cannot be read at all', () => {
+describe('inputs that cannot be read', () => {
   it.each<[string, string[], RegExp]>([
     ['a file that is not there', ['no-such-file.txt'], /no-such-file\.txt/],
     ['a glob without files', ['no-such-*.txt'], /no-such-\*\.txt/],
@@ -98,8 +98,8 @@ describe('inputs that cannot be read at all', () => {
   });
 });
 
-describe('output folders that are in the way', () => {
-  it('of another space: the message says what differs, and nothing changes', async () => {
+describe('existing output folders', () => {
+  it('of another vector space: the message names the difference, and nothing changes', async () => {
     await place.write('text.txt', 'hello\n');
     await place.succeed(['embed', 'text.txt', ...flags, '--output', 'space']);
     const before = await place.hashes('space');
@@ -129,7 +129,7 @@ describe('output folders that are in the way', () => {
     expect(code).toBe(1);
   });
 
-  it('with other files: they are left alone', async () => {
+  it('with other files: they are not changed', async () => {
     await place.write('text.txt', 'hello\n');
     const { code, stderr } = await place.run(['embed', 'text.txt', ...flags, '--output', '.']);
     expect(stderr).toMatch(/other files/);
@@ -137,13 +137,13 @@ describe('output folders that are in the way', () => {
   });
 });
 
-it('a file that may not grow, as on a full disk: the message names the file and --resume, and nothing looks finished', async () => {
+it('a file that cannot grow, as on a full disk: the message names the file and --resume, and the output is not complete', async () => {
   await place.writeRows(
     'many.jsonl',
     Array.from({ length: 600 }, (_, row) => ({ text: `row ${row} of many` })),
   );
   const words = ['embed', 'many.jsonl', ...flags, '--output', 'full'];
-  await place.succeed(['info', model]); // So that the recorded model is in the cache already.
+  await place.succeed(['info', model]); // This puts the ONNX graph of the model into the cache.
   const { code, stdout, stderr } = await finished(place.startLimited(words, 64));
   expect(stderr).toMatch(/^sentvec: Writing failed: .*full\/shard-00000\.jsonl \(EFBIG\)\. \S/);
   expect(code).toBe(1);
@@ -160,7 +160,7 @@ async function looksFinished(output: string): Promise<boolean> {
   return manifest.complete && listed;
 }
 
-it('sentvec verify names what is missing or damaged, and --resume --verify makes it again', async () => {
+it('sentvec verify names missing and damaged files, and --resume --verify recomputes them', async () => {
   await place.writeRows(
     'twelve.jsonl',
     Array.from({ length: 12 }, (_, row) => ({ text: `text ${row}` })),

@@ -8,9 +8,9 @@ const place = new Workplace();
 
 interface Damage {
   readonly golden: string;
-  /** Makes the copy of the golden model in `folder` bad. */
+  /** Damages the copy of the golden model in `folder`. */
   readonly damage: (folder: string) => Promise<void>;
-  /** What the message must name. */
+  /** Pattern that the message must match. */
   readonly names: RegExp;
 }
 
@@ -18,7 +18,7 @@ type Module = Record<string, unknown>;
 
 const weights = 'model.safetensors';
 
-/** Changes the header of a safetensors file; its numbers stay as they are. */
+/** Changes the header of a safetensors file, but not its data. */
 async function editHeader(
   folder: string,
   edit: (header: Record<string, { shape: number[]; data_offsets: [number, number] }>) => void,
@@ -33,7 +33,7 @@ async function editHeader(
   await writeFile(join(folder, weights), Buffer.concat([length, text, bytes.subarray(8 + size)]));
 }
 
-/** Changes a JSON file whose content the caller knows. */
+/** Changes a JSON file. */
 function editJson<Value>(path: string, edit: (value: Value) => Value | object): Damage['damage'] {
   return async (folder) => {
     const file = join(folder, path);
@@ -138,7 +138,7 @@ it.each(Object.keys(cases))('sentvec embed refuses %s, and leaves no output', as
 it.each([
   ['./no-such-folder', /no-such-folder/],
   ['no-such-organization/no-such-model', /no-such-organization\/no-such-model/],
-])('sentvec embed says that there is no model %s', async (model, names) => {
+])('sentvec embed reports that the model %s does not exist', async (model, names) => {
   await place.write('text.txt', 'hello\n');
   const { code, stderr } = await place.run(['embed', 'text.txt', '--model', model, '--output', 'nothing']);
   expect(stderr).toMatch(names);

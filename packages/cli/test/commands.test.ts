@@ -11,18 +11,18 @@ const sts = fileURLToPath(new URL('../../../../shared/data/stsb/stsb-en-dev.csv'
 describe('similarity', () => {
   const texts = ['A cat sleeps.', 'A kitten naps.', 'Interest rates rose.'];
 
-  it('prints a matrix for a person', async () => {
+  it('prints a readable matrix', async () => {
     const lines = (await place.succeed(['similarity', ...texts])).trimEnd().split('\n');
     expect(lines).toHaveLength(4);
     expect(lines[1]).toMatch(/^1 {2}1\.0000 {2}0\.\d{4} {2}.*A cat sleeps\.$/);
   });
 
-  it('prints numbers for a program, by the function that is asked for', async () => {
+  it('prints JSON with --json, for the selected similarity function', async () => {
     const cosine = JSON.parse(await place.succeed(['similarity', ...texts, '--json']));
     const euclidean = JSON.parse(await place.succeed(['similarity', ...texts, '--json', '--function', 'euclidean']));
     expect(cosine).toMatchObject({ model: 'use-lite', similarity: 'cosine', texts });
     expect(cosine.matrix[0][1]).toBeGreaterThan(cosine.matrix[0][2]);
-    // Vectors of length 1: |a - b|² = 2 - 2 cos.
+    // For vectors of length 1, |a - b|² = 2 - 2 cos.
     expect(euclidean.matrix[0][2] ** 2).toBeCloseTo(2 - 2 * cosine.matrix[0][2], 5);
   });
 });
@@ -32,7 +32,7 @@ describe('rerank', () => {
   const { rank } = goldenExpectation('rerank-bert-1-label') as unknown as GoldenPairs;
   const { query, documents, results } = rank!;
 
-  it('prints the best documents of a file, and all numbers for a program', async () => {
+  it('prints the best documents of a file, and all scores with --json', async () => {
     await place.writeRows(
       'documents.jsonl',
       documents.map((text) => ({ text })),
@@ -45,7 +45,7 @@ describe('rerank', () => {
     expect(lines[1]).toContain(documents[results[0]!.corpus_id]!.slice(0, 30));
   });
 
-  it('reads plain text as the other commands do, and names file and row', async () => {
+  it('reads plain text like the other commands, and names file and row', async () => {
     await place.write('one.txt', `\uFEFF${documents[0]}\n\n\n${documents[1]}\n`);
     await place.write('two.txt', `\n${documents[2]}\n`);
     const words = ['rerank', reranker, 'one.txt', 'two.txt', '--query', query];
@@ -61,7 +61,7 @@ describe('rerank', () => {
     expect(stderr).toMatch(/latin\.txt, row 1 \(line 2\).*UTF-8/u);
   });
 
-  it('is described by sentvec info, with labels and activation', async () => {
+  it('sentvec info shows the labels and the activation of the model', async () => {
     const facts = JSON.parse(await place.succeed(['info', reranker, '--json']));
     expect(facts).toMatchObject({ kind: 'reranker', labels: ['LABEL_0'], activation: 'Sigmoid', modelType: 'bert' });
   });
@@ -86,7 +86,7 @@ describe('search', () => {
     expect(lines[1]).toMatch(/^1 {2}0\.\d{4} {2}cat\s+A cat sleeps in the sun\.$/);
   });
 
-  it('prints ids, scores and texts for a program', async () => {
+  it('prints ids, scores and texts as JSON', async () => {
     const { hits } = JSON.parse(await place.succeed(['search', 'vectors', 'what will the weather be like?', '--json']));
     expect(hits[0]).toMatchObject({ rank: 1, id: 'rain', text: rows[3]!.text });
     const scores = hits.map(({ score }: { score: number }) => score);
@@ -94,7 +94,7 @@ describe('search', () => {
     expect(hits).toHaveLength(4);
   });
 
-  it('counts words as well with --hybrid', async () => {
+  it('also searches by words with --hybrid', async () => {
     const { hits } = JSON.parse(await place.succeed(['search', 'vectors', 'a draw', '--hybrid', '--json']));
     const scored = Object.fromEntries(hits.map(({ id, scores }: { id: string; scores: object }) => [id, scores]));
     expect(scored).toEqual({
@@ -107,7 +107,7 @@ describe('search', () => {
     expect(hits[0]).toMatchObject({ id: 'match', rank: 1 });
   });
 
-  it('puts rows in the order of a reranker with --rerank', async () => {
+  it('reorders rows with a reranker with --rerank', async () => {
     const model = goldenPath('models/rerank-bert-1-label');
     const query = 'a draw';
     const texts = rows.map(({ text }) => text);
@@ -126,7 +126,7 @@ describe('search', () => {
     expect([missing.code, missing.stderr]).toEqual([2, expect.stringContaining('--rerank')]);
   });
 
-  it.each(['int8', 'uint8', 'binary', 'ubinary'])('finds the same in %s', async (precision) => {
+  it.each(['int8', 'uint8', 'binary', 'ubinary'])('returns the same results for %s', async (precision) => {
     await place.succeed([
       'embed',
       'rows.jsonl',
@@ -143,7 +143,7 @@ describe('search', () => {
     expect(hits).toMatchObject([{ id: 'rates' }]);
   });
 
-  it('embeds long rows in pieces, and finds each row by its best one', async () => {
+  it('embeds long rows in pieces, and returns each row with its best piece', async () => {
     const filler = 'The committee met again on Tuesday to talk about the minutes of its last meeting. ';
     const text = `${filler.repeat(3)}A kitten naps on the warm sofa. ${filler.repeat(3)}Two cats sleep in the sun.`;
     await place.writeRows('long.jsonl', [{ id: 'long', text }, ...rows]);
@@ -162,7 +162,7 @@ describe('search', () => {
     expect([code, stderr]).toEqual([2, expect.stringContaining('--overlap needs --chunk')]);
   });
 
-  it('refuses a model of another space, and says what differs', async () => {
+  it('refuses a model of another vector space, and names the difference', async () => {
     const { code, stdout, stderr } = await place.run([
       'search',
       'vectors',
@@ -174,7 +174,7 @@ describe('search', () => {
     expect([code, stdout]).toEqual([1, '']);
   });
 
-  it('says where to name a model that has moved', async () => {
+  it('explains how to specify a model that has moved', async () => {
     await cp(goldenPath('models/tiny-bert'), place.path('model'), { recursive: true });
     await place.succeed(['embed', 'rows.jsonl', '--model', './model', '--output', 'moved']);
     await cp(place.path('model'), place.path('elsewhere'), { recursive: true });
@@ -186,7 +186,7 @@ describe('search', () => {
     await place.succeed(['search', 'moved', 'x', '--model', './elsewhere']);
   });
 
-  it('says how to make a folder of vectors where there is none', async () => {
+  it('explains how to create a folder of vectors if there is none', async () => {
     const { code, stderr } = await place.run(['search', '.', 'x']);
     expect(stderr).toMatch(/sentvec embed/);
     expect(code).toBe(1);
@@ -219,7 +219,7 @@ describe('evaluate sts', () => {
     expect(metrics.pearson_cosine).toBeGreaterThan(0.9);
   });
 
-  it('names file and row of a score that is not a number', async () => {
+  it('names the file and row of an invalid score', async () => {
     const file = await place.write('bad.csv', 'a,b,1\nc,d,much\n');
     const { code, stderr } = await place.run(['evaluate', 'sts', file]);
     expect(stderr).toMatch(/bad\.csv, row 1 \(line 2\): The label in "2" is "much", not a number/);
@@ -249,7 +249,7 @@ describe('info', () => {
     }
   });
 
-  it('says how a model of late interaction reads queries and documents', async () => {
+  it('shows the query and document settings of a late-interaction model', async () => {
     const facts = JSON.parse(await place.succeed(['info', goldenPath('models/late-pylate'), '--json']));
     expect(facts).toMatchObject({
       kind: 'multi-vector',
@@ -273,7 +273,7 @@ describe('info', () => {
   });
 });
 
-it('doctor finds that everything needed works here, and how fast each backend is', async () => {
+it('doctor reports that all requirements are met, and the speed of each backend', async () => {
   const { findings, backends } = JSON.parse(await place.succeed(['doctor', '--json']));
   const states = Object.fromEntries(
     findings.map(({ about, state }: { about: string; state: string }) => [about, state]),
@@ -300,6 +300,6 @@ it('doctor finds that everything needed works here, and how fast each backend is
     device: expect.stringMatching(/TensorFlow\.js \d/),
     sentencesPerSecond: expect.any(Number),
   });
-  // Whether there is an adapter depends on the machine.
+  // Whether there is a WebGPU adapter depends on the machine.
   expect(webgpu.state === 'ok' || webgpu.reason.includes('@sentvec/backend-webgpu')).toBe(true);
 });

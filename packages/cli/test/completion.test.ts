@@ -1,4 +1,4 @@
-// Completion as bash, zsh and fish do it, with the script that the command prints.
+// Runs bash, zsh and fish with the completion script that the command prints.
 import { spawn, spawnSync } from 'node:child_process';
 import { chmod, writeFile } from 'node:fs/promises';
 import { delimiter } from 'node:path';
@@ -33,7 +33,7 @@ async function run(shell: string, options: readonly string[], input = ''): Promi
   return (await finished(child)).stdout;
 }
 
-/** What bash puts in the place of the last word. */
+/** Returns the completions of the last word in bash. */
 async function inBash(words: readonly string[]): Promise<string[]> {
   const quoted = ['sentvec', ...words].map((word) => `'${word}'`).join(' ');
   const script = `source completion.bash; COMP_WORDS=(${quoted}); COMP_CWORD=${words.length}; _sentvec; printf '%s\\n' "\${COMPREPLY[@]}"`;
@@ -66,7 +66,7 @@ describe('bash', () => {
   });
 });
 
-it('fish: with what each word means', async () => {
+it('fish: completions have descriptions', async () => {
   const complete = (line: string): Promise<string> =>
     run('fish', ['--no-config', '-c', `source completion.fish; complete -C '${line}'`]);
   expect(await complete('sentvec embed --overw')).toMatch(/^--overwrite\t.+/u);

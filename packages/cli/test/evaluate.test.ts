@@ -22,13 +22,13 @@ const banks = [
 const metricsOf = async (words: string[]) =>
   (JSON.parse(await place.succeed([...words, '--json'])) as { metrics: Record<string, number> }).metrics;
 
-it('evaluate triplet: the share in the right order', async () => {
+it('evaluate triplet: prints the accuracy', async () => {
   const rows = cats.slice(1).map((positive, i) => ({ anchor: cats[0], positive, negative: banks[i] }));
   await place.writeRows('triplets.jsonl', [...rows, { anchor: banks[0], positive: cats[0], negative: banks[1] }]);
   expect((await metricsOf(['evaluate', 'triplet', 'triplets.jsonl']))['accuracy_cosine']).toBeCloseTo(4 / 5, 10);
 });
 
-it('evaluate retrieval: each question among all answers', async () => {
+it('evaluate retrieval: searches each question among all answers', async () => {
   await place.writeRows('questions.jsonl', [
     { question: 'What is my cat doing?', answer: 'The kitten is napping.' },
     { question: 'Did the interest rates change?', answer: 'The bank raised interest rates.' },
@@ -37,7 +37,7 @@ it('evaluate retrieval: each question among all answers', async () => {
   expect(metrics).toMatchObject({ 'cosine_accuracy@1': 1, 'cosine_ndcg@10': 1, 'cosine_mrr@10': 1 });
 });
 
-it('evaluate retrieval: a folder of BEIR, each stage beside the others', async () => {
+it('evaluate retrieval: reads a BEIR folder and prints one column per stage', async () => {
   const words = ['evaluate', 'retrieval', goldenPath('retrieval'), '--model', goldenModel('st6-bert').directory];
   const stages = ['--hybrid', '--rerank', goldenModel('late-bert').directory, '--backend', 'onnx'];
   const { stdout, stderr } = await place.run([...words, ...stages, '--at-k', '1,10', '--json']);
@@ -61,7 +61,7 @@ it('evaluate retrieval: a folder of BEIR, each stage beside the others', async (
   expect(text).toMatch(/^test: 12 queries, 48 documents\n +cosine\naccuracy@1 +0\.0000\n/);
 });
 
-it('evaluate classification and clustering: classes that differ in meaning', async () => {
+it('evaluate classification and clustering: prints metrics for classes that differ in meaning', async () => {
   const rows = cats.flatMap((cat, i) => [
     { text: cat, label: 'cat' },
     { text: banks[i], label: 'bank' },
@@ -74,7 +74,7 @@ it('evaluate classification and clustering: classes that differ in meaning', asy
   expect((await metricsOf(['evaluate', 'clustering', 'classes.jsonl']))['v_measure']).toBeCloseTo(1, 10);
 });
 
-it('mine-negatives: near texts that are not the positive, as rows for training', async () => {
+it('mine-negatives: writes similar texts that are not the positive, as training rows', async () => {
   const pairs = [
     { anchor: 'What is my cat doing?', positive: cats[0] },
     { anchor: 'What is my cat doing?', positive: cats[1] },
@@ -94,12 +94,12 @@ it('mine-negatives: near texts that are not the positive, as rows for training',
   ]);
   const mined = await place.readLines<Record<string, string>>('mined.jsonl');
   expect(mined.map(({ anchor, positive }) => ({ anchor, positive }))).toEqual(pairs);
-  // Both answers about the cat are right, so the nearest wrong one is that on the sofa.
+  // Both answers about the cat are correct, so the nearest wrong answer is the one about the sofa.
   expect(mined[0]).toMatchObject({ negative_1: cats[2] });
   expect(mined[1]).toMatchObject({ negative_1: cats[2] });
 });
 
-it('mine-negatives: the scores of a reranker decide, and are written as labels', async () => {
+it('mine-negatives: selects by the scores of a reranker, and writes them as labels', async () => {
   const pairs = [
     { anchor: 'What is my cat doing?', positive: cats[0] },
     { anchor: 'Did the interest rates change?', positive: banks[0] },
@@ -117,7 +117,7 @@ it('mine-negatives: the scores of a reranker decide, and are written as labels',
   }
 });
 
-it('label: the vectors of a teacher, of the first text or of all', async () => {
+it('label: writes the teacher vectors of the first text or of all texts', async () => {
   const { cases } = goldenExpectation('st6-bert');
   const rows = [0, 1, 2].map((row) => ({ text: cases[row]!.text, other: cases[row + 1]!.text, id: row }));
   await place.writeRows('texts.jsonl', rows);
@@ -135,7 +135,7 @@ it('label: the vectors of a teacher, of the first text or of all', async () => {
   }
 });
 
-it('label: the scores of a reranker, and the similarities of an embedder', async () => {
+it('label: writes the scores of a reranker or the similarities of an embedder', async () => {
   const { cases } = JSON.parse(readFileSync(goldenPath('models/rerank-bert-1-label/expected.json'), 'utf8')) as {
     readonly cases: readonly {
       readonly query: string;
@@ -170,7 +170,7 @@ it('label: the scores of a reranker, and the similarities of an embedder', async
   }
 });
 
-it('a column that is not there is named, with those that are', async () => {
+it('the error for a missing column lists the existing ones', async () => {
   const { code, stderr } = await place.run(['evaluate', 'triplet', 'triplets.jsonl', '--columns', 'a,b,c']);
   expect(code).toBe(1);
   expect(stderr).toContain('row 0 (line 1): There is no field "a"; the row has anchor, positive, negative');

@@ -1,5 +1,4 @@
-// The folders that `sentvec export` writes for every golden model, read by transformers.js and compared with the values
-// of PyTorch.
+// Exports every golden model, loads the folder in transformers.js, and compares the values with those of PyTorch.
 import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -12,7 +11,7 @@ import { afterAll, beforeAll, expect, it } from 'vitest';
 import { exportedFiles } from '../src/export/exported-files.ts';
 import { largestDifference } from './sentvec.ts';
 
-/** What transformers.js pools by itself: one mode, and the last token only where the tokenizer pads on the left. */
+/** Poolings of transformers.js: a single mode, and the last token only if the tokenizer pads on the left. */
 const ownPooling: Readonly<Record<string, 'mean' | 'cls' | 'last_token'>> = {
   mean: 'mean',
   cls: 'cls',
@@ -20,11 +19,12 @@ const ownPooling: Readonly<Record<string, 'mean' | 'cls' | 'last_token'>> = {
 };
 
 /**
- * `pipeline` loads these as an encoder and a decoder, whatever `architectures` says. Their encoder is loaded by itself.
+ * `pipeline` loads an encoder and a decoder for these, whatever `architectures` says, so the encoder is loaded
+ * directly.
  */
 const encoderDecoders = new Set(['t5', 'mt5']);
 
-/** Models that are not encoders with weights, by what `sentvec export` says of them. */
+/** Models that cannot be exported, with the expected error of `sentvec export`. */
 const refused: Readonly<Record<string, RegExp>> = {
   'st6-router': /several routes.*Export the folder of a route/,
   'st6-router-static': /several routes.*Export the folder of a route/,
@@ -37,7 +37,7 @@ beforeAll(async () => {
   directory = await mkdtemp(join(tmpdir(), 'sentvec-export-'));
   env.allowRemoteModels = false;
   env.localModelPath = directory;
-  env.logLevel = LogLevel.ERROR; // Of model types that it has no class for it takes the encoder as it is, and says so.
+  env.logLevel = LogLevel.ERROR; // For unknown model types it loads a plain encoder and logs a warning.
 });
 
 afterAll(() => rm(directory, { recursive: true, force: true }));
@@ -46,11 +46,11 @@ interface Outputs {
   readonly ids: Tensor;
   readonly mask: Tensor;
   readonly tokens: Tensor;
-  /** As transformers.js pools, where it can. */
+  /** Pooled by transformers.js, if it supports the pooling. */
   readonly pooled: Tensor | undefined;
 }
 
-/** What transformers.js computes of texts in one batch, with the folder of that name. */
+/** Embeds texts in one batch with transformers.js. */
 async function outputsOf(name: string, modelType: string, texts: string[], pooling: string): Promise<Outputs> {
   if (encoderDecoders.has(modelType)) {
     const tokenizer = await AutoTokenizer.from_pretrained(name);
@@ -80,35 +80,40 @@ function matrixOf(tensor: Tensor): Matrix {
   return { data: tensor.data as Float32Array, rows: tensor.data.length / cols, cols };
 }
 
-it.each([...goldenModelNames, ...goldenArchitectureNames])('transformers.js reads the export of %s', async (name) => {
-  const model = await directoryModel(goldenPath(`models/${name}`));
-  const { head, encoderFiles } = await readModelFolder(model);
-  const { measured, max_seq_length: limit } = goldenExpectation(name);
-  const { model_type: modelType } = JSON.parse(new TextDecoder().decode(await encoderFiles.read('config.json')));
-  await writeFolderAtomically(join(directory, name), await exportedFiles(model, limit ?? Infinity), {
-    doing: 'Writing',
-  });
-  // transformers.js cuts a long text without keeping the special token at its end.
-  const cases = goldenExpectation(name).cases.filter(({ truncated }) => !truncated);
-  const modes = head.pooling.modes!;
-  const texts = cases.map(({ text }) => text);
-  const outputs = await outputsOf(name, modelType, texts, modes.join());
-  const batch = batchOf(outputs);
-  const tokens = matrixOf(outputs.tokens);
-  const pooled = createPooling(modes).pool(tokens, batch);
-  const final = applyProjections(head.projections, pooled);
-  const { tolerance = 5e-5, token_tolerance: ofTokens = 5e-5 } = measured;
-  for (const [row, one] of cases.entries()) {
-    const read = Array.from({ length: batch.cols }, (_, col) => row * batch.cols + col).filter((at) => batch.mask[at]);
-    expect(read.map((at) => batch.ids[at])).toEqual(one.ids);
-    for (const [index, token] of (one.token_embeddings ?? []).entries())
-      expect(largestDifference(rowOf(tokens, read[index]!), Float32Array.from(token))).toBeLessThan(ofTokens);
-    expect(largestDifference(rowOf(final, row), Float32Array.from(one.embedding))).toBeLessThan(tolerance);
-  }
-  expect(largestDifference((outputs.pooled?.data ?? pooled.data) as Float32Array, pooled.data)).toBeLessThan(1e-5);
-});
+it.each([...goldenModelNames, ...goldenArchitectureNames])(
+  'transformers.js computes the same values with the export of %s',
+  async (name) => {
+    const model = await directoryModel(goldenPath(`models/${name}`));
+    const { head, encoderFiles } = await readModelFolder(model);
+    const { measured, max_seq_length: limit } = goldenExpectation(name);
+    const { model_type: modelType } = JSON.parse(new TextDecoder().decode(await encoderFiles.read('config.json')));
+    await writeFolderAtomically(join(directory, name), await exportedFiles(model, limit ?? Infinity), {
+      doing: 'Writing',
+    });
+    // transformers.js truncates a long text without keeping the special token at its end.
+    const cases = goldenExpectation(name).cases.filter(({ truncated }) => !truncated);
+    const modes = head.pooling.modes!;
+    const texts = cases.map(({ text }) => text);
+    const outputs = await outputsOf(name, modelType, texts, modes.join());
+    const batch = batchOf(outputs);
+    const tokens = matrixOf(outputs.tokens);
+    const pooled = createPooling(modes).pool(tokens, batch);
+    const final = applyProjections(head.projections, pooled);
+    const { tolerance = 5e-5, token_tolerance: ofTokens = 5e-5 } = measured;
+    for (const [row, one] of cases.entries()) {
+      const read = Array.from({ length: batch.cols }, (_, col) => row * batch.cols + col).filter(
+        (at) => batch.mask[at],
+      );
+      expect(read.map((at) => batch.ids[at])).toEqual(one.ids);
+      for (const [index, token] of (one.token_embeddings ?? []).entries())
+        expect(largestDifference(rowOf(tokens, read[index]!), Float32Array.from(token))).toBeLessThan(ofTokens);
+      expect(largestDifference(rowOf(final, row), Float32Array.from(one.embedding))).toBeLessThan(tolerance);
+    }
+    expect(largestDifference((outputs.pooled?.data ?? pooled.data) as Float32Array, pooled.data)).toBeLessThan(1e-5);
+  },
+);
 
-it.each(Object.entries(refused))('%s is refused with what to do', async (name, message) => {
+it.each(Object.entries(refused))('%s is refused with a message that describes the fix', async (name, message) => {
   const model = await directoryModel(goldenPath(`models/${name}`));
   await expect(exportedFiles(model, 64)).rejects.toThrow(message);
 });

@@ -15,7 +15,7 @@ beforeAll(() => {
   env.localModelPath = place.directory;
 });
 
-/** Vectors of tokens, texts × positions × width, as transformers.js computes them, or pooled by itself. */
+/** Token embeddings of transformers.js, texts × positions × dimensions, or its pooled vectors. */
 async function extract(folder: string, texts: string[], pooling: 'none' | 'mean' | 'cls'): Promise<Tensor> {
   const extractor = await pipeline('feature-extraction', folder, { dtype: 'fp32' });
   try {
@@ -26,7 +26,8 @@ async function extract(folder: string, texts: string[], pooling: 'none' | 'mean'
 }
 
 /**
- * transformers.js cuts a long text without keeping the special token at its end; a text without tokens it cannot batch.
+ * Texts that transformers.js handles differently: it truncates a long text without keeping the special token at its
+ * end, and cannot batch a text without tokens.
  */
 function comparable(name: string): string[] {
   return goldenExpectation(name)
@@ -68,13 +69,13 @@ describe.each(['tiny-bert-multipool', 'use-lite'])('the exported folder of %s', 
     expect(padding).toEqual(expect.any(String));
   });
 
-  it('is the same space for sentvec', async () => {
+  it('has the same vector space in sentvec', async () => {
     const [one, two] = [await original.embed(texts), await exported.embed(texts)];
     expect(two.receipt.fingerprint).toBe(one.receipt.fingerprint);
     expect(largestDifference(two.vectors.data, one.vectors.data)).toBeLessThan(1e-6);
   });
 
-  it("gives the same vectors in transformers.js, through the model's pooling and projections", async () => {
+  it('computes the same vectors in transformers.js, with the pooling and projections of the model', async () => {
     const { vectors } = await original.embed(texts);
     const tokens = await extract(name, texts, 'none');
     const [rows = 0, cols = 0, width = 0] = tokens.dims;
@@ -105,7 +106,7 @@ describe.each(['tiny-bert-multipool', 'use-lite'])('the exported folder of %s', 
   );
 });
 
-it('refuses a folder that is there already', async () => {
+it('refuses to write to an existing folder', async () => {
   await place.write('a-file', '');
   const { code, stderr } = await place.run(['export', goldenPath('models/tiny-bert'), '--output', '.']);
   expect(stderr).toMatch(/^sentvec: \. is there already/);

@@ -47,7 +47,7 @@ async function vectorsOf(model: ModelFiles): Promise<{ data: Float32Array; finge
   return { data: vectors.data, fingerprint: receipt.fingerprint };
 }
 
-/** Exports a model and checks that the result gives the same vectors. @returns its files */
+/** Exports a model and checks that the result computes the same vectors. @returns its files */
 async function exportUnchanged(files: Files): Promise<Files> {
   const model = memoryModel('original', files);
   const result = await exported(model);
@@ -64,7 +64,7 @@ beforeAll(async () => {
 afterAll(() => rm(directory, { recursive: true, force: true }));
 
 describe('exportedFiles', () => {
-  it('merges an adapter into the weights, of which it is then no longer part', async () => {
+  it('merges an adapter into the weights and does not export its files', async () => {
     const adapter = ['adapter_config.json', 'adapter_model.safetensors'].map(
       async (path) => [path, new Uint8Array(await readFile(goldenPath(`adapters/rank-stabilized/${path}`)))] as const,
     );
@@ -74,7 +74,7 @@ describe('exportedFiles', () => {
     expect(result['model.safetensors']).not.toEqual(files['model.safetensors']);
   });
 
-  it('leaves out the weights of other frameworks', async () => {
+  it('does not export the weights of other frameworks', async () => {
     const others = [
       'pytorch_model.bin',
       'tf_model.h5',
@@ -91,13 +91,13 @@ describe('exportedFiles', () => {
     expect(Object.keys(result)).toContain('onnx/model.onnx');
   });
 
-  it('writes down the mean that a folder without modules.json is pooled by', async () => {
+  it('writes the mean pooling of a folder without modules.json to its files', async () => {
     const { 'modules.json': _, '1_Pooling/config.json': __, ...plain } = await filesOf('tiny-bert');
     const result = await exportUnchanged(plain);
     expect(parse(result['1_Pooling/config.json'])).toMatchObject({ pooling_mode: 'mean' });
   });
 
-  it('brings an encoder in a folder of its own to the top', async () => {
+  it('moves an encoder from a subfolder to the root folder', async () => {
     const files = await filesOf('tiny-roberta');
     const own = [
       'config.json',
@@ -122,7 +122,7 @@ describe('exportedFiles', () => {
     expect(parse(result['modules.json'])[0].path).toBe('');
   });
 
-  it('makes a tokenizer.json of vocab.txt', async () => {
+  it('creates tokenizer.json from vocab.txt', async () => {
     const { 'tokenizer.json': tokenizer, ...files } = await filesOf('tiny-bert');
     const vocabulary = Object.entries(parse(tokenizer).model.vocab as Record<string, number>).sort(
       ([, a], [, b]) => a - b,
@@ -131,7 +131,7 @@ describe('exportedFiles', () => {
     expect(parse(result['tokenizer.json']).model.vocab).toEqual(Object.fromEntries(vocabulary));
   });
 
-  it('puts lower case into the tokenizer, where every library finds it', async () => {
+  it('moves lower-casing into the tokenizer, where every library applies it', async () => {
     const files = await filesOf('tiny-roberta');
     const settings = { ...parse(files['sentence_bert_config.json']), do_lower_case: true };
     const result = await exportUnchanged({ ...files, 'sentence_bert_config.json': JSON.stringify(settings) });
@@ -139,7 +139,7 @@ describe('exportedFiles', () => {
     expect(parse(result['sentence_bert_config.json']).do_lower_case).toBe(false);
   });
 
-  it('names the length and the padding token where the folder does not', async () => {
+  it('adds the maximum length and the padding token if the folder lacks them', async () => {
     const { 'special_tokens_map.json': _, 'tokenizer_config.json': __, ...files } = await filesOf('tiny-bert');
     expect(parse((await exportUnchanged(files))['tokenizer_config.json'])).toMatchObject({
       pad_token: '[PAD]',
@@ -147,7 +147,7 @@ describe('exportedFiles', () => {
     });
   });
 
-  it('keeps the ONNX model that a folder ships', async () => {
+  it('copies the ONNX model of the folder', async () => {
     const files = {
       ...(await filesOf('tiny-bert')),
       'onnx/model.onnx': 'the graph',
@@ -161,7 +161,7 @@ describe('exportedFiles', () => {
     });
   });
 
-  it('records one from the safetensors instead when it is told to, and leaves out the shipped one with its weights', async () => {
+  it('builds an ONNX model from safetensors with --record, and does not export the existing one', async () => {
     const config = { 'transformers.js_config': { use_external_data_format: { 'model.onnx': 1 } } };
     const golden = await filesOf('tiny-bert');
     const shipped = {
@@ -181,7 +181,7 @@ describe('exportedFiles', () => {
     expect(parse(result['config.json'])).toEqual(parse(golden['config.json']));
   });
 
-  it('copies the only ONNX file of a folder without safetensors, whatever its name and those of its weights are', async () => {
+  it('copies the only ONNX file of a folder without safetensors, with any names of the file and its weights', async () => {
     const definition = await readEncoder(goldenModel('tiny-bert'));
     const { model, data } = recordSplitEncoder(definition, 'weights.bin');
     const { 'model.safetensors': _, ...files } = await filesOf('tiny-bert');
@@ -218,8 +218,8 @@ describe('exportedFiles', () => {
   });
 });
 
-describe('weights beyond what one file may hold', () => {
-  it('are in a file beside the model, and give the same vectors', async () => {
+describe('weights beyond the size limit of an ONNX file', () => {
+  it('are stored in a separate file, with the same vectors', async () => {
     const golden = goldenModel('tiny-bert');
     const { files, externalData } = await onnxFiles(golden, { largest: 1000 });
     expect(externalData).toEqual(['model.onnx_data']);

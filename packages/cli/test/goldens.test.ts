@@ -5,14 +5,14 @@ import { largestDifference, Workplace } from './sentvec.ts';
 
 const place = new Workplace();
 
-/** Float32 against float64; see the goldens' README. */
+/** Tolerance of float32 against float64; see the README of the goldens. */
 const tolerance = 5e-5;
 
 describe.each(goldenModelNames)('sentvec embed with %s', (name) => {
   const { cases, prompted, dimension } = goldenExpectation(name);
   const model = goldenPath(`models/${name}`);
 
-  it('gives the vectors of PyTorch', async () => {
+  it('computes the vectors of PyTorch', async () => {
     const input = await place.writeRows(
       `${name}.jsonl`,
       cases.map(({ text }, index) => ({ id: `case ${index}`, text })),
@@ -39,7 +39,7 @@ describe.each(goldenModelNames)('sentvec embed with %s', (name) => {
   });
 
   it.each([...new Set(prompted.map(({ prompt_name: prompt }) => prompt))])(
-    'gives those of its prompt %s',
+    'computes the vectors of PyTorch with the prompt %s',
     async (prompt) => {
       const group = prompted.filter(({ prompt_name: each }) => each === prompt);
       const input = await place.writeRows(
@@ -68,7 +68,7 @@ describe.each(goldenModelNames)('sentvec embed with %s', (name) => {
 });
 
 it.each(['st6-router', 'st6-router-static'])(
-  '%s: embed takes the route of documents, search that of queries',
+  '%s: embed uses the route of documents, and search that of queries',
   async (name) => {
     const model = goldenPath(`models/${name}`);
     const { cases } = JSON.parse(readFileSync(goldenPath(`models/${name}/expected.json`), 'utf8')) as {

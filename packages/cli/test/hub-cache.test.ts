@@ -7,7 +7,7 @@ import { finished, largestDifference, Workplace } from './sentvec.ts';
 const place = new Workplace();
 const commit = '0123456789abcdef0123456789abcdef01234567';
 
-it('a model by its name on the hub comes from the cache of the hub, and its commit is in the manifest', async () => {
+it('a model from the Hub is loaded from the Hub cache, and its commit is recorded in the manifest', async () => {
   const repository = 'hub/models--someone--tiny-bert';
   await mkdir(place.path(`${repository}/refs`), { recursive: true });
   await writeFile(place.path(`${repository}/refs/main`), commit);

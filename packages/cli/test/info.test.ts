@@ -1,11 +1,11 @@
-// What `sentvec info` says of every golden model, against the folder's own files and what PyTorch computed.
+// Compares the output of `sentvec info` for every golden model with the files of its folder and the results of PyTorch.
 import { existsSync, readFileSync } from 'node:fs';
 import { goldenArchitectureNames, goldenCallNames, goldenModelNames, goldenPath } from '@sentvec/testing';
 import { expect, test } from 'vitest';
 import type { CommandContext } from '../src/command.ts';
 import { info } from '../src/commands/info.ts';
 
-/** What is read of the files of a golden model. */
+/** The values read from the files of a golden model. */
 interface GoldenFile {
   readonly model_type?: string;
   readonly pooling_mode?: string | readonly string[];
@@ -17,13 +17,13 @@ interface GoldenFile {
   readonly similarity_fn_name?: string;
 }
 
-/** A JSON file of a golden model; nothing when there is none. */
+/** Reads a JSON file of a golden model. Returns `undefined` if it does not exist. */
 function json(name: string, path: string): GoldenFile {
   const file = goldenPath(`models/${name}/${path}`);
   return existsSync(file) ? (JSON.parse(readFileSync(file, 'utf8')) as GoldenFile) : {};
 }
 
-/** The modules that a text passes through, a Router followed. */
+/** Returns the modules for a text, including those of the route of a Router. */
 function modulesOf(name: string, route: string | undefined): readonly { kind: string; path: string }[] {
   const { structure, types } = json(name, 'router_config.json');
   const modules = json(name, 'modules.json') as readonly { type: string; path: string }[];
@@ -37,10 +37,10 @@ function modulesOf(name: string, route: string | undefined): readonly { kind: st
 
 const kinds: Readonly<Record<string, string>> = { Dense: 'dense', Normalize: 'normalize', LayerNorm: 'layer-norm' };
 
-/** The modes of the older spelling, a flag for each, in the order in which their vectors are concatenated. */
+/** Poolings in the older format, with one flag per mode, in the order in which their vectors are concatenated. */
 const flags = ['cls_token', 'max_tokens', 'mean_tokens', 'mean_sqrt_len_tokens', 'weightedmean_tokens', 'lasttoken'];
 
-/** The names of its poolings, by either spelling of their file. */
+/** Returns the pooling modes from the configuration in either format. */
 function poolingOf(name: string, path: string): string {
   const { pooling_mode: modes, ...others } = json(name, `${path}/config.json`);
   if (modes !== undefined) return [modes].flat().join('+');
@@ -57,7 +57,7 @@ interface Facts {
   readonly routes: readonly { readonly route: string }[];
 }
 
-/** What the command prints for a program. */
+/** Returns the JSON output of the command. */
 async function factsOf(name: string): Promise<Facts> {
   const model = goldenPath(`models/${name}`);
   let facts: unknown;

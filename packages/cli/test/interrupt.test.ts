@@ -19,7 +19,7 @@ async function shardsIn(output: string): Promise<number> {
   return (await readdir(place.path(output))).filter((name) => name.startsWith('shard-')).length;
 }
 
-it('Ctrl-C in the middle, then --resume: the same bytes as a run that was never stopped', async () => {
+it('Ctrl-C during a run, then --resume: the same bytes as an undisturbed run', async () => {
   await place.writeRows(
     'rows.jsonl',
     Array.from({ length: rows }, (_, row) => ({
@@ -53,7 +53,7 @@ it('Ctrl-C in the middle, then --resume: the same bytes as a run that was never 
 it.each([
   ['before it says anything', ''],
   ['in the middle of it', '{"id": "a", "text": "the first of many"}\n'],
-])('Ctrl-C while standard input is awaited, %s, leaves nothing behind', async (moment, input) => {
+])('Ctrl-C while the command waits for standard input, %s, leaves no files', async (moment, input) => {
   const output = moment.replaceAll(' ', '-');
   const child = place.start(['embed', '-', '--input-format', 'jsonl', ...flags, '--output', output]);
   const end = finished(child);

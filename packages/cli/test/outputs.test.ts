@@ -22,7 +22,7 @@ const texts = [
 const ids = texts.map((_, index) => `text-${index}`);
 let reference: { id: unknown; embedding: number[] }[];
 
-/** Embeds the texts into a folder, with shards of two rows, twice: the bytes must be the same. */
+/** Embeds the texts twice, with shards of two rows, and checks that both outputs are identical. */
 async function embedTwice(folder: string, ...flags: string[]): Promise<void> {
   const words = ['embed', 'texts.jsonl', '--model', model, '--id', 'key', '--shard-rows', '2', ...flags, '--output'];
   for (const output of [folder, `${folder}-again`]) await place.succeed([...words, output]);
@@ -58,8 +58,8 @@ async function shards(folder: string, ending: string): Promise<string[]> {
   return names.sort().map((name) => place.path(`${folder}/${name}`));
 }
 
-describe('formats, the same bytes each time', () => {
-  it('JSON lines hold an id and a vector', () => {
+describe('output formats are deterministic', () => {
+  it('JSON Lines have an id and a vector', () => {
     expect(reference.map(({ id }) => id)).toEqual(ids);
     expect(reference.every((row) => Object.keys(row).join() === 'id,embedding' && row.embedding.length === 32)).toBe(
       true,
@@ -89,7 +89,7 @@ describe('formats, the same bytes each time', () => {
       expect(largestDifference([...row['embedding']], reference[index]!.embedding)).toBeLessThan(1e-6);
   });
 
-  it('npy is read by an independent reader, ids beside it', async () => {
+  it('npy is read by an independent reader, with ids in a separate file', async () => {
     await embedTwice('npy', '--format', 'npy');
     const vectors = (
       await Promise.all((await shards('npy', '.npy')).map(async (file) => readNpy(await readFile(file))))
@@ -154,7 +154,7 @@ describe('inputs', () => {
   });
 });
 
-it('--truncate-dim and --precision are in the manifest, and vectors have that size', async () => {
+it('--truncate-dim and --precision are recorded in the manifest and applied to the vectors', async () => {
   const printed = await place.succeed([
     'embed',
     'texts.jsonl',
@@ -185,7 +185,7 @@ it('--truncate-dim and --precision are in the manifest, and vectors have that si
   ).toBe(true);
 });
 
-it('--truncate-dim leaves the entries as they are, --normalize gives the vectors length 1', async () => {
+it('--truncate-dim does not normalize the vectors, --normalize does', async () => {
   const small = ['--model', model, '--format', 'jsonl', '--truncate-dim', '16'];
   await place.succeed(['embed', 'texts.jsonl', '--model', model, '--format', 'jsonl', '--output', 'whole']);
   await place.succeed(['embed', 'texts.jsonl', ...small, '--output', 'first-16']);
@@ -230,7 +230,7 @@ describe('a cache of vectors', () => {
     return place.hashes(folder);
   };
 
-  it('changes no byte of the shards, whether it is empty, full, or of a corpus with other rows', async () => {
+  it('does not change the shards, whether the cache is empty, complete, or from a corpus with other rows', async () => {
     await place.writeRows('many.jsonl', rows);
     const expected = await hashesOf('many');
     expect(await hashesOf('many-empty', '--cache', place.path('vectors'))).toEqual(expected);

@@ -16,11 +16,11 @@ interface Parity {
   }[];
 }
 
-/** The pair that every machine has: whether there is WebGPU depends on the machine. */
+/** The pair of backends that every machine has; WebGPU may be unavailable. */
 const pairOf = ({ pairs }: Parity) => pairs.find(({ backends }) => backends.join() === 'onnx,tfjs')!;
 
 describe('parity', () => {
-  it('finds the same vectors on every backend', async () => {
+  it('reports the same vectors on every backend', async () => {
     const found = JSON.parse(await place.succeed(['parity', goldenPath('models/tiny-mpnet'), '--json'])) as Parity;
     expect(found).toMatchObject({ same: true, texts: 13 });
     expect(pairOf(found).difference).toBeLessThan(1e-5);
@@ -28,28 +28,28 @@ describe('parity', () => {
     expect(pairOf(found).cosine).toBeCloseTo(1, 9);
   });
 
-  it('ends with 1, and says so, when they differ by more than is allowed', async () => {
+  it('exits with 1 and a message if the vectors differ by more than the tolerance', async () => {
     const { code, stdout } = await place.run(['parity', goldenPath('models/tiny-roberta'), '--tolerance', '1e-12']);
     expect(code).toBe(1);
     expect(stdout).toMatch(/onnx – tfjs +\d\.\de-\d+ +[01]\.\d+ +NOT EQUAL: more than 1e-12/);
   });
 
-  it('refuses a tolerance that is not above 0', async () => {
+  it('refuses a tolerance of 0 or less', async () => {
     const { code, stderr } = await place.run(['parity', '--tolerance', 'some']);
     expect(code).toBe(2);
     expect(stderr).toMatch(/--tolerance must be a number above 0/);
   });
 });
 
-describe('a folder whose self-check the backend does not reproduce', () => {
-  it('is refused with the size of the difference, and used anyway with --no-self-check', async () => {
+describe('a folder with a failing self-check', () => {
+  it('is refused with the size of the difference, and accepted with --no-self-check', async () => {
     await place.succeed(['export', goldenPath('models/tiny-bert'), '--output', 'exported']);
     const file = place.path('exported/self-check.json');
     const selfCheck = JSON.parse(await readFile(file, 'utf8')) as { token_embeddings: string };
     const values = Buffer.from(selfCheck.token_embeddings, 'base64');
     for (let at = 0; at < values.length; at += 8) values.writeFloatLE(values.readFloatLE(at) * 1.002, at);
     await writeFile(file, JSON.stringify({ ...selfCheck, token_embeddings: values.toString('base64') }));
-    // Only the ONNX file is left, so that nothing else says what is right.
+    // Keep only the ONNX file, so that there are no other reference values.
     await rm(place.path('exported/model.safetensors'));
     const words = ['similarity', 'a cat', 'a dog', '--model', 'exported'];
     const { code, stderr } = await place.run([...words, '--json']);

@@ -1,4 +1,4 @@
-// `sentvec quantize`: the folder that it makes, what it prints, and what it refuses.
+// Tests the folder, the output and the errors of `sentvec quantize`.
 import { existsSync } from 'node:fs';
 import { copyFile, cp, readdir, readFile, writeFile } from 'node:fs/promises';
 import { onnx } from '@sentvec/backend-onnx';
@@ -26,7 +26,7 @@ async function filesOf(name: string): Promise<string[]> {
 const calibration = ['--calibrate', 'texts.jsonl', '--text', 'body', ...lowBar];
 
 describe('sentvec quantize', () => {
-  it('makes a folder with int8 beside float32, and prints what it costs and gains', async () => {
+  it('writes a folder with int8 and float32 weights, and prints size and quality', async () => {
     const printed = await place.succeed(['quantize', tiny, '-o', 'both', ...calibration]);
     expect(printed).toMatch(/both: onnx\/model_int8\.onnx, \d\.\d MB in place of \d\.\d MB, \d+\.\d times as fast/);
     expect(printed).toContain('Ranges from 60 texts; compared with float32 on 20 others:');
@@ -60,7 +60,7 @@ describe('sentvec quantize', () => {
     expect(other.matrix[0]![1]).toBeCloseTo(plain.matrix[0]![1]!, 1);
   });
 
-  it('makes a folder that has nothing but the quantized weights, which is used as it is', async () => {
+  it('writes a folder with only the quantized weights, which needs no --variant', async () => {
     const flags = ['--only-quantized', '--precision', 'int8-weights', '--json'];
     const json = await place.succeed(['quantize', tiny, '-o', 'small', ...flags, ...calibration]);
     const report = JSON.parse(json) as { readonly variant: string; readonly files: readonly string[] };
@@ -72,7 +72,7 @@ describe('sentvec quantize', () => {
     await expect(loadEmbedder(place.path('small'), { backend: plainBackend() })).rejects.toThrow(
       'There is onnx/model_int8_weights.onnx, which the backends onnx and webgpu run',
     );
-    // A self-check of other weights refuses the file.
+    // With a self-check of other weights, the file is refused.
     await cp(place.path('small'), place.path('changed'), { recursive: true });
     const check = 'onnx/model_int8_weights.self-check.json';
     const content = JSON.parse(await readFile(place.path(`changed/${check}`), 'utf8')) as Record<string, unknown>;
@@ -87,7 +87,7 @@ describe('sentvec quantize', () => {
     expect(stderr).toContain('computes wrong vectors for');
   });
 
-  it('refuses bad arguments, and leaves nothing behind', async () => {
+  it('refuses invalid arguments and leaves no files', async () => {
     await copyFile(place.path('texts.jsonl'), place.path('there'));
     for (const [line, message] of [
       [['quantize', tiny, '-o', 'there'], 'is there already'],

@@ -47,7 +47,7 @@ const queue = (...words: string[]) => place.succeed(['queue', ...words, '--redis
 const json = async (...words: string[]) => JSON.parse(await queue(...words, '--json')) as Record<string, unknown>;
 
 describe('sentvec queue', () => {
-  it('submits what sentvec embed would compute here, and watches it', async () => {
+  it('submits a corpus, watches the run, and has the same output as sentvec embed', async () => {
     await place.writeRows('rows.jsonl', [{ text: 'first' }, { text: 'second' }, { text: 3 }]);
     const id = (await queue('submit', 'rows.jsonl', '--output', 'there', '--model', model)).trim();
     expect(await json('watch', id)).toMatchObject({
@@ -73,7 +73,7 @@ describe('sentvec queue', () => {
     });
   });
 
-  it('embeds again and again what has changed, and shows and ends the schedule', async () => {
+  it('schedules updates, lists the schedule and removes it', async () => {
     const rows = [
       { id: 'a', text: 'first' },
       { id: 'b', text: 'second' },
@@ -117,7 +117,7 @@ describe('sentvec queue', () => {
       expect((await place.run(['queue', ...words, '--redis', redis.url])).stderr).toMatch(problem);
   }, 120_000);
 
-  it('never answers a request with an older result', async () => {
+  it('never returns an outdated result for a request', async () => {
     const rows = [{ text: 'first' }, { text: 'second' }];
     await place.writeRows('again.jsonl', rows);
     const submit = async (...more: string[]) =>
@@ -139,7 +139,7 @@ describe('sentvec queue', () => {
     expect(await watch(await submit('--overwrite'))).toMatchObject({ state: 'completed', total: { rows: 3 } });
   });
 
-  it('answers a request twice by its id, and no other request', async () => {
+  it('returns the same run for the same --run-id and request, and refuses another request', async () => {
     await place.writeRows('keyed.jsonl', [{ text: 'first' }]);
     const submit = (output: string) =>
       place.run([
@@ -162,7 +162,7 @@ describe('sentvec queue', () => {
     expect(await submit('other')).toMatchObject({ code: 2, stderr: expect.stringContaining('another input') });
   });
 
-  it('lets one of two runs write to a folder, and refuses the other', async () => {
+  it('refuses a second run for the same output folder', async () => {
     await place.writeRows(
       'wide.jsonl',
       Array.from({ length: 2000 }, (_, row) => ({ text: `Row ${row}.` })),
@@ -199,7 +199,7 @@ describe('sentvec queue', () => {
     expect([resumed.code, resumed.stderr]).toEqual([2, expect.stringContaining(`sentvec queue replay ${id}`)]);
   });
 
-  it('starts a workflow by its id, and says who serves what', async () => {
+  it('starts a workflow by its id, and lists the workers', async () => {
     expect(await queue('workers')).toMatch(/worker +workflows +steps +since +set aside\n\S+ +embed-corpus +\d of 2 /);
     await place.writeRows('some.jsonl', [{ text: 'first' }]);
     const request = { inputs: [place.path('some.jsonl')], output: place.path('started') };
@@ -221,7 +221,7 @@ describe('sentvec queue', () => {
     expect([notJson.code, notJson.stderr]).toEqual([2, expect.stringContaining('not JSON')]);
   });
 
-  it('says that no worker serves a run', async () => {
+  it('reports that no worker serves a run', async () => {
     const nobody = ['--queue', 'nobody'];
     const submitted = await place.run([
       'queue',
@@ -245,7 +245,7 @@ describe('sentvec queue', () => {
     expect((await end).stderr).toContain('No worker serves this queue.');
   });
 
-  it('refuses wrong arguments, and says what is wrong', async () => {
+  it('refuses invalid arguments with the reason', async () => {
     const failure = async (words: string[]) => {
       const { code, stderr } = await place.run(words);
       return [code, stderr.split('\n')[0]];
@@ -276,8 +276,8 @@ describe('sentvec queue', () => {
     ]);
   });
 
-  it('survives a lost connection while it watches', async () => {
-    // So that the run is not over before somebody watches it.
+  it('continues watching after a lost connection', async () => {
+    // This keeps the run active until it is being watched.
     worker.kill('SIGSTOP');
     const rows = Array.from({ length: 2000 }, (_, row) => ({ text: `Row ${row} of some.` }));
     await place.writeRows('lost.jsonl', rows);

@@ -6,20 +6,20 @@ import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { afterAll, beforeAll, vi } from 'vitest';
 
-// Each command starts a process of its own, which takes its time on a busy machine: no test here is about speed.
+// Each command starts a separate process, which is slow on a machine under load, so the timeouts are long.
 vi.setConfig({ testTimeout: 600_000, hookTimeout: 600_000 });
 
-/** The built command. */
+/** Path of the built command. */
 export const program: string = fileURLToPath(new URL('../bin/sentvec.mjs', import.meta.url));
 
-/** What a command printed, and how it ended. */
+/** The output and exit code of a command. */
 export interface Result {
   readonly code: number | null;
   readonly stdout: string;
   readonly stderr: string;
 }
 
-/** A folder for one test file; commands run in it. Removed at the end. */
+/** A temporary folder for one test file, in which commands run. It is deleted at the end. */
 export class Workplace {
   directory = '';
 
@@ -39,7 +39,7 @@ export class Workplace {
     return name;
   }
 
-  /** A file of JSON lines. */
+  /** Writes a JSON Lines file. */
   writeRows(name: string, rows: readonly object[]): Promise<string> {
     return this.write(name, rows.map((row) => `${JSON.stringify(row)}\n`).join(''));
   }
@@ -49,9 +49,9 @@ export class Workplace {
     return spawn(process.execPath, [program, ...words], { cwd: this.directory, env: this.#environment(environment) });
   }
 
-  /** Starts the built command where no file may grow beyond some kibibytes. */
+  /** Starts the built command with a limit on file sizes. */
   startLimited(words: readonly string[], kibibytes: number): ChildProcessWithoutNullStreams {
-    // POSIX counts in blocks of 512 bytes.
+    // ulimit counts blocks of 512 bytes.
     const script = `trap '' XFSZ; ulimit -f ${kibibytes * 2}; exec "$@"`;
     return spawn('sh', ['-c', script, 'sh', process.execPath, program, ...words], {
       cwd: this.directory,
@@ -66,12 +66,12 @@ export class Workplace {
   /** Runs the built command to its end. `input` is its standard input. */
   async run(words: readonly string[], input = ''): Promise<Result> {
     const child = this.start(words);
-    child.stdin.on('error', () => {}); // It may end without having read everything.
+    child.stdin.on('error', () => {}); // The command may exit before it has read all input.
     child.stdin.end(input);
     return finished(child);
   }
 
-  /** Runs a command that must succeed. @returns what it printed */
+  /** Runs a command that must succeed. @returns its standard output */
   async succeed(words: readonly string[], input = ''): Promise<string> {
     const { code, stdout, stderr } = await this.run(words, input);
     if (code !== 0) throw new Error(`sentvec ${words.join(' ')} ended with ${code}: ${stderr}`);
@@ -86,7 +86,7 @@ export class Workplace {
       .map((line) => JSON.parse(line) as T);
   }
 
-  /** The rows of an output folder in JSON lines, shard after shard. */
+  /** Reads the rows of all JSON Lines shards of an output folder. */
   async readVectors(folder: string): Promise<{ id: unknown; embedding: number[] }[]> {
     const shards = (await readdir(this.path(folder)))
       .filter((name) => name.endsWith('.jsonl') && name.startsWith('shard-'))
@@ -96,7 +96,7 @@ export class Workplace {
     ).flat();
   }
 
-  /** The name of a file of an output folder, by what is before and after the part that says what is in it. */
+  /** Finds the name of a file in an output folder by the parts before and after its content hash. */
   async listedName(folder: string, begin: string, ending: string): Promise<string> {
     const names = await readdir(this.path(folder));
     const name = names.find((each) => each.startsWith(`${begin}.`) && each.endsWith(ending));
@@ -104,7 +104,7 @@ export class Workplace {
     return `${folder}/${name}`;
   }
 
-  /** SHA-256 of every file in a folder, by name. */
+  /** Returns the SHA-256 hash of every file in a folder, by name. */
   async hashes(folder: string): Promise<Record<string, string>> {
     const names = (await readdir(this.path(folder))).sort();
     const entries = names.map(async (name) => [
@@ -117,7 +117,7 @@ export class Workplace {
   }
 }
 
-/** Waits for a command to end. */
+/** Waits until a command exits. */
 export async function finished(child: ChildProcessWithoutNullStreams): Promise<Result> {
   const output = { stdout: '', stderr: '' };
   for (const stream of ['stdout', 'stderr'] as const) {

@@ -1,4 +1,4 @@
-/** A corpus through a sparse model: its shards in each format, what is refused, and how it is read. */
+/** Embeds a corpus with a sparse model: shards in each format, refused options, and reading. */
 import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -33,7 +33,7 @@ const request = (name: string) => ({
   chunkRows: 3,
 });
 
-it.each(['parquet', 'arrow', 'jsonl'] as const)('writes %s, and reads it back', async (format) => {
+it.each(['parquet', 'arrow', 'jsonl'] as const)('writes %s that can be read back', async (format) => {
   const manifest = await embedCorpus({ ...request(format), format }, embedder);
   expect(manifest).toMatchObject({ kind: 'sparse', dimension: 641, rows: 4, options: { maxActiveDims: 40 } });
   const found: SparseVector[] = [];
@@ -43,7 +43,7 @@ it.each(['parquet', 'arrow', 'jsonl'] as const)('writes %s, and reads it back', 
   await expect(openEmbeddings(join(folder, format))).rejects.toMatchObject({ code: 'invalid-output' });
 });
 
-it('writes JSON lines as vector databases take them, and queries by their table', async () => {
+it('writes JSON Lines for vector databases, and inference-free queries', async () => {
   const { shards } = await embedCorpus({ ...request('queries'), format: 'jsonl', as: 'query' }, embedder);
   const [first] = (await readFile(join(folder, 'queries', shards[0]!.file), 'utf8')).split('\n');
   const { vector } = await embedder.embedQuery('the city', { maxActiveDims: 40 });
@@ -52,7 +52,7 @@ it('writes JSON lines as vector databases take them, and queries by their table'
   expect(Float32Array.from(embedding.values)).toEqual(vector.values);
 });
 
-it('embeds by the command, and the command says what the model is', async () => {
+it('embeds a corpus, and info shows the kind of the model', async () => {
   await place.write('texts.txt', texts.map((text) => `${text}\n`).join(''));
   const model = ['--model', goldenModel('splade-inference-free').directory, '--backend', 'onnx'];
   const flags = ['--max-active-dims', '40', '--format', 'jsonl', '--output', 'out'];
@@ -102,7 +102,7 @@ it('adds, replaces and removes rows', async () => {
   expect([empty.code, empty.stderr]).toEqual([2, expect.stringContaining('has an empty id')]);
 });
 
-it('refuses what dense vectors have, and dense models what sparse ones have', async () => {
+it('refuses options for dense vectors, and refuses sparse options with dense models', async () => {
   for (const wrong of [{ precision: 'int8' }, { truncateDim: 4 }, { normalize: true }, { format: 'npy' }] as const)
     await expect(embedCorpus({ ...request('refused'), ...wrong }, embedder)).rejects.toMatchObject({
       code: 'invalid-argument',

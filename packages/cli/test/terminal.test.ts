@@ -1,4 +1,4 @@
-// The output in a terminal of 60 columns.
+// Tests the output in a terminal of 60 columns.
 import { spawn, type ChildProcessWithoutNullStreams } from 'node:child_process';
 import { stripVTControlCharacters } from 'node:util';
 import { goldenPath } from '@sentvec/testing';
@@ -8,7 +8,7 @@ import { finished, program, Workplace } from './sentvec.ts';
 const place = new Workplace();
 const columns = 60;
 
-/** Starts the command in a pseudo-terminal, which `script` of util-linux makes. */
+/** Starts the command in a pseudo-terminal with `script` of util-linux. */
 function startInTerminal(words: readonly string[]): ChildProcessWithoutNullStreams {
   const quoted = [process.execPath, program, ...words].map((word) => `'${word}'`).join(' ');
   return spawn('script', ['-qefc', `stty cols ${columns}; exec ${quoted}`, '/dev/null'], {
@@ -19,7 +19,7 @@ function startInTerminal(words: readonly string[]): ChildProcessWithoutNullStrea
 
 const escape = String.fromCodePoint(27);
 
-/** The lines that a terminal shows after this output. It may erase lines and return to their start. */
+/** Returns the lines that a terminal shows after this output, which may erase lines and return to their start. */
 function screenAfter(output: string): string[] {
   return output.split('\n').map((line) => {
     let shown = '';
@@ -34,9 +34,9 @@ function screenAfter(output: string): string[] {
   });
 }
 
-/** The states of the bar, in order. */
+/** Returns the states of the progress bar, in order. */
 function barsIn(output: string): string[] {
-  // The terminal writes ^C wherever the cursor is.
+  // The terminal echoes ^C at the cursor.
   const written = output.replaceAll('^C', '').replaceAll(`${escape}[`, `\n${escape}[`);
   return [...stripVTControlCharacters(written).matchAll(/[█░·].*/gu)].map(([bar]) => bar);
 }
@@ -45,7 +45,7 @@ const notHere = process.platform !== 'linux';
 
 describe.skipIf(notHere)('in a terminal of 60 columns (made by script of util-linux, on Linux)', () => {
   it.each([['--help'], ['embed --help'], ['train --help'], ['queue submit --help'], ['worker --help']])(
-    'sentvec %s breaks its lines, but for examples and flags',
+    'sentvec %s wraps its lines, except examples and flags',
     async (line) => {
       const { stdout } = await finished(startInTerminal(line.split(' ')));
       const lines = stdout.replaceAll('\r', '').split('\n');
@@ -60,7 +60,7 @@ describe.skipIf(notHere)('in a terminal of 60 columns (made by script of util-li
     },
   );
 
-  it('the bar of a run fits, and says the time left; Ctrl-C removes it', async () => {
+  it('the progress bar fits and shows the remaining time; Ctrl-C removes it', async () => {
     await place.writeRows(
       'rows.jsonl',
       Array.from({ length: 40_000 }, (_, row) => ({ text: `sentence ${row} about many things` })),

@@ -26,7 +26,7 @@ async function writeConfig(output: string, changes: object = {}): Promise<string
   return place.write(`${output}.json`, JSON.stringify(config));
 }
 
-it('train: one command makes a model folder, whose score is the one that was printed', async () => {
+it('train: writes a model folder, whose score equals the printed one', async () => {
   const config = await writeConfig('trained', { epochs: 2 });
   const { evaluations, bestStep } = JSON.parse(await place.succeed(['train', config, '--json'])) as {
     evaluations: { step: number; score: number }[];
@@ -49,7 +49,7 @@ it('train: one command makes a model folder, whose score is the one that was pri
   expect(metrics['accuracy_cosine']).toBeGreaterThan(0.9);
 });
 
-it('Ctrl-C leaves a checkpoint and says how to go on; the resumed run ends as an undisturbed one', async () => {
+it('Ctrl-C leaves a checkpoint and prints how to continue; the resumed run has the same result as an undisturbed one', async () => {
   const changes = { epochs: 8, threads: 1, evaluation: undefined };
   await place.succeed(['train', await writeConfig('whole', changes)]);
   const config = await writeConfig('stopped', {
@@ -78,7 +78,7 @@ it('Ctrl-C leaves a checkpoint and says how to go on; the resumed run ends as an
   ).toBe(true);
 });
 
-it('--finish makes a model of what was trained before Ctrl-C', async () => {
+it('--finish writes a model with the weights from before Ctrl-C', async () => {
   const config = await writeConfig('unfinished', { epochs: 40, threads: 1, checkpointEvery: 5, evaluateEvery: 5 });
   const child = place.start(['train', config]);
   const end = finished(child);
@@ -101,13 +101,13 @@ it('--finish makes a model of what was trained before Ctrl-C', async () => {
   expect(existsSync(place.path('unfinished.checkpoint.safetensors'))).toBe(false);
 });
 
-it('--resume without a checkpoint begins at the first step and says so', async () => {
+it('--resume without a checkpoint starts at the first step and prints that', async () => {
   const config = await writeConfig('fresh', { maxSteps: 2, evaluation: undefined });
   const { code, stderr } = await place.run(['train', config, '--resume']);
   expect([code, stderr]).toEqual([0, expect.stringMatching(/There is no checkpoint .*fresh\.checkpoint\.safetensors/)]);
 });
 
-it('--schema prints a JSON Schema; --help shows a configuration that is one', async () => {
+it('--schema prints a JSON Schema; the example in --help matches it', async () => {
   const schema = JSON.parse(await place.succeed(['train', '--schema'])) as { properties: object };
   expect(Object.keys(schema.properties)).toEqual(expect.arrayContaining(['model', 'output', 'data']));
   const help = await place.succeed(['train', '--help']);

@@ -14,7 +14,7 @@ const embedding = fileURLToPath(new URL('usage-reports/embed.mjs', import.meta.u
 const model = goldenPath('models/tiny-bert');
 let homes = 0;
 
-/** Runs a program with an empty home and nothing but `more` in its environment. @returns the files that it left */
+/** Runs a program with an empty home folder and only `more` in its environment. @returns the files that it left */
 async function filesLeftBy(words: readonly string[], more: Readonly<Record<string, string>> = {}): Promise<string[]> {
   const home = place.path(`home-${homes++}`);
   await mkdir(home);
@@ -26,7 +26,7 @@ async function filesLeftBy(words: readonly string[], more: Readonly<Record<strin
   const result = await finished(child);
   expect(result).toMatchObject({ code: 0, stderr: expect.not.stringContaining('Microsoft') });
   const log = `/tmp/mat-debug-${child.pid}.log`;
-  // An older one is of another process, which had the same number.
+  // An older file is from another process with the same id.
   const written = statSync(log, { throwIfNoEntry: false })?.mtimeMs ?? 0;
   return [...(await readdir(home, { recursive: true })), ...(written >= start - 1000 ? [log] : [])];
 }
@@ -67,10 +67,10 @@ it.skipIf(otherThanLinux)(
   },
 );
 
-it('doctor says whether they are on, in a few lines, and prints nothing else', async () => {
+it('doctor shows in a few lines whether they are on, and prints nothing else', async () => {
   const { code, stdout, stderr } = await finished(place.start(['doctor'], { ORT_DISABLE_TELEMETRY: '0' }));
   expect([code, stderr]).toEqual([0, '']);
-  // Only there the install script of onnxruntime-node fetches the libraries for CUDA; a GPU that is used has them.
+  // The install script of onnxruntime-node downloads the CUDA libraries only on this platform.
   const fetchesCuda = process.platform === 'linux' && process.arch === 'x64' && /backend onnx +cpu/u.test(stdout);
   expect(/cuda +not installed;[^✓]* npm rebuild [^✓]*ONNXRUNTIME_NODE_INSTALL=skip/u.test(stdout)).toBe(fetchesCuda);
   expect(stdout).toMatch(/telemetry +onnxruntime sends usage reports to Microsoft, because ORT_DISABLE_TELEMETRY=0\n/u);

@@ -16,7 +16,7 @@ describe('help', () => {
     expect(page).toContain('sentvec embed quotes.txt --output vectors');
   });
 
-  it('lists each command with the name and summary that its module has', async () => {
+  it('lists each command with the name and summary of its module', async () => {
     for (const name of commandNames) {
       const found = await findCommand(name.split(' '));
       expect([found!.command.name, await summaryOf(name)]).toEqual([name, found!.command.summary]);
@@ -35,12 +35,12 @@ describe('help', () => {
     },
   );
 
-  it('says the version', async () => {
+  it('prints the version', async () => {
     expect(await place.succeed(['--version'])).toMatch(/^\d+\.\d+\.\d+\n$/);
   });
 });
 
-describe('a command line that makes no sense ends with 2, nothing on standard output, and a hint', () => {
+describe('an invalid command line exits with 2, an empty standard output, and a hint', () => {
   it.each<[string[], RegExp]>([
     [[], /COMMANDS/],
     [['embded', 'x'], /no command embded\. Did you mean embed\?/],
@@ -78,7 +78,7 @@ describe('a command line that makes no sense ends with 2, nothing on standard ou
 describe('errors', () => {
   const missing = ['info', './no-such-model'];
 
-  it('are a message without a stack', async () => {
+  it('are printed as a message without a stack trace', async () => {
     const { code, stdout, stderr } = await place.run(missing);
     expect(code).toBe(1);
     expect(stdout).toBe('');
@@ -86,7 +86,7 @@ describe('errors', () => {
     expect(stderr).not.toMatch(/\n\s+at /);
   });
 
-  it('have a stack with --debug', async () => {
+  it('have a stack trace with --debug', async () => {
     const { stderr } = await place.run([...missing, '--debug']);
     expect(stderr).toMatch(/\n\s+at /);
   });
@@ -100,7 +100,7 @@ describe('errors', () => {
   });
 });
 
-it('ends quietly when the reader of its output has gone', async () => {
+it('exits silently if the reader of its output has closed the pipe', async () => {
   const child = place.start(['--help']);
   child.stdout.destroy();
   const { code, stderr } = await finished(child);
@@ -127,7 +127,7 @@ it.skipIf(process.platform !== 'linux')(
   },
 );
 
-it('tells by its exit code that it failed, when the reader of its errors has gone', async () => {
+it('exits with an error code after a failure, even if standard error is closed', async () => {
   const child = place.start(['info', './no-such-model']);
   child.stderr.destroy();
   const { code } = await finished(child);

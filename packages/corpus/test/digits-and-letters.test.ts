@@ -1,4 +1,4 @@
-/** Values come out with all their digits and characters, or their row is rejected; no row is lost. */
+/** Values keep all their digits and characters, or their row is rejected; no row is lost. */
 import { DuckDBInstance } from '@duckdb/node-api';
 import { embedCorpus, openEmbeddings, readTable, type CorpusRequest, type OutputFormat } from '@sentvec/corpus';
 import { parquetMetadata, type FileMetaData } from 'hyparquet';
@@ -12,7 +12,7 @@ import { readRejected, workspace } from './workspace.ts';
 const space = workspace();
 let outputs = 0;
 
-/** Embeds a file. @returns what was written: ids, kept columns by name, and codes of rejected rows */
+/** Embeds a file. @returns the written ids, the stored columns by name, and the codes of rejected rows */
 async function embedded(
   input: string,
   more: Partial<CorpusRequest> = {},
@@ -35,7 +35,7 @@ async function embedded(
 const formats: readonly OutputFormat[] = ['parquet', 'npy', 'arrow', 'jsonl'];
 
 describe('JSON lines', () => {
-  it('keep the digits of numbers that JavaScript cannot hold, in ids, columns and within values', async () => {
+  it('keep all digits of numbers that JavaScript cannot represent, in ids, columns and nested values', async () => {
     const numbers = ['9007199254740993', '-18446744073709551615', '1e400', '-1e-400', '0.12345678901234567891'];
     const exact = ['1', '-0.5', '1e5', '9007199254740991', '0.1', '1.7976931348623157e308', '5e-324', '100.00'];
     const lines = [...numbers, ...exact].map(
@@ -57,7 +57,7 @@ describe('JSON lines', () => {
     expect((await embedded(await space.write('ids.jsonl', big), { idField: 'id' })).ids).toEqual(ids);
   });
 
-  it('with a value that cannot be written have that row rejected, and no other', async () => {
+  it('with a value that cannot be written reject only that row', async () => {
     const deep = `${'['.repeat(200_000)}${']'.repeat(200_000)}`;
     const input = await space.write(
       'deep.jsonl',
@@ -70,7 +70,7 @@ describe('JSON lines', () => {
     expect((await embedded(input)).rejected).toEqual([]);
   });
 
-  it('with halves of surrogate pairs in ids have those rows rejected: two would become one', async () => {
+  it('reject rows whose ids have unpaired surrogates, because different ids would become equal', async () => {
     const rows = ['"\\ud800"', '"\\udc00x"', '"\\ud83d\\ude00"', '"a"'].map((id) => `{"id":${id},"text":"t"}\n`);
     const input = await space.write('halves.jsonl', rows.join(''));
     for (const format of formats) {
@@ -109,17 +109,17 @@ describe('a key that occurs twice in a JSON object', () => {
   });
 });
 
-describe('a U+FEFF at the beginning of a text', () => {
+describe('a U+FEFF at the start of a text', () => {
   const values = ['\uFEFFa', '\uFEFF', 'a\uFEFF', '\uFEFF\uFEFFb', 'plain'];
 
-  it.each(formats)('is a letter, in %s', async (format) => {
+  it.each(formats)('is kept, in %s', async (format) => {
     const rows = values.map((value) => ({ id: value, text: `x${value}`, kept: value }));
     const input = await space.write('bom.jsonl', rows.map((row) => `${JSON.stringify(row)}\n`).join(''));
     const { ids, columns } = await embedded(input, { format, idField: 'id', columns: ['text', 'kept'] });
     expect([ids, columns['kept'], columns['text']]).toEqual([values, values, values.map((value) => `x${value}`)]);
   });
 
-  it('is a letter, from Parquet and from CSV', async () => {
+  it('is kept, from Parquet and from CSV', async () => {
     const columnData = [
       { name: 'id', data: values, type: 'STRING' as const },
       { name: 'text', data: values.map((value) => `x${value}`), type: 'STRING' as const },
@@ -135,7 +135,7 @@ describe('a U+FEFF at the beginning of a text', () => {
 });
 
 describe('CSV', () => {
-  it('with carriage returns alone has all its rows, in chunks of any size', async () => {
+  it('with carriage returns as line ends is read completely, in chunks of any size', async () => {
     const lines = ['id,text', '1,a', '2,"b\rb"', '', '3,"c ""c"""', 'four', '5,e'];
     for (const end of ['\r', '\r\n', '\n']) {
       const input = await space.write('mac.csv', lines.join(end) + end);
@@ -158,7 +158,7 @@ describe('CSV', () => {
     expect((await embedded(json)).columns['text']).toEqual(['a', 'b']);
   });
 
-  it('accepts a header of more than a megabyte, and messages stay short', async () => {
+  it('accepts a header of more than a megabyte, and error messages about it are short', async () => {
     const columns = Array.from({ length: 150_000 }, (_, index) => `column${index}`);
     const input = await space.write(
       'wide.csv',
@@ -177,7 +177,7 @@ describe('CSV', () => {
     ['text', 'text,text\na,b\n', {}],
     ['id', 'id,id,text\n1,2,a\n', { idField: 'id' }],
     ['kept', 'kept,text,kept\n1,a,2\n', { columns: ['text', 'kept'] }],
-  ])('with two columns "%s" is refused when that is wanted, and read when not', async (name, content, wanted) => {
+  ])('with two columns "%s" is refused only if that column is read', async (name, content, wanted) => {
     const input = await space.write('twice.csv', content);
     await expect(embedded(input, wanted)).rejects.toMatchObject({
       code: 'invalid-corpus',
@@ -203,7 +203,7 @@ describe('Parquet', () => {
     return path;
   }
 
-  it('keeps bytes that are not text, refuses texts that are not UTF-8, and takes unmarked texts as texts', async () => {
+  it('keeps binary values, refuses texts that are not UTF-8, and reads unannotated byte arrays as texts', async () => {
     const input = await writeByDuckdb(
       `select * from (values ('\\xAA\\x01'::blob, 'one'::blob, '\\xFF\\xD8\\xFF'::blob, 'k1'), ('\\xAB\\x01'::blob, 'caf\\xE9'::blob, '\\x00\\x80'::blob, 'k2'),
        ('fine'::blob, 'caf\\xC3\\xA9'::blob, 'text'::blob, 'k3')) v(raw, text, image, key)`,
@@ -219,7 +219,7 @@ describe('Parquet', () => {
     });
   });
 
-  it('rejects rows whose id is NaN, by which pandas marks a missing one, and keeps NaN in other columns', async () => {
+  it('rejects rows whose id is NaN, which pandas uses for missing values, and keeps NaN in other columns', async () => {
     const rows = "(7::double, 'a', 'nan'::float), ('nan', 'b', 1), ('inf', 'c', 'inf'), (8, 'd', 0.5)";
     const input = await writeByDuckdb(`select * from (values ${rows}) v(key, text, score)`);
     const { ids, columns, rejected } = await embedded(input, { idField: 'key', columns: ['score'] });
@@ -244,7 +244,7 @@ describe('Parquet', () => {
       small: [0.5, -12.3, null],
       t: ['2020-01-02T03:04:05.123456Z', '1970-01-01T00:00:00.000Z', '9223372036854775806'],
       ns: ['1969-12-31T23:59:59.123456789Z', '2020-01-01T00:00:00.500Z', null],
-      d: ['0044-03-15T00:00:00.000Z', '2020-02-29T00:00:00.000Z', '2147483646'], // Days: JavaScript has no such year.
+      d: ['0044-03-15T00:00:00.000Z', '2020-02-29T00:00:00.000Z', '2147483646'], // In days, because JavaScript dates do not support this year.
       s: [{ n: '9007199254740993', d: [1.1] }, { n: 1, d: [] }, null],
     });
   });
@@ -254,7 +254,7 @@ describe('Parquet', () => {
     { name: 'n', data: Array.from({ length: 20 }, (_, row) => row), type: 'INT32' as const },
   ];
 
-  /** A file of 20 rows in row groups of 10, whose footer says something else. */
+  /** A file with 20 rows in row groups of 10, and a changed footer. */
   function lying(change: (metadata: FileMetaData) => void): Promise<string> {
     const file = parquetWriteBuffer({ columnData: twoColumns, rowGroupSize: 10 });
     const metadata = parquetMetadata(file);
@@ -267,7 +267,7 @@ describe('Parquet', () => {
     return space.write('lying.parquet', new Uint8Array(writer.getBytes()));
   }
 
-  it('is read when its footer is right', async () => {
+  it('is read if its footer is correct', async () => {
     expect((await embedded(await lying(() => {}))).ids.length).toBe(20);
   });
 
@@ -303,7 +303,7 @@ describe('Parquet', () => {
     ['pages before the file', (metadata) => (metadata.row_groups[0]!.columns[0]!.meta_data!.data_page_offset = -4n)],
     ['longer pages', (metadata) => (metadata.row_groups[1]!.columns[1]!.meta_data!.total_compressed_size = 90_000n)],
     ['shorter pages', (metadata) => (metadata.row_groups[0]!.columns[0]!.meta_data!.total_compressed_size = 20n)],
-  ])('whose footer says %s is refused', async (_what, change) => {
+  ])('with %s in its footer is refused', async (_what, change) => {
     const input = await lying(change);
     for (const chunkRows of [7, 100])
       await expect(embedded(input, { chunkRows })).rejects.toMatchObject({
@@ -319,10 +319,10 @@ describe('Parquet', () => {
     ['one too few', 1],
     ['one too many', 3],
     ['a million', 1_000_000],
-  ])('whose schema has %s columns is refused at once', async (_what, children) => {
+  ])('whose schema has %s columns is refused immediately', async (_what, children) => {
     const file = Buffer.from(parquetWriteBuffer({ columnData: twoColumns }));
     const footer = file.subarray(file.length - 8 - file.readUInt32LE(file.length - 8), file.length - 8);
-    // The number of children follows the name of the root: field 5, a zigzag varint.
+    // In the footer, the number of children follows the name of the root: field 5, a zigzag varint.
     const at = footer.indexOf('root\u0015\u0004', 'latin1') + 'root'.length + 1;
     expect(at).toBeGreaterThan(5);
     const bytes: number[] = [];
@@ -339,7 +339,7 @@ describe('Parquet', () => {
     });
   });
 
-  it('that is being read can be aborted at once, and reads of others go on', async () => {
+  it('can be aborted while it is being read, without affecting other reads', async () => {
     const path = await lying(() => {});
     const file = { name: path, path };
     const range = { ...file, start: 0, end: 20, columns: ['text'], texts: ['text'] };

@@ -4,7 +4,7 @@ import { embedTexts } from '../src/steps/embed-texts.ts';
 
 const texts = Array.from({ length: 1000 }, (_, index) => `text ${index}`);
 
-/** Embeds each text as its length, after a check that may fail. Counts the texts that it got. */
+/** A fake embedder whose vector is the length of the text. It calls a check that may throw, and counts the texts. */
 function embedder(check: (some: readonly string[]) => void): {
   embed: (some: readonly string[]) => Promise<Embedded>;
   received: () => number;
@@ -38,9 +38,9 @@ function failOn(bad: readonly number[], error: (rows: number[]) => Error): (some
   };
 }
 
-describe('embedding texts of which some fail', () => {
+describe('embedding texts, some of which fail', () => {
   it.each([[[]], [[0]], [[999]], [[0, 1, 2]], [[3, 500, 998]], [texts.map((_, index) => index)]])(
-    'leaves out just those: %j',
+    'skips only the failing texts: %j',
     async (bad) => {
       const { embed } = embedder(failOn(bad, () => new Error('poison')));
       const { embedded, indices, failures } = await embedTexts(texts, embed);
@@ -51,11 +51,11 @@ describe('embedding texts of which some fail', () => {
     },
   );
 
-  it('costs a few times the work of one pass, however many texts there are', async () => {
+  it('takes a small multiple of the work of one pass, for any number of texts', async () => {
     const one = embedder(failOn([321], () => new SentvecError('backend-failed', 'poison')));
     await embedTexts(texts, one.embed);
     expect(one.received()).toBeLessThan(6 * texts.length);
-    // An error that names its rows needs no search.
+    // If the error names the rows, no search is needed.
     const named = embedder(
       failOn([5, 6, 700], (rows) => new SentvecError('invalid-text', 'empty', { row: rows[0], rows })),
     );
@@ -65,7 +65,7 @@ describe('embedding texts of which some fail', () => {
     expect((await embedTexts(texts, first.embed)).failures.map(({ index }) => index)).toEqual([5, 6, 700]);
   });
 
-  it('tries again when nothing fails alone, and gives up when that does not help', async () => {
+  it('retries if no text fails on its own, and gives up if that does not help', async () => {
     let calls = 0;
     const once = embedder(() => {
       calls += 1;
@@ -82,14 +82,14 @@ describe('embedding texts of which some fail', () => {
     expect(whole).toBe(2);
   });
 
-  it('looks for the text itself when an error names no rows that it can know', async () => {
+  it('searches for the failing text if the error does not name valid rows', async () => {
     for (const details of [{}, { row: 2000 }, { rows: 'all' }, { rows: [null] }] as ErrorDetails[]) {
       const unclear = embedder(failOn([7], () => new SentvecError('invalid-text', 'empty', details)));
       expect((await embedTexts(texts, unclear.embed)).failures.map(({ index }) => index)).toEqual([7]);
     }
   });
 
-  it('does not blame a text when the model fails on everything, or for other reasons', async () => {
+  it('rejects no text if the model fails on all texts or for other reasons', async () => {
     const dead = embedder(() => {
       throw new SentvecError('backend-failed', 'the device is gone');
     });

@@ -19,7 +19,7 @@ async function corpus(rows: number): Promise<string> {
   );
 }
 
-/** Whether the manifest calls the output complete. */
+/** Whether the manifest exists, that is, whether the output is complete. */
 async function isComplete(output: string): Promise<boolean> {
   return (JSON.parse(await readFile(`${output}/manifest.json`, 'utf8')) as { complete: boolean }).complete;
 }
@@ -28,7 +28,7 @@ interface ProcessFailure {
   readonly stderr: string;
 }
 
-/** Embeds in a process of its own. @returns the error in its plain form */
+/** Embeds in a separate process. @returns the error as a plain object */
 async function failing(request: CorpusRequest, shell: string): Promise<{ code: string; message: string }> {
   const command = `${shell} exec "$0" "$@"`;
   const args = ['-c', command, process.execPath, script('embed-process.mjs'), JSON.stringify(request), '0'];
@@ -46,7 +46,7 @@ describe('an output folder', () => {
       const input = await corpus(20_000);
       await mkdir(space.path('small'));
       await mkdir(space.path('kept'));
-      // Within a mount namespace of its own, so that nothing is left mounted; what was written is copied out.
+      // Use a separate mount namespace, so that nothing stays mounted. The written files are copied out.
       const mount = `mount -t tmpfs -o size=3m tmpfs ${space.path('small')};`;
       const request = { inputs: [input], output: space.path('small/out'), chunkRows: 1000 };
       const command = `${mount} "$0" "$@"; code=$?; cp -a ${space.path('small/out')} ${space.path('kept')}; exit $code`;
@@ -69,8 +69,7 @@ describe('an output folder', () => {
         message: expect.stringMatching(
           /ENOSPC.*The disk is full\. Free some space\. Then continue with `resume`/,
         ) as string,
-        // Which file was the last that fitted depends on how the file system counts: a shard, or the note of a finished
-        // chunk.
+        // The file that no longer fits depends on the file system: it is a shard or the record of a finished chunk.
         details: { file: expect.stringMatching(/shard-|chunks\//) as string },
       });
       const output = space.path('kept/out');
@@ -97,7 +96,7 @@ describe('an output folder', () => {
     async () => {
       const input = await corpus(3000);
       const output = space.path('out');
-      // A file may have 64 blocks of 512 bytes: the run's own files fit, a shard of 1,000 vectors does not.
+      // The limit is 64 blocks of 512 bytes per file: the files of the run fit, but a shard of 1,000 vectors does not.
       const error = await failing({ inputs: [input], output, chunkRows: 1000 }, 'ulimit -f 64;');
       expect(error).toMatchObject({
         code: 'io-failed',
@@ -132,7 +131,7 @@ describe('an output folder', () => {
     },
   );
 
-  it('may have a file where the folder should be', async () => {
+  it('is refused if its path is a file', async () => {
     await space.write('file', 'not a folder');
     const request = { inputs: [await corpus(10)], output: space.path('file/out') };
     await expect(embedCorpus(request, fakeEmbedder())).rejects.toMatchObject({
@@ -143,7 +142,7 @@ describe('an output folder', () => {
 });
 
 describe('a process that is killed', () => {
-  it('at any moment leaves a run that ends byte-identical to an undisturbed one', async () => {
+  it('at any time can be resumed, with byte-identical output to an undisturbed run', async () => {
     const request = {
       inputs: [await corpus(6000)],
       output: space.path('out'),
@@ -164,7 +163,7 @@ describe('a process that is killed', () => {
   });
 });
 
-/** Starts embedding and kills the process, without a chance to clean up, when it has that many rows. */
+/** Starts a process that embeds, and kills it with SIGKILL when it has finished a number of rows. */
 async function killAfter(rowsBefore: number, request: CorpusRequest): Promise<void> {
   const child = spawn(process.execPath, [script('embed-process.mjs'), JSON.stringify(request), '20'], {
     stdio: ['ignore', 'pipe', 'inherit'],
@@ -178,7 +177,7 @@ async function killAfter(rowsBefore: number, request: CorpusRequest): Promise<vo
 }
 
 describe('memory', () => {
-  it('at the end is within 10 % of that at row 50,000', async () => {
+  it('at the end of the run is within 10 % of that at row 50,000', async () => {
     const { stdout } = await run(process.execPath, [script('memory.mjs'), '120000']);
     const measured = JSON.parse(stdout) as { rows: number; ratio: number; megabytes: { atEnd: number } };
     expect(measured.rows).toBe(120_000);

@@ -9,23 +9,23 @@ import {
   type Fingerprint,
 } from '@sentvec/core';
 
-/** What a fake embedder does besides giving each text a vector that depends on the text alone. */
+/** Options of a fake embedder, whose vectors depend only on the text. */
 export interface FakeOptions {
   readonly dimension?: number;
   readonly model?: string;
-  /** What it puts before documents. */
+  /** The prompt for documents. */
   readonly documentPrompt?: string;
-  /** Fails for batches that hold such a text, like a backend that a text makes fail. */
+  /** Batches that contain a matching text fail, as with a backend that fails on a text. */
   readonly poison?: (text: string) => boolean;
   /** Called before each batch of texts. */
   readonly onEmbed?: (texts: readonly string[]) => void | Promise<void>;
 }
 
-/** An embedder without a model: fast, deterministic, and able to fail on demand. */
+/** Creates an embedder without a model, which is fast and deterministic and can simulate failures. */
 export function fakeEmbedder(options: FakeOptions = {}): Embedder {
   const { dimension = 8, model = 'fake', documentPrompt } = options;
   const prompts = { query: 'query: ', ...(documentPrompt !== undefined && { document: documentPrompt }) };
-  /** Name of the prompt that a call gets. */
+  /** Returns the name of the prompt for a call. */
   const promptOf = ({ as, prompt }: EmbedOptions): string | undefined => {
     if (prompt !== undefined) return prompt ?? undefined;
     return as === undefined ? undefined : promptNameFor(as, prompts, undefined);
@@ -111,7 +111,7 @@ export function fakeEmbedder(options: FakeOptions = {}): Embedder {
   return embedder as unknown as Embedder;
 }
 
-/** The vector that the fake gives a text: numbers from -1 to 1. */
+/** Returns the fake vector of a text, with numbers from -1 to 1. */
 export function fakeVector(text: string, dimension = 8): number[] {
   const data = new Float32Array(dimension);
   vectorOf(text, data, 0, dimension);

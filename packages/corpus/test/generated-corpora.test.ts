@@ -1,4 +1,7 @@
-/** Rows in = vectors + rejected rows, with the right text, id and kept value each, for files generated from a seed. */
+/**
+ * For files generated from a seed, each row must have a vector with the correct text, id and stored value, or be
+ * rejected.
+ */
 import { rm, stat } from 'node:fs/promises';
 import { SentvecError } from '@sentvec/core';
 import { embedCorpus, openEmbeddings } from '@sentvec/corpus';
@@ -9,12 +12,12 @@ import { readRejected, workspace } from './workspace.ts';
 
 const space = workspace();
 
-/** How many files are tried: some in each test run, more by `npm run fuzz`. */
+/** Number of generated files: a few in each test run, more with `npm run fuzz`. */
 const count = Number(process.env['SENTVEC_FUZZ_CORPORA'] ?? 200);
 const first = Number(process.env['SENTVEC_FUZZ_SEED'] ?? 0);
 const perTest = 100;
 
-/** What is wrong with the output for a file; `undefined` when it is right. */
+/** Checks the output for a file. Returns a description of the problem, or `undefined` if it is correct. */
 async function faultOf(corpus: GeneratedCorpus): Promise<string | undefined> {
   const input = await space.write(corpus.name, corpus.bytes);
   const output = space.path('out');
@@ -45,7 +48,7 @@ function differenceOf(
   vectors: readonly { readonly id: unknown; readonly text: unknown; readonly kept: unknown }[],
   rejected: ReadonlySet<number>,
 ): string | undefined {
-  // Typed columns hold what is not a text as its JSON.
+  // Values of typed columns that are not texts are stored as JSON.
   const hasTypes = request.format === 'jsonl' || request.format === 'npy';
   let next = 0;
   for (const [row, expected] of rows.entries()) {
@@ -62,7 +65,7 @@ function differenceOf(
   return undefined;
 }
 
-describe('of generated files of texts, every row has its vector or is rejected', () => {
+describe('generated files: every row has a vector or is rejected', () => {
   for (let from = first; from < first + count; from += perTest) {
     const to = Math.min(from + perTest, first + count) - 1;
     it(`seeds ${from} to ${to}`, { timeout: 600_000 }, async () => {

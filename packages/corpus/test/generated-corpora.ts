@@ -1,17 +1,17 @@
-/** Files of texts generated from a seed, with what is in them. */
+/** Generates corpus files from a seed, with their expected rows. */
 import { gzipSync } from 'node:zlib';
 import type { CorpusRequest, OutputFormat, Precision } from '@sentvec/corpus';
 import { Random, withDamage } from './random.ts';
 
-/** A generated file, and how it is to be read. */
+/** A generated file, and the options to read it. */
 export interface GeneratedCorpus {
   readonly title: string;
   readonly name: string;
   readonly bytes: Buffer;
   readonly request: Omit<CorpusRequest, 'inputs' | 'output'>;
-  /** What each row holds, or that it is rejected; `undefined` for a file that was damaged afterwards. */
+  /** The expected content of each row, or that it is rejected; `undefined` for a damaged file. */
   readonly rows: readonly (GeneratedRow | 'rejected')[] | undefined;
-  /** How many rows the file has, counted in another way than the readers do; `undefined` where that can be disputed. */
+  /** Number of rows, counted with another method than that of the readers; `undefined` if it is not well-defined. */
   readonly count: number | undefined;
   /** Whether the file must be refused as a whole. */
   readonly isRefused: boolean;
@@ -21,7 +21,7 @@ export interface GeneratedCorpus {
 export interface GeneratedRow {
   readonly text: string;
   readonly id: string;
-  /** The kept column, as JSON. */
+  /** The stored column, as JSON. */
   readonly kept: unknown;
 }
 
@@ -42,14 +42,14 @@ const numbers = [
   '123456789012345.678901',
 ];
 
-/** How a number of {@link numbers} is kept. */
+/** Returns the expected stored form of a number from {@link numbers}. */
 const keptNumbers: Readonly<Record<string, unknown>> = {
   '0': 0, '-1': -1, '1.5': 1.5, '0.10': 0.1,
 }; // prettier-ignore
 
 type Format = 'jsonl' | 'csv' | 'tsv' | 'text' | 'paragraph';
 
-/** The file of a seed. */
+/** Generates the file for a seed. */
 export function corpusOf(seed: number): GeneratedCorpus {
   const random = new Random(seed);
   const format = random.pick<Format>(['jsonl', 'jsonl', 'csv', 'csv', 'tsv', 'text', 'paragraph']);
@@ -107,7 +107,7 @@ function linesOf(
         Buffer.from([...cells, ...(isBroken ? ['more'] : [])].map((cell) => quoted(cell, delimiter)).join(delimiter)),
       );
       rows.push(isBroken ? 'rejected' : { text, id, kept });
-      // Neither a blank line nor one of carriage returns is a row.
+      // Lines that are blank or contain only carriage returns are not rows.
       if (random.chance(0.05) && index < count - 1) lines.push(Buffer.alloc(0));
     } else if (format === 'jsonl') {
       const number = random.pick(numbers);
@@ -148,7 +148,7 @@ function pack(plain: Buffer, how: 'plain' | 'whole' | 'in parts' | 'cut', random
   return how === 'cut' ? whole.subarray(0, random.below(whole.length)) : whole;
 }
 
-/** Counts rows over the whole, by splitting. */
+/** Counts rows by splitting the whole file. */
 function countRows(bytes: Buffer, format: Format): number | undefined {
   const text = bytes.toString('latin1').replace(/^\u00EF\u00BB\u00BF/, '');
   const hasLineFeeds = format !== 'jsonl' || text.includes('\n') || !/\}[ \t]*\r[ \t]*\{/.test(text);
@@ -159,5 +159,5 @@ function countRows(bytes: Buffer, format: Format): number | undefined {
   if (format === 'jsonl') return lines.filter((line) => !isBlank(line)).length;
   if (format === 'paragraph')
     return lines.filter((line, at) => !isBlank(line) && (at === 0 || isBlank(lines[at - 1]!))).length;
-  return undefined; // Of damaged CSV, no count is beyond dispute.
+  return undefined; // The number of rows of a damaged CSV file is not well-defined.
 }

@@ -1,4 +1,4 @@
-/** Parquet files with a fault are refused with the reason, or lose no row; nothing crashes or hangs. */
+/** Faulty Parquet files are refused with a reason or read without losing rows; nothing crashes or hangs. */
 import { rm } from 'node:fs/promises';
 import { SentvecError } from '@sentvec/core';
 import { embedCorpus, openEmbeddings } from '@sentvec/corpus';
@@ -9,7 +9,7 @@ import { workspace } from './workspace.ts';
 
 const space = workspace();
 
-/** How many files are tried: some in each test run, more by `npm run fuzz`. */
+/** Number of generated files: a few in each test run, more with `npm run fuzz`. */
 const count = Number(process.env['SENTVEC_FUZZ_PARQUET'] ?? 150);
 const first = Number(process.env['SENTVEC_FUZZ_SEED'] ?? 0);
 const perTest = 50;
@@ -20,7 +20,7 @@ async function faultOf({ bytes, texts, isSound }: GeneratedParquet): Promise<str
   try {
     const columns = ['text', 'number', 'tags'];
     const { rows, rejected } = await embedCorpus({ inputs: [input], output, columns, chunkRows: 90 }, fakeEmbedder());
-    // Values can be damaged unnoticed, rows cannot.
+    // Damaged values may stay undetected, but no row may be lost.
     if (rows + rejected !== texts.length) return `${rows} rows and ${rejected} rejected of ${texts.length}`;
     const read: string[] = [];
     const embeddings = await openEmbeddings(output);
@@ -34,7 +34,7 @@ async function faultOf({ bytes, texts, isSound }: GeneratedParquet): Promise<str
   }
 }
 
-describe('generated Parquet files are refused, or lose no row', () => {
+describe('generated Parquet files are refused, or read without losing rows', () => {
   for (let from = first; from < first + count; from += perTest) {
     const to = Math.min(from + perTest, first + count) - 1;
     it(`seeds ${from} to ${to}`, { timeout: 600_000 }, async () => {

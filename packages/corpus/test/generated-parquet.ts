@@ -1,4 +1,4 @@
-/** Parquet files generated from a seed, most of them with a fault. */
+/** Generates Parquet files from a seed, most of them with a fault. */
 import { parquetMetadata, type FileMetaData } from 'hyparquet';
 import { ByteWriter, parquetWriteBuffer } from 'hyparquet-writer';
 import { writeMetadata } from 'hyparquet-writer/src/metadata.js';
@@ -10,11 +10,11 @@ export interface GeneratedParquet {
   readonly bytes: Buffer;
   /** The texts that were written. */
   readonly texts: readonly string[];
-  /** Whether nothing was changed afterwards. */
+  /** Whether the file is undamaged. */
   readonly isSound: boolean;
 }
 
-/** The file of a seed. */
+/** Generates the file for a seed. */
 export function parquetOf(seed: number): GeneratedParquet {
   const random = new Random(seed);
   const rows = random.pick([1, 5, 20, 300]);
@@ -41,7 +41,7 @@ export function parquetOf(seed: number): GeneratedParquet {
 }
 
 function damage(file: Buffer, kind: 'sound' | 'bytes' | 'footer' | 'numbers' | 'cut', random: Random): Buffer {
-  // Bytes that are common in a Thrift footer: field headers, list headers, limits of varints.
+  // Bytes that are common in a Thrift footer: field headers, list headers, and bounds of varints.
   const common = [0, 1, 2, 0x15, 0x19, 0x1c, 0x7f, 0x80, 0xff];
   const end = file.length - 8;
   const start = end - file.readUInt32LE(end);
@@ -54,7 +54,7 @@ function damage(file: Buffer, kind: 'sound' | 'bytes' | 'footer' | 'numbers' | '
   return Buffer.concat([file.subarray(0, start), footer, tail, Buffer.from('PAR1')]);
 }
 
-/** The footer with one or two of its numbers changed. */
+/** Returns the footer with one or two changed numbers. */
 function withNumbers(file: Buffer, random: Random): Buffer {
   const metadata = parquetMetadata(file, { geoparquet: false });
   for (let change = random.pick([1, 2]); change > 0; change -= 1) changeNumber(metadata, random);
@@ -68,7 +68,7 @@ function changeNumber(metadata: FileMetaData, random: Random): void {
   const numbers = new Map<string, { readonly owner: Record<string, unknown>; readonly name: string }>();
   const collect = (owner: Record<string, unknown>, path: string): void => {
     for (const [name, value] of Object.entries(owner)) {
-      // The tree of the schema is needed to write the footer.
+      // Writing the footer requires the schema tree.
       if (name === 'schema' || name === 'statistics') continue;
       if (typeof value === 'bigint' || typeof value === 'number') numbers.set(`${path}.${name}`, { owner, name });
       else if (typeof value === 'object' && value !== null)

@@ -9,7 +9,7 @@ import { contents, plainNames, readRejected, readRows, workspace } from './works
 
 const space = workspace();
 
-/** Embeds into JSON lines that hold the text. */
+/** Embeds into JSON Lines shards that include the texts. */
 async function embed(
   inputs: readonly string[],
   request: Partial<CorpusRequest> = {},
@@ -45,14 +45,14 @@ describe('JSON lines', () => {
     expect(manifest).toMatchObject({ complete: true, rows: 2, rejected: 0, dimension: 8, idType: 'int64' });
   });
 
-  it('skips a byte order mark and blank lines, and takes CRLF and a missing last newline', async () => {
+  it('skips a byte order mark and blank lines, and accepts CRLF and a missing final newline', async () => {
     const input = await space.write('a.jsonl', '\uFEFF{"text":"one"}\r\n\r\n   \n{"text":"two"}\r\n{"text":"three"}');
     await embed([input]);
     expect(await texts()).toEqual(['one', 'two', 'three']);
     expect((await readRows(space.path('out'))).map(({ id }) => id)).toEqual([0, 1, 2]);
   });
 
-  it('lists rows that have no text, with file, row, line and reason', async () => {
+  it('lists rows without a text, with file, row, line and reason', async () => {
     const lines: (string | Buffer)[] = [
       '{"text":"good"}',
       '{"text":"broken',
@@ -89,7 +89,7 @@ describe('JSON lines', () => {
     expect(manifest).toMatchObject({ rows: 4, rejected: 8, complete: true });
   });
 
-  it('makes the first such row an error when strict, and leaves nothing that looks finished', async () => {
+  it('fails at the first row without a text if strict, and leaves no complete output', async () => {
     const input = await space.write('bad.jsonl', '{"text":"good"}\n{"text":7}\n');
     await expect(embed([input], { strict: true })).rejects.toMatchObject({
       code: 'invalid-corpus',
@@ -104,7 +104,7 @@ describe('JSON lines', () => {
     });
   });
 
-  it('says which fields there are when the name of the text field is wrong, before anything is embedded', async () => {
+  it('lists the existing fields if the text field does not exist, before embedding', async () => {
     const input = await space.write('a.jsonl', '{"title":"t","body":"b"}\n{"title":"t"}\n');
     await expect(embed([input])).rejects.toMatchObject({
       code: 'invalid-corpus',
@@ -115,7 +115,7 @@ describe('JSON lines', () => {
     expect(await contents(space.path('.'))).toEqual({ 'a.jsonl': expect.anything() as string });
   });
 
-  it('takes ids from a field: whole numbers stay numbers, others become strings', async () => {
+  it('reads ids from a field: integers stay numbers, other values become strings', async () => {
     const numbers = await space.write(
       'n.jsonl',
       '{"text":"a","key":7}\n{"text":"b","key":9007199254740991}\n{"text":"c","key":12345678901234567890}\n',
@@ -136,7 +136,7 @@ describe('JSON lines', () => {
     expect((await readRows(space.path('out'))).map(({ id }) => id)).toEqual([7, 8]);
   });
 
-  it('embeds a line of 10 MB, and rejects one of more than 64 MiB unread', async () => {
+  it('embeds a line of 10 MB, and rejects one of more than 64 MiB without reading it into memory', async () => {
     const long = 'x'.repeat(10_000_000);
     const input = await space.write(
       'long.jsonl',
@@ -150,13 +150,13 @@ describe('JSON lines', () => {
 });
 
 describe('plain text', () => {
-  it('embeds each line, blank ones too; the last newline makes no row', async () => {
+  it('embeds each line, including blank ones; the final newline does not start a row', async () => {
     const input = await space.write('a.txt', 'one\r\n\n  two \nNUL \u0000 stays\n');
     await embed([input]);
     expect(await texts()).toEqual(['one', '', '  two ', 'NUL \u0000 stays']);
   });
 
-  it('embeds paragraphs, their lines joined by spaces', async () => {
+  it('embeds paragraphs, whose lines are joined with spaces', async () => {
     const input = await space.write('a.txt', '\n\nCall me\n  Ishmael.\n\n \t\nSome years ago\r\nnever mind\n\nlast');
     await embed([input], { split: 'paragraph' });
     expect(await texts()).toEqual(['Call me Ishmael.', 'Some years ago never mind', 'last']);
@@ -169,7 +169,7 @@ describe('plain text', () => {
     expect(await rejectedRows()).toEqual(['row 1, line 2: invalid-utf8']);
   });
 
-  it('has no other fields', async () => {
+  it('refuses id and metadata fields', async () => {
     const input = await space.write('a.txt', 'one\n');
     await expect(embed([input], { idField: 'id' })).rejects.toMatchObject({
       code: 'invalid-argument',
@@ -202,7 +202,7 @@ describe('CSV and TSV', () => {
     ]);
   });
 
-  it('is cut the same at every place, whatever the quotes hold', async () => {
+  it('has the same rows for any chunk size, whatever quoted fields contain', async () => {
     const rows = Array.from(
       { length: 500 },
       (_, row) => `${row},"line ${row}\nwith ""quotes"", commas\n\nand ${'x'.repeat(row % 97)}",plain`,
@@ -218,7 +218,7 @@ describe('CSV and TSV', () => {
     expect(whole[3]).toBe('line 3\nwith "quotes", commas\n\nand xxx');
   });
 
-  it('lists the columns when one is missing, and finds a quote that is never closed', async () => {
+  it('lists the columns if one is missing, and reports an unclosed quote', async () => {
     const input = await space.write('a.csv', 'key,body\n1,x\n');
     await expect(embed([input])).rejects.toMatchObject({
       code: 'invalid-corpus',
@@ -274,7 +274,7 @@ describe('Parquet', () => {
     }
   });
 
-  it('rejects rows without a text, and files that are broken', async () => {
+  it('rejects rows without a text, and refuses damaged files', async () => {
     const input = await writeParquet(
       'a.parquet',
       "select case when i = 2 then null else 'x' || i end as text from range(4) t(i)",
@@ -310,7 +310,7 @@ describe('Parquet', () => {
 });
 
 describe('several inputs', () => {
-  it('reads files, globs and gzip in order, each file once, with rows numbered through', async () => {
+  it('reads files, globs and gzip in order, each file once, with consecutive row numbers', async () => {
     await space.write('data/b.jsonl', '{"text":"b0"}\nbroken\n{"text":"b2"}\n');
     await space.write('data/a.jsonl', '{"text":"a0"}\n');
     const packed = await space.write(
@@ -343,7 +343,7 @@ describe('several inputs', () => {
     ]);
   });
 
-  it('reads a file once that links and other spellings name again; a hard link is a file of its own', async () => {
+  it('reads a file once even if links or other paths point to it; a hard link counts as a separate file', async () => {
     const input = await space.write('data/b.jsonl', '{"text":"b"}\n');
     await link(input, space.path('data/hard.jsonl'));
     await symlink('b.jsonl', space.path('data/a.jsonl'));
@@ -360,7 +360,7 @@ describe('several inputs', () => {
     expect(await texts()).toEqual(['b', 'b']);
   });
 
-  it('reads standard input, packed or not, of a format that it recognises', async () => {
+  it('reads standard input, with or without gzip, and detects the format', async () => {
     const lines = '{"text":"one"}\n{"text":"two"}\n';
     for (const [content, expected] of [
       [lines, ['one', 'two']],
@@ -376,7 +376,7 @@ describe('several inputs', () => {
     }
   });
 
-  it('says how far it has unpacked its inputs', async () => {
+  it('reports the progress of decompressing its inputs', async () => {
     const line = '{"text":"one"}\n';
     const input = await space.write('packed.jsonl.gz', gzipSync(line.repeat(20_000)));
     const events: CorpusProgressEvent[] = [];
@@ -389,10 +389,10 @@ describe('several inputs', () => {
     expect(events.at(-1)).toMatchObject({ phase: 'embed', rows: 20_000, bytes: 20_000 * line.length });
   });
 
-  it('reads all members of a gzip file, with zeros after each', async () => {
+  it('reads all members of a gzip file, even with zeros after each', async () => {
     const [one, two] = [gzipSync('{"text":"one"}\n'), gzipSync('{"text":"two"}\n')];
     const damaged = Buffer.concat([Buffer.of(0), two.subarray(1)]);
-    // A member that ends where a block of reading ends, by a field of its header.
+    // An extra header field makes this member end exactly at the end of a read block.
     const field = 65_536 - one.length - 2;
     const header = Buffer.from([...one.subarray(0, 3), 4, ...one.subarray(4, 10), field & 255, field >> 8]);
     const block = Buffer.concat([header, Buffer.alloc(field), one.subarray(10)]);
@@ -412,7 +412,7 @@ describe('several inputs', () => {
     }
   });
 
-  it('refuses inputs that are in the output folder, and leaves it as it is', async () => {
+  it('refuses inputs that are inside the output folder, and does not change it', async () => {
     await space.write('rows.jsonl', '{"text":"one"}\n');
     await embed([space.path('*.jsonl')]);
     const before = await contents(space.path('out'));
@@ -434,7 +434,7 @@ describe('several inputs', () => {
     expect(await contents(space.path('out'))).toEqual(before);
   });
 
-  it('refuses what it cannot read, and says why', async () => {
+  it('refuses unreadable inputs with the reason', async () => {
     const cases: [string, string | Uint8Array, RegExp][] = [
       ['cut.jsonl.gz', gzipSync('{"text":"one"}\n'.repeat(1000)).subarray(0, 60), /broken gzip/],
       ['a.jsonl.zst', Buffer.from([0x28, 0xb5, 0x2f, 0xfd, 0, 0]), /zstd\. Decompress it first/],
@@ -468,7 +468,7 @@ describe('several inputs', () => {
     await expect(embed([])).rejects.toMatchObject({ code: 'invalid-argument' });
   });
 
-  it('makes an empty output of an empty corpus', async () => {
+  it('writes an empty output for an empty corpus', async () => {
     const input = await space.write('empty.jsonl', '');
     expect(await embed([input])).toMatchObject({ complete: true, rows: 0, shards: [] });
   });

@@ -1,4 +1,6 @@
-/** Outputs of so many shards that their manifest has parts: written, read, updated, replaced and damaged. */
+/**
+ * Outputs with so many shards that the manifest has parts: writing, reading, updating, replacing, and detecting damage.
+ */
 import { createHash } from 'node:crypto';
 import { link, mkdir, readdir, readFile, rename, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
@@ -30,7 +32,7 @@ import { workspace } from './workspace.ts';
 
 const space = workspace();
 
-it('names of shards sort like their numbers, however many there are', () => {
+it('shard names sort in the order of their numbers, for any number of shards', () => {
   const numbers = [0, 9, 10, 99_998, 99_999, 100_000, 100_001, 999_999, 1_000_000, 10_000_000, 2 ** 40];
   const names = numbers.map((number) => `${shardName(number)}.parquet`);
   expect(names.toSorted()).toEqual(names);
@@ -44,7 +46,7 @@ function request(): CorpusRequest {
   return { inputs: [space.path('corpus.jsonl')], output: space.path('out'), idField: 'id' };
 }
 
-/** A run whose chunks are recorded as finished without having been embedded: all have the shard of the first one. */
+/** Creates a run whose chunks are recorded as finished without being embedded: all use the shard of the first one. */
 async function fakeRun(chunks: number): Promise<CorpusRun> {
   const input = await space.write('corpus.jsonl', '{"id":"r0","text":"text 0"}\n');
   const prepared = await prepareCorpus({ ...request(), format: 'jsonl' }, fakeEmbedder());
@@ -82,7 +84,7 @@ async function fakeRun(chunks: number): Promise<CorpusRun> {
 }
 
 describe('a manifest in parts', () => {
-  it('is written by the commit, and replaced by a small one when the output becomes small', async () => {
+  it('is written by the commit, and replaced by a manifest without parts when the output becomes small', async () => {
     const chunks = shardsOfPart + 1;
     const run = await fakeRun(chunks);
     const manifest = await commitCorpus(run);
@@ -102,7 +104,7 @@ describe('a manifest in parts', () => {
     expect(await readdir(run.output)).toHaveLength(3);
   }, 60_000);
 
-  it('is read a part at a time, searched, updated in place, and found damaged', async () => {
+  it('is read one part at a time, can be searched and updated, and damage to a part is detected', async () => {
     const rows = Array.from({ length: 50 }, (_, row) => `{"id":"r${row}","text":"text ${row}"}\n`);
     await space.write('corpus.jsonl', rows.join(''));
     const embedder = fakeEmbedder();
@@ -153,7 +155,7 @@ describe('a manifest in parts', () => {
     expect((await verifyEmbeddings(output)).damaged).toEqual([]);
   });
 
-  it('of 50,000 shards takes the memory of one part, when it is written and when it is read', async () => {
+  it('with 50,000 shards is written and read with the memory for one part', async () => {
     const shards = 50_000;
     const directory = space.path('many');
     await mkdir(directory);
@@ -197,7 +199,7 @@ describe('a manifest in parts', () => {
       note((next += 1));
     }
     expect(next).toBe(shards);
-    // 50,000 entries are 20 MB, and as much again as text.
+    // 50,000 entries take 20 MB, and their JSON text another 20 MB.
     expect(Math.max(...heap) - heap[0]!).toBeLessThan(10e6);
     await expect(opened.batches({ rows: [2048 * 49_999] }).next()).rejects.toMatchObject({
       code: 'io-failed',

@@ -16,7 +16,7 @@ async function corpus(rows: number): Promise<string> {
 
 describe('openEmbeddings', () => {
   it.each(['parquet', 'npy', 'arrow', 'jsonl'] as const)(
-    'gives ids, texts and vectors in order: %s',
+    'returns ids, texts and vectors in order: %s',
     async (format) => {
       const input = await space.write(
         'a.jsonl',
@@ -40,7 +40,7 @@ describe('openEmbeddings', () => {
     },
   );
 
-  it('gives quantized vectors with what they were scaled by', async () => {
+  it('returns quantized vectors with their scale', async () => {
     const input = await corpus(100);
     const output = space.path('out');
     await embedCorpus({ inputs: [input], output, precision: 'int8', chunkRows: 30, columns: [] }, fakeEmbedder());
@@ -54,7 +54,7 @@ describe('openEmbeddings', () => {
         const [lower, upper] = [ranges.data[index % cols]!, ranges.data[cols + (index % cols)]!];
         const step = (upper - lower) / 255;
         const expected = fakeVector(`text number ${row + Math.floor(index / cols)}`)[index % cols]!;
-        // The entry is in the step that it was put in.
+        // Each component is within its quantization step.
         if (Math.abs(lower + (data[index]! + 128.5) * step - expected) > 0.51 * step) errors += 1;
       }
       row += vectors.rows;
@@ -62,7 +62,7 @@ describe('openEmbeddings', () => {
     expect({ row, errors }).toEqual({ row: 100, errors: 0 });
   });
 
-  it('lists every shard with its size and hash, and takes no shard that is not so', async () => {
+  it('lists every shard with its size and hash, and refuses shards that do not match', async () => {
     const output = space.path('out');
     const manifest = await embedCorpus(
       { inputs: [await corpus(100)], output, chunkRows: 40, format: 'npy' },
@@ -102,7 +102,7 @@ describe('openEmbeddings', () => {
     });
   });
 
-  it('refuses folders without embeddings, and manifests that lead out of the folder', async () => {
+  it('refuses folders without embeddings, and manifests with paths outside of the folder', async () => {
     await expect(openEmbeddings(space.path('none'))).rejects.toMatchObject({
       code: 'invalid-output',
       message: expect.stringContaining('no embeddings') as string,

@@ -25,7 +25,7 @@ async function folder(name: string, from: number, to: number, options: object = 
   return output;
 }
 
-/** Rows ranked by the similarity of the query's vector and theirs, compared one by one. */
+/** Reference ranking: compares the query vector with every row. */
 function byMeaning(query: string, among = texts.map((_, row) => row)): number[] {
   const cosine = (text: string): number => {
     const [a, b] = [fakeVector(`query${query}`), fakeVector(text)].map((vector) => ({
@@ -46,7 +46,7 @@ describe('an index of several folders', () => {
     index = await openIndex(directories, { embedder: fakeEmbedder() });
   });
 
-  it('finds the same rows by meaning as a comparison of all vectors, with the prompt of queries', async () => {
+  it('returns the same rows by meaning as an exhaustive comparison, with the query prompt', async () => {
     const hits = await index.search('late', { topK: 4 });
     expect(index.rows).toBe(7);
     expect(hits.map(({ row }) => row)).toEqual(byMeaning('late').slice(0, 4));
@@ -57,14 +57,14 @@ describe('an index of several folders', () => {
     }
   });
 
-  it('finds rows by their words, rare words and short rows first', async () => {
+  it('finds rows by their words and ranks rare words and short rows higher', async () => {
     const hits = await index.search('late delivery', { by: 'words' });
     expect(hits.map(({ row }) => row)).toEqual([3, 2, 5]);
     expect(hits[0]!.scores).toEqual({ words: hits[0]!.score });
     expect(await index.search('nothing of that', { by: 'words', topK: 1 })).toEqual([]);
   });
 
-  it('fuses both by reciprocal ranks', async () => {
+  it('combines both with reciprocal rank fusion', async () => {
     const meaning = byMeaning('late delivery');
     const words = [3, 2, 5];
     const expected = texts
@@ -81,7 +81,7 @@ describe('an index of several folders', () => {
     expect(byWords.map(({ row }) => row)).toEqual(words);
   });
 
-  it('leaves out rows that a filter does not want, and still fills the answer', async () => {
+  it('excludes rows by a filter and still returns topK results', async () => {
     const filter = ({ stars }: Readonly<Record<string, unknown>>): boolean => stars === '2';
     const hits = await index.search('late', { topK: 2, filter });
     expect(hits.map(({ row }) => row)).toEqual(byMeaning('late', [2, 5]));
@@ -89,7 +89,7 @@ describe('an index of several folders', () => {
     expect(byWords.map(({ row }) => row)).toEqual([2]);
   });
 
-  it('gives all rows for a topK of Infinity, and refuses what it cannot search for', async () => {
+  it('returns all rows for a topK of Infinity, and refuses invalid searches', async () => {
     for (const by of ['meaning', 'both'] as const)
       expect(await index.search('late', { by, topK: Infinity })).toHaveLength(texts.length);
     for (const [query, options, message] of [
@@ -101,7 +101,7 @@ describe('an index of several folders', () => {
       await expect(index.search(query as string, options as object)).rejects.toThrow(message);
   });
 
-  it('refuses a filter by a column that was not kept, with which it would find nothing', async () => {
+  it('refuses a filter by a column that is not stored, which would match nothing', async () => {
     for (const by of ['meaning', 'words'] as const)
       await expect(index.search('late', { by, filter: ({ starz }) => Number(starz) > 1 })).rejects.toMatchObject({
         code: 'invalid-argument',
@@ -116,7 +116,7 @@ describe('an index of several folders', () => {
     expect((await index.search('late', { filter })).map(({ row }) => row)).toEqual(byMeaning('late', [2, 5]));
   });
 
-  it('gives the candidates to a reranker, whose order counts', async () => {
+  it('reorders the candidates with a reranker', async () => {
     const asked: string[][] = [];
     const reranker = {
       async rank(_: string, documents: readonly string[], { topK }: { topK: number }) {
@@ -142,7 +142,7 @@ it('searches quantized vectors', async () => {
   expect(place).toBeLessThan(2);
 });
 
-it('keeps what fits in memory, and finds the same', async () => {
+it('caches the shards that fit into its memory limit, and returns the same results', async () => {
   const directories = [await folder('one', 0, 3), await folder('two', 3, 7)];
   const { size } = await stat(await listedFile(directories[0]!, 'shard-00000.parquet'));
   const kept = await openIndex(directories, { embedder: fakeEmbedder(), memory: size + 1 });
@@ -152,7 +152,7 @@ it('keeps what fits in memory, and finds the same', async () => {
   expect(await unkept.search('late delivery', { by: 'both', topK: 7 })).toEqual(first);
   const all = await openIndex(directories, { embedder: fakeEmbedder() });
   expect(await all.search('late delivery', { by: 'both', topK: 7 })).toEqual(first);
-  // The shard that was kept is not asked for again; others are.
+  // The cached shard is not read again, but the others are.
   for (const directory of directories)
     for (const name of (await readdir(directory)).filter((each) => each.startsWith('shard-')))
       await rm(join(directory, name));
@@ -164,7 +164,7 @@ describe('an index refuses', () => {
   it.each([
     ['a score that is not a number', [{ row: 0, score: NaN }]],
     ['a row that it did not get', [{ row: 99, score: 1 }]],
-  ])('of a reranker %s', async (_, ranked) => {
+  ])('a reranker whose result has %s', async (_, ranked) => {
     const reranker = { rank: async () => ranked };
     const index = await openIndex(await folder('one', 0, 3), { embedder: fakeEmbedder(), reranker });
     await expect(index.search('late')).rejects.toMatchObject({ code: 'backend-failed' });
@@ -175,7 +175,7 @@ describe('an index refuses', () => {
     await expect(openIndex(await folder('one', 0, 3), options)).rejects.toMatchObject({ code: 'invalid-argument' });
   });
 
-  it('a folder of another space, by its name', async () => {
+  it('a folder of another vector space, and names the folder', async () => {
     const directories = [await folder('one', 0, 3)];
     const embedder: Embedder = fakeEmbedder({ model: 'other' });
     await expect(openIndex(directories, { embedder })).rejects.toMatchObject({
@@ -184,14 +184,14 @@ describe('an index refuses', () => {
     });
   });
 
-  it('a search by words in a folder that did not keep its texts', async () => {
+  it('a search by words in a folder without stored texts', async () => {
     const directory = await folder('one', 0, 3, { columns: ['stars'] });
     const index = await openIndex(directory, { embedder: fakeEmbedder() });
     await expect(index.search('late', { by: 'both' })).rejects.toMatchObject({ code: 'invalid-output' });
     expect(await index.search('late')).toHaveLength(3);
   });
 
-  it('an unknown kind of search; the signal of one search does not end another', async () => {
+  it('an unknown kind of search, and aborts only the search whose signal fires', async () => {
     const directory = await folder('one', 0, 3);
     const index = await openIndex(directory, { embedder: fakeEmbedder() });
     await expect(index.search('late', { by: 'word' as 'words' })).rejects.toMatchObject({ code: 'invalid-argument' });
@@ -203,7 +203,7 @@ describe('an index refuses', () => {
     expect((await other).map(({ row }) => row)).toEqual([2]);
   });
 
-  it('an empty query, no folder, and options that it does not have', async () => {
+  it('an empty query, an empty list of folders, and unknown options', async () => {
     const directory = await folder('one', 0, 3);
     const index = await openIndex(directory, { embedder: fakeEmbedder() });
     await expect(index.search('  ')).rejects.toMatchObject({ code: 'invalid-text' });
@@ -214,7 +214,7 @@ describe('an index refuses', () => {
 });
 
 describe('an index of rows in pieces', () => {
-  it.each(['meaning', 'words', 'both'] as const)('finds each row once, by its best piece: %s', async (by) => {
+  it.each(['meaning', 'words', 'both'] as const)('returns each row once, with its best piece: %s', async (by) => {
     const output = await folder('pieces', 0, 7, { pieces: { maxTokens: 3 } });
     const index = await openIndex([output, await folder('whole', 0, 1)], { embedder: fakeEmbedder() });
     expect(index.rows).toBe(14 + 1);

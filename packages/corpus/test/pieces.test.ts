@@ -5,7 +5,7 @@ import { contents, readRejected, workspace } from './workspace.ts';
 
 const space = workspace();
 
-/** Texts of words, of which the fake embedder counts one token each. */
+/** Texts of words; the fake embedder counts one token per word. */
 const texts = ['a b c d e', 'bad x y', '', 'f  g', 'h i j bad', 'k l m'];
 
 async function request(wanted: Partial<CorpusRequest> = {}): Promise<CorpusRequest> {
@@ -23,10 +23,10 @@ async function readAll(output: string): Promise<EmbeddingBatch[]> {
 }
 
 describe('rows in pieces', () => {
-  it.each(['parquet', 'arrow', 'npy', 'jsonl'] as const)('have a vector for each piece: %s', async (format) => {
+  it.each(['parquet', 'arrow', 'npy', 'jsonl'] as const)('have one vector per piece: %s', async (format) => {
     const wanted = await request({ format, columns: ['text', 'page'] });
     const manifest = await embedCorpus(wanted, fakeEmbedder({ poison }));
-    // A row with a piece that cannot be embedded has no vector at all.
+    // If a piece of a row cannot be embedded, the row has no vectors.
     expect(manifest).toMatchObject({ complete: true, rows: 3, pieces: 6, rejected: 3 });
     const batches = await readAll(wanted.output);
     expect(batches.map(({ offset, firstRow }) => [offset, firstRow])).toEqual([
@@ -50,7 +50,7 @@ describe('rows in pieces', () => {
     expect((await readRejected(wanted.output)).map(({ row }) => row)).toEqual([1, 2, 4]);
   });
 
-  it('have one vector each as their mean', async () => {
+  it('have one vector per row, the mean over its pieces', async () => {
     const wanted = await request({ pieces: { maxTokens: 2, mean: true } });
     const manifest = await embedCorpus(wanted, fakeEmbedder({ poison }));
     expect(manifest).toMatchObject({ rows: 3, rejected: 3 });
@@ -63,7 +63,7 @@ describe('rows in pieces', () => {
     for (const [col, value] of mean.entries()) expect(first!.vectors.data[col]).toBeCloseTo(value, 5);
   });
 
-  it('are the same bytes after an interruption, and only with the same options', async () => {
+  it('produce the same bytes after a resume, which requires the same options', async () => {
     const whole = await request({ output: space.path('whole') });
     await embedCorpus(whole, fakeEmbedder({ poison }));
     const wanted = await request();
@@ -80,19 +80,19 @@ describe('rows in pieces', () => {
     });
     await embedCorpus({ ...wanted, resume: true }, fakeEmbedder({ poison }));
     expect(await contents(wanted.output)).toEqual(await contents(whole.output));
-    // A finished folder of pieces opens again, for its rejected rows alone.
+    // A finished folder of pieces is continued only for its rejected rows.
     const again = await embedCorpus({ ...wanted, retryRejected: true }, fakeEmbedder());
     expect(again).toMatchObject({ rows: 5, pieces: 10, rejected: 1 });
   });
 
-  it('are quantized by the ranges of pieces', async () => {
+  it('are quantized with the ranges of the pieces', async () => {
     const wanted = await request({ precision: 'int8' });
     await embedCorpus(wanted, fakeEmbedder({ poison }));
     const [first] = await readAll(wanted.output);
     expect(first!.vectors.rows).toBe(4);
   });
 
-  it('are refused when they make no sense, and columns of their names too', async () => {
+  it('refuse invalid options, and input columns with the names of the piece columns', async () => {
     const refused = async (wanted: Partial<CorpusRequest>, message: RegExp) =>
       expect(embedCorpus(await request(wanted), fakeEmbedder())).rejects.toThrow(message);
     await refused({ pieces: { maxTokens: 0 } }, /pieces\.maxTokens/);

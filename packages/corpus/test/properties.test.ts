@@ -1,4 +1,4 @@
-/** Properties of the readers, over inputs that fast-check makes up and shrinks. */
+/** Property-based tests of the readers with fast-check. */
 import { readdir, readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { SentvecError } from '@sentvec/core';
@@ -16,7 +16,10 @@ import { workspace } from './workspace.ts';
 
 const space = workspace();
 
-/** Texts with what trips readers of CSV and JSON: quotes, delimiters, line ends, characters of one to four bytes. */
+/**
+ * Texts with characters that are difficult for CSV and JSON readers: quotes, delimiters, line ends, and characters of
+ * one to four bytes.
+ */
 const text = fc.string({
   unit: fc.oneof(
     { weight: 3, arbitrary: fc.constantFrom('"', ',', '\t', '\n', '\r\n', ' ', 'é', '€', '👩‍🚀', '\u2028', '\\') },
@@ -28,7 +31,7 @@ const text = fc.string({
 const lineEnd = fc.constantFrom('\n', '\r\n');
 const runs = { numRuns: 200 };
 
-/** The texts of a file that is read in chunks of so many rows, and how many rows have none. */
+/** Reads a file in chunks of a number of rows. Returns the texts, and the number of rows without a text. */
 async function readInChunks(file: string, chunkRows: number): Promise<{ texts: string[]; rejected: number }> {
   const input = await inspectInput(file, file, await findFile(file), 'auto');
   const { split, ...options } = resolveOptions({ inputs: [file], output: 'out', columns: [] }, 512);
@@ -44,7 +47,7 @@ async function readInChunks(file: string, chunkRows: number): Promise<{ texts: s
   return { texts, rejected };
 }
 
-it('a chunk whose bytes, columns or number of rows are other than planned is refused', async () => {
+it('a chunk whose bytes, columns or number of rows differ from the plan is refused', async () => {
   const file = await space.write('planned.csv', 'text,id\none,1\ntwo,2\n');
   const input = await inspectInput(file, file, await findFile(file), 'auto');
   const { split, ...options } = resolveOptions({ inputs: [file], output: 'out', columns: [] }, 512);
@@ -64,7 +67,7 @@ it('a chunk whose bytes, columns or number of rows are other than planned is ref
 describe('CSV and TSV', () => {
   const rows = fc.array(fc.tuple(text, text), { minLength: 1, maxLength: 12 });
 
-  it('hold for the table reader, and in chunks of any size, the fields that another writer wrote and another reader reads', async () => {
+  it('have the same fields in readTable(), in chunks of any size and in another CSV library', async () => {
     await fc.assert(
       fc.asyncProperty(
         rows,
@@ -86,7 +89,7 @@ describe('CSV and TSV', () => {
     );
   });
 
-  it('of any bytes give rows or an error that names the file, and lose none', async () => {
+  it('with random bytes result in rows or an error that names the file, and no row is lost', async () => {
     await fc.assert(
       fc.asyncProperty(text, fc.integer({ min: 1, max: 4 }), async (content, chunkRows) => {
         const file = await space.write('any.csv', `text\n${content}`);
@@ -105,7 +108,7 @@ describe('CSV and TSV', () => {
 });
 
 describe('JSON lines', () => {
-  it('hold for the table reader, and in chunks of any size, the values that JSON.stringify wrote', async () => {
+  it('have the values written by JSON.stringify, in readTable() and in chunks of any size', async () => {
     const blank = fc.constantFrom('', '', ' ', '\t');
     await fc.assert(
       fc.asyncProperty(
@@ -127,8 +130,8 @@ describe('JSON lines', () => {
   });
 });
 
-describe('a manifest with a value that sentvec did not write', () => {
-  it('is refused by its name, or read as if the value did not matter', async () => {
+describe('a manifest with an invalid value', () => {
+  it('is refused with an error that names the file, or the value has no effect', async () => {
     const input = await space.write('a.jsonl', '{"text":"one"}\n{"text":"two"}\n');
     const output = space.path('out');
     await embedCorpus({ inputs: [input], output, precision: 'int8' }, fakeEmbedder());
@@ -155,7 +158,7 @@ async function readAll(output: string): Promise<number> {
   return rows;
 }
 
-/** The JSON with the value in place of one of its parts. */
+/** Replaces one part of the JSON by the value. */
 function replaceOne(json: unknown, choice: number, value: unknown): unknown {
   const paths: string[][] = [];
   const walk = (part: unknown, path: string[]): void => {

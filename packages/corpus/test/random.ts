@@ -1,4 +1,4 @@
-/** Seeded random numbers, for tests on generated files. */
+/** Seeded random numbers for tests with generated files. */
 export class Random {
   #state: number;
 
@@ -6,7 +6,7 @@ export class Random {
     this.#state = Math.imul(seed + 1, 0x9e37_79b1) >>> 0;
   }
 
-  /** From 0 up to, and without, 1. Source: mulberry32. */
+  /** Returns a number from 0 (inclusive) to 1 (exclusive), with mulberry32. */
   next(): number {
     this.#state = (this.#state + 0x6d2b_79f5) >>> 0;
     let mixed = Math.imul(this.#state ^ (this.#state >>> 15), 1 | this.#state);
@@ -14,7 +14,7 @@ export class Random {
     return ((mixed ^ (mixed >>> 14)) >>> 0) / 2 ** 32;
   }
 
-  /** A whole number from 0 up to, and without, the limit. */
+  /** Returns an integer from 0 (inclusive) to the limit (exclusive). */
   below(limit: number): number {
     return Math.floor(this.next() * limit);
   }
@@ -23,15 +23,15 @@ export class Random {
     return choices[this.below(choices.length)]!;
   }
 
-  /** True that often. */
+  /** Returns true with this probability. */
   chance(share: number): boolean {
     return this.next() < share;
   }
 }
 
 /**
- * Changes some bytes: replaces, inserts or deletes some, or cuts off the rest.
- * @param common bytes from which most new ones are taken
+ * Replaces, inserts or deletes some bytes, or truncates the file. @param common bytes from which most new bytes are
+ * chosen
  */
 export function withDamage(bytes: Buffer, random: Random, common: readonly number[]): Buffer {
   let damaged = Buffer.from(bytes);

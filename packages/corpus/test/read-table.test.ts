@@ -50,7 +50,7 @@ describe('readTable', () => {
     expect(await readTable({ file, columns: [1], label: 2 })).toEqual({ columns: [second], labels });
   });
 
-  it('reads CSV without a header, also where it has to find out that there is none', async () => {
+  it('reads CSV without a header, and detects that there is none', async () => {
     const bare = await space.write('bare.csv', csv(','));
     const headed = await space.write('headed.csv', `a,b,label\n${csv(',')}`);
     const request = { columns: [1], label: 2 } as const;
@@ -62,7 +62,7 @@ describe('readTable', () => {
     expect(await readTable({ ...request, file: empty, header: 'auto' })).toEqual({ columns: [[]], labels: [] });
   });
 
-  it('takes labels that are names of classes, and lists of numbers', async () => {
+  it('accepts labels that are strings or arrays of numbers', async () => {
     const bare = await space.write('bare.csv', csv(','));
     expect(await readTable({ file: bare, columns: [1], header: false, label: 2, labelKind: 'class' })).toEqual({
       columns: [second],
@@ -75,7 +75,7 @@ describe('readTable', () => {
     ]);
   });
 
-  it('reads rows that are longer than a block, and blocks that end within a character', async () => {
+  it('reads rows longer than a read block, and blocks that end within a character', async () => {
     const long = '€'.repeat(200_000);
     const file = await space.write('long.csv', `a,b\n"${long}",short\nshort,"${long}"\n`);
     expect(await readTable({ file, columns: ['a', 'b'] })).toEqual({
@@ -127,14 +127,14 @@ describe('readTable', () => {
     ['plain text', 'n.txt', 'a\nx\n', {}, /n\.txt is not a table/],
     ['Parquet in name only', 'o.parquet', 'a\nx\n', {}, /o\.parquet is a broken Parquet file/],
     ['a broken gzip', 'p.csv.gz', gzipSync('a\nx\n'.repeat(1000)).subarray(0, 30), {}, /p\.csv\.gz is a broken gzip/],
-  ])('refuses %s, and says where', async (_what, name, content, request, message) => {
+  ])('refuses %s with an error that names the location', async (_what, name, content, request, message) => {
     const file = await space.write(name, content);
     const error: unknown = await readTable({ file, columns: ['a'], ...request }).catch((reason: unknown) => reason);
     expect(error).toBeInstanceOf(SentvecError);
     expect(error).toMatchObject({ code: 'invalid-corpus', message: expect.stringMatching(message), details: { file } });
   });
 
-  it('refuses a file that is not there, and a folder', async () => {
+  it('refuses a missing file, and a folder', async () => {
     const missing = space.path('none.csv');
     await expect(readTable({ file: missing, columns: ['a'] })).rejects.toMatchObject({
       code: 'invalid-corpus',
@@ -149,7 +149,7 @@ describe('readTable', () => {
 describe('sampleTexts', () => {
   const lines = Array.from({ length: 1000 }, (_, index) => `text ${index}`);
 
-  it('takes texts from all over a file, the same ones each time, blank ones left out', async () => {
+  it('samples texts evenly from a file, the same ones each time, without blank ones', async () => {
     const file = await space.write('lines.txt', `\n${lines.join('\n\n')}\n`);
     const texts = await sampleTexts({ file, count: 30 });
     expect(texts).toHaveLength(30);
@@ -161,7 +161,7 @@ describe('sampleTexts', () => {
     expect(await sampleTexts({ file, count: 5000 })).toEqual(lines);
   });
 
-  it('reads a column of other formats, packed or not', async () => {
+  it('reads a column in other formats, with or without gzip', async () => {
     const content = lines.map((body) => JSON.stringify({ body })).join('\n');
     const file = await space.write('lines.jsonl.gz', gzipSync(content));
     expect(await sampleTexts({ file, column: 'body', count: 1000 })).toEqual(lines);

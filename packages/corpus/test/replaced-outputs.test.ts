@@ -1,4 +1,4 @@
-/** An output that is embedded again or updated: readers have all of the old vectors, or all of the new ones. */
+/** Outputs that are embedded again or updated: readers see all old or all new vectors. */
 import { execFile, spawn } from 'node:child_process';
 import { cp, readdir, rm } from 'node:fs/promises';
 import { fileURLToPath } from 'node:url';
@@ -41,7 +41,7 @@ function request(inputs: readonly string[], more: Partial<CorpusRequest> = {}): 
   return { inputs, output: space.path('out'), idField: 'id', chunkRows: 10, ...more };
 }
 
-/** Whose texts a folder holds, after they were read and searched: those of one run. */
+/** Reads and searches a folder, checks that all texts are from one run, and returns which run. */
 async function read(directory: string): Promise<string> {
   const embeddings = await openEmbeddings(directory);
   const owners = new Set<string>();
@@ -62,7 +62,7 @@ async function read(directory: string): Promise<string> {
 
 describe.each(['a folder', 'a store'])('readers of %s', (kind) => {
   it.each([{ overwrite: true }, { update: true }])(
-    'that is replaced with %o see the old or the new rows',
+    'an output that is replaced with %o see only the old or only the new rows',
     async (how) => {
       const output = kind === 'a folder' ? space.path('out') : `s3://bucket/${Object.keys(how)[0]}`;
       await embedCorpus(request([await space.write('in.jsonl', jsonl(rowsOf('old')))], { output }), fakeEmbedder());
@@ -75,7 +75,7 @@ describe.each(['a folder', 'a store'])('readers of %s', (kind) => {
           try {
             seen.add(await read(output));
           } catch (error) {
-            // It was opened before it was replaced, and its shards were removed after.
+            // The reader was opened before the replacement, and the shards were deleted afterwards.
             if (!SentvecError.is(error) || error.details['replaced'] !== true) throw error;
           }
           expect((await verifyEmbeddings(output)).damaged).toEqual([]);
@@ -92,7 +92,7 @@ describe.each(['a folder', 'a store'])('readers of %s', (kind) => {
   );
 });
 
-it('an open reader whose shards were removed is told to open the folder again', async () => {
+it('an open reader whose shards were deleted gets an error that says to open the folder again', async () => {
   const input = await space.write('in.jsonl', jsonl(rowsOf('old')));
   await embedCorpus(request([input]), fakeEmbedder());
   const opened = await openEmbeddings(space.path('out'));
@@ -105,7 +105,7 @@ it('an open reader whose shards were removed is told to open the folder again', 
   });
 });
 
-/** Starts a process that embeds, and kills it when it has so many rows. */
+/** Starts a process that embeds, and kills it when it has finished a number of rows. */
 async function killAfter(rows: number, wanted: CorpusRequest): Promise<void> {
   const script = fileURLToPath(new URL('embed-process.mjs', import.meta.url));
   const child = spawn(process.execPath, [script, JSON.stringify(wanted), '20'], {
@@ -123,7 +123,7 @@ async function textsOf(output: string): Promise<string[]> {
   return texts;
 }
 
-it('a process that is killed leaves the old vectors, and the next one goes on and leaves nothing else', async () => {
+it('a killed process leaves the old vectors, and the next one completes the run and deletes leftovers', async () => {
   const script = fileURLToPath(new URL('embed-process.mjs', import.meta.url));
   const embed = (wanted: CorpusRequest): Promise<unknown> =>
     promisify(execFile)(process.execPath, [script, JSON.stringify(wanted), '0']);
@@ -154,7 +154,7 @@ async function prepared(wanted: CorpusRequest): Promise<CorpusRun> {
   return result.run;
 }
 
-it('a commit that was killed after it replaced the manifest is ended by a resume', async () => {
+it('a commit that was killed after replacing the manifest is completed by a resume', async () => {
   const input = await space.write('in.jsonl', jsonl(rowsOf('old')));
   await embedCorpus(request([input]), fakeEmbedder());
   await space.write('in.jsonl', jsonl(rowsOf('new')));
@@ -172,7 +172,7 @@ it('a commit that was killed after it replaced the manifest is ended by a resume
   expect(await contents(run.output)).toEqual(after);
 });
 
-it('a run that was replaced does not take the earlier output for its own', async () => {
+it('a replaced run does not mistake the earlier output for its own', async () => {
   const input = await space.write('in.jsonl', jsonl(rowsOf('old')));
   await embedCorpus(request([input]), fakeEmbedder());
   await space.write('in.jsonl', jsonl(rowsOf('new')));
@@ -186,7 +186,7 @@ it('a run that was replaced does not take the earlier output for its own', async
 });
 
 describe('an update', () => {
-  /** Updates, and notes the texts that were computed, the probe for the dimension aside. */
+  /** Runs an update and records the embedded texts, except the probe text for the dimension. */
   async function update(wanted: CorpusRequest): Promise<{ manifest: Manifest; computed: string[] }> {
     const computed: string[] = [];
     const embedder = fakeEmbedder({ onEmbed: (texts) => void computed.push(...texts) });
@@ -219,19 +219,19 @@ describe('an update', () => {
     for (const [change, rows] of Object.entries(changes)) {
       await rm(space.path('out'), { recursive: true, force: true });
       const wanted = request([await space.write('a.jsonl', jsonl(old)), other], more);
-      await update(wanted); // Begins from nothing.
+      await update(wanted); // The folder is empty.
       expect(await plainContents(space.path('out'))).toEqual(await anew(wanted));
       await space.write('a.jsonl', jsonl(rows));
       const { computed } = await update(wanted);
       expect(await plainContents(space.path('out'))).toEqual(await anew(wanted));
-      if ('precision' in more) continue; // Calibration embeds the first rows again.
-      // The other file has moved, but its rows are the same.
+      if ('precision' in more) continue; // The calibration embeds the first rows again.
+      // The rows of the other file have moved, but are unchanged.
       const moved = computed.filter((text) => text.startsWith('other'));
       expect([moved.length, change === 'a changed row' ? computed.length : 10]).toEqual([0, 10]);
     }
   });
 
-  it('takes inputs that come, go, and are renamed', async () => {
+  it('supports inputs that are added, removed and renamed', async () => {
     const [a, b, c] = await Promise.all(
       ['a', 'b', 'c'].map((name, index) =>
         space.write(`${name}.jsonl`, jsonl(rowsOf(name, 100 * index, 100 * index + 25))),
@@ -249,7 +249,7 @@ describe('an update', () => {
     }
   });
 
-  it('without a change does nothing; with a change of the type of the ids, everything', async () => {
+  it('embeds nothing if nothing has changed, and everything if the type of the ids has changed', async () => {
     const input = await space.write('in.jsonl', jsonl(old.map(({ id, text }) => ({ id: Number(id), text }))));
     await update(request([input]));
     const before = await contents(space.path('out'));
@@ -260,7 +260,7 @@ describe('an update', () => {
     expect(await plainContents(space.path('out'))).toEqual(await anew(request([input])));
   });
 
-  it('that was interrupted is continued by the next one, also when rows have changed again', async () => {
+  it('is continued by the next one after an interruption, even if rows have changed again', async () => {
     const input = await space.write('in.jsonl', jsonl(old));
     await update(request([input]));
     const next = old.map((row, index) => (index < 30 ? { ...row, text: `new ${index}` } : row));
@@ -281,7 +281,7 @@ describe('an update', () => {
     expect(await plainContents(space.path('out'))).toEqual(await anew(request([input])));
   });
 
-  it('in a store is identical, too, and leaves no other object', async () => {
+  it('in an object store is identical too, and leaves no other objects', async () => {
     const input = await space.write('in.jsonl', jsonl(old));
     const wanted = request([input], { output: 's3://bucket/updated' });
     await update(wanted);
@@ -294,7 +294,7 @@ describe('an update', () => {
     expect((await readManifest(wanted.output))?.run).toBeUndefined();
   });
 
-  it('refuses another model, other options, and a folder of which rows were removed', async () => {
+  it('refuses another model, other options, and a folder from which rows were removed', async () => {
     const input = await space.write('in.jsonl', jsonl(old));
     await update(request([input]));
     const other = embedCorpus(request([input], { update: true }), fakeEmbedder({ model: 'other' }));
@@ -307,7 +307,7 @@ describe('an update', () => {
   });
 });
 
-it('names are plain, and say what is in a file only where they replace another one', async () => {
+it('file names have a content hash only if the file replaces another one', async () => {
   const input = await space.write('in.jsonl', jsonl([...rowsOf('old', 0, 25), { id: 'x' }]));
   const names = async (): Promise<string[]> =>
     (await readdir(space.path('out'))).map((name) => name.replace(/\.[0-9a-f]{16}\./u, '.#.')).sort();

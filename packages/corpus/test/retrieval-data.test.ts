@@ -12,13 +12,13 @@ const [corpus, queries] = [
   '{"_id": "q", "text": "ask"}\n',
 ];
 
-/** A task of files by name. */
+/** Writes the files of a retrieval task, by name. */
 async function task(name: string, files: Readonly<Record<string, string | Uint8Array>>): Promise<string> {
   for (const [file, content] of Object.entries(files)) await space.write(`${name}/${file}`, content);
   return space.path(name);
 }
 
-it('reads the layout of BEIR: titles, numbers as ids, grades, what was judged twice or never', async () => {
+it('reads the BEIR layout: titles, numeric ids, grades, duplicate judgements and unjudged queries', async () => {
   expect(await isRetrievalData(beir)).toBe(true);
   const [found, ...others] = await readRetrievalData(beir);
   expect(others).toEqual([]);
@@ -29,7 +29,7 @@ it('reads the layout of BEIR: titles, numbers as ids, grades, what was judged tw
   for (const ids of Object.values(found!.relevant)) expect(new Set(ids).size).toBe(ids.length);
 });
 
-it('reads the same from Parquet files in the layout of NanoBEIR, split by split', async () => {
+it('reads the same from Parquet files in the NanoBEIR layout, one task per split', async () => {
   const lines = async (name: string) =>
     (await readFile(`${beir}/${name}`, 'utf8'))
       .trim()
@@ -100,7 +100,7 @@ it.each<[title: string, files: Record<string, string | undefined>, message: RegE
   ['ids that do not match', { 'qrels/test.tsv': `${qrels}x\t1\t1\n` }, /none of the query ids/],
   ['documents that do not match', { 'qrels/test.tsv': `${qrels}q\tx\t1\n` }, /none of the document ids/],
   ['nothing relevant', { 'qrels/test.tsv': `${qrels}q\t1\t0\n` }, /none of the query ids/],
-])('refuses %s by name', async (_, changed, message, splits) => {
+])('refuses %s with an error that names it', async (_, changed, message, splits) => {
   const files = Object.entries({ ...sound, ...changed }).filter(
     (file): file is [string, string] => file[1] !== undefined,
   );
@@ -111,13 +111,13 @@ it.each<[title: string, files: Record<string, string | undefined>, message: RegE
   });
 });
 
-it('refuses a folder that is not there', async () => {
+it('refuses a missing folder', async () => {
   await expect(readRetrievalData(space.path('none'))).rejects.toMatchObject({ code: 'invalid-corpus' });
   await cp(beir, space.path('copy'), { recursive: true });
   expect(await isRetrievalData(space.path('none'))).toBe(false);
 });
 
-it('counts judged queries that are not there or have no text, and documents that are not there', async () => {
+it('counts judged queries that are missing or have no text, and missing documents', async () => {
   const files = {
     'corpus.jsonl': corpus,
     'queries.jsonl': `${queries}{"_id": "e", "text": " "}\n`,

@@ -20,7 +20,7 @@ import { findFinishedChunk } from '../src/run/finished-chunk.ts';
 
 const space = workspace();
 
-/** 1,000 rows, every 97th of them broken. */
+/** 1,000 rows, of which every 97th is invalid. */
 async function corpus(): Promise<string> {
   const lines = Array.from({ length: 1000 }, (_, row) =>
     row % 97 === 50 ? 'broken' : JSON.stringify({ text: `text ${row}`, key: `k${row}` }),
@@ -44,7 +44,7 @@ async function planned(run: CorpusRun): Promise<CorpusChunk[]> {
   return chunks;
 }
 
-/** An embedder whose caller aborts after so many batches. */
+/** An embedder whose call is aborted after a number of batches. */
 function abortingAfter(batches: number): { embedder: ReturnType<typeof fakeEmbedder>; signal: AbortSignal } {
   const controller = new AbortController();
   let count = 0;
@@ -57,7 +57,7 @@ function abortingAfter(batches: number): { embedder: ReturnType<typeof fakeEmbed
 
 describe('the same request', () => {
   it.each(['parquet', 'npy', 'arrow', 'jsonl'] as const)(
-    'writes the same bytes twice, undisturbed or interrupted and resumed: %s',
+    'writes the same bytes each time, undisturbed or interrupted and resumed: %s',
     async (format) => {
       const input = await corpus();
       await embedCorpus(request(input, { format, precision: 'int8' }), fakeEmbedder());
@@ -75,7 +75,7 @@ describe('the same request', () => {
     },
   );
 
-  it('is refused when the run is unfinished or finished, unless told what to do', async () => {
+  it('is refused if the folder has a finished or unfinished run, unless resume or overwrite is set', async () => {
     const input = await corpus();
     const { embedder, signal } = abortingAfter(4);
     await expect(embedCorpus(request(input), embedder, { signal })).rejects.toMatchObject({ code: 'aborted' });
@@ -102,7 +102,7 @@ describe('the same request', () => {
     expect(await contents(space.path('out'))).toEqual(before);
   });
 
-  it('computes nothing twice when it is resumed', async () => {
+  it('embeds no text twice when it is resumed', async () => {
     const input = await corpus();
     const { embedder, signal } = abortingAfter(6);
     await expect(embedCorpus(request(input), embedder, { signal })).rejects.toMatchObject({ code: 'aborted' });
@@ -116,14 +116,14 @@ describe('the same request', () => {
     expect(last).toMatchObject({ phase: 'embed', rows: 990, rejected: 10, tokens: 990 });
     expect(last.bytes).toBe(last.totalBytes);
     expect(last.reusedRows).toBeGreaterThan(0);
-    // One of the texts is the probe for the dimension.
+    // One of the texts is the probe text for the dimension.
     expect(texts.length).toBe(990 - last.reusedRows + 1);
     expect(events.map(({ rows }) => rows)).toEqual(events.map(({ rows }) => rows).sort((a, b) => a - b));
   });
 });
 
 describe('the steps', () => {
-  it('give the same bytes as one process, whoever embeds the chunks, in whatever order, however often', async () => {
+  it('write the same bytes as one process, whichever worker embeds the chunks, in any order and repeatedly', async () => {
     const input = await corpus();
     await embedCorpus(request(input), fakeEmbedder());
     const wanted = request(input, { output: space.path('steps') });
@@ -149,7 +149,7 @@ describe('the steps', () => {
     });
   });
 
-  it('refuse a worker whose model is another one', async () => {
+  it('refuse a worker that has another model', async () => {
     const run = await prepared(request(await corpus()));
     const [chunk] = await planned(run);
     await expect(embedChunk(chunk!, run, fakeEmbedder({ model: 'other' }))).rejects.toMatchObject({
@@ -160,7 +160,7 @@ describe('the steps', () => {
     });
   });
 
-  it('name the backends that shared the work', async () => {
+  it('record the backends that computed the shards', async () => {
     const run = await prepared(request(await corpus()));
     const chunks = await planned(run);
     for (const [index, chunk] of chunks.entries())
@@ -171,7 +171,7 @@ describe('the steps', () => {
     expect((await readManifest(run.output))?.backends).toEqual(['onnx', 'tfjs']);
   });
 
-  it('write a shard again that has gone or been cut off, and do not commit without it', async () => {
+  it('write a missing or truncated shard again, and do not commit without it', async () => {
     const run = await prepared(request(await corpus()));
     const chunks = await planned(run);
     await expect(commitCorpus(run)).rejects.toMatchObject({
@@ -191,7 +191,7 @@ describe('the steps', () => {
     expect((await commitCorpus(run)).rows).toBe(990);
   });
 
-  it('compute a chunk again when its content is another', async () => {
+  it('embed a chunk again if its content has changed', async () => {
     const run = await prepared(request(await corpus(), { format: 'jsonl' }));
     const [first, second] = await planned(run);
     await embedChunk(first!, run, fakeEmbedder());
@@ -235,7 +235,7 @@ describe('the steps', () => {
     expect(await embedCorpus({ ...wanted, overwrite: true }, fakeEmbedder())).toMatchObject({ rows: 990 });
   });
 
-  it('do not commit before the plan has reached its end', async () => {
+  it('do not commit before the plan is complete', async () => {
     const run = await prepared(request(await corpus()));
     for await (const chunk of planCorpus(run)) {
       await embedChunk(chunk, run, fakeEmbedder());
@@ -256,7 +256,7 @@ describe('the steps', () => {
     });
   });
 
-  it('leave nothing of a worker that wakes up after its run was replaced', async () => {
+  it('refuse the shard of a worker that resumes after its run was replaced', async () => {
     const input = await corpus();
     const run = await prepared(request(input));
     const [chunk] = await planned(run);
@@ -276,8 +276,8 @@ describe('the steps', () => {
   });
 });
 
-describe('an output folder that is in the way', () => {
-  it('is left alone when sentvec did not write it', async () => {
+describe('an existing output folder', () => {
+  it('is not changed if sentvec did not write it', async () => {
     const input = await corpus();
     await mkdir(space.path('out'));
     await writeFile(space.path('out/thesis.doc'), 'years of work');
@@ -299,7 +299,7 @@ describe('an output folder that is in the way', () => {
     });
   });
 
-  it('of another space is named, with the parts that differ, finished or not', async () => {
+  it('of another vector space is refused with the differences, finished or not', async () => {
     const input = await corpus();
     await embedCorpus(request(input), fakeEmbedder());
     const { embedder, signal } = abortingAfter(3);
@@ -324,7 +324,7 @@ describe('an output folder that is in the way', () => {
     }
   });
 
-  it('of other options or inputs, or of inputs that have changed, is not resumed', async () => {
+  it('with other options, other inputs or changed inputs is not resumed', async () => {
     const input = await corpus();
     const { embedder, signal } = abortingAfter(3);
     await expect(embedCorpus(request(input), embedder, { signal })).rejects.toMatchObject({ code: 'aborted' });
@@ -343,7 +343,7 @@ describe('an output folder that is in the way', () => {
     expect(await message({})).toMatch(/corpus\.jsonl has changed/);
   });
 
-  it('keeps its old vectors when the new request fails before it begins', async () => {
+  it('keeps its old vectors if the new request fails before it starts', async () => {
     const input = await corpus();
     await embedCorpus(request(input), fakeEmbedder());
     const before = await contents(space.path('out'));
@@ -355,7 +355,7 @@ describe('an output folder that is in the way', () => {
     expect(await contents(space.path('out'))).toEqual(before);
   });
 
-  it('is started over by resume when the run within is gone, or was never ready', async () => {
+  it('is started over by resume if its run is missing or was not fully prepared', async () => {
     const input = await corpus();
     await embedCorpus(request(input), fakeEmbedder());
     const whole = await contents(space.path('out'));
@@ -382,7 +382,7 @@ describe('an output folder that is in the way', () => {
 describe('texts that the model cannot embed', () => {
   const poison = (text: string): boolean => ['text 7', 'text 8', 'text 250', 'text 999'].includes(text);
 
-  it('are found and left out, and the others have the vectors that they have without them', async () => {
+  it('are rejected, and the vectors of the other texts do not change', async () => {
     const input = await corpus();
     const manifest = await embedCorpus(request(input, { format: 'jsonl' }), fakeEmbedder({ poison }));
     expect(manifest).toMatchObject({ rows: 986, rejected: 14, complete: true });
@@ -402,7 +402,7 @@ describe('texts that the model cannot embed', () => {
     expect(await readRows(space.path('out'))).toEqual(expected);
   });
 
-  it('are embedded by a retry after a fix, which leaves the other shards alone and gives the bytes of a run without failures', async () => {
+  it('are embedded by a retry after a fix; other shards are not changed, and the output equals that of a run without failures', async () => {
     const input = await corpus();
     await embedCorpus(request(input), fakeEmbedder({ poison }));
     const fixed = (await readFile(input, 'utf8'))
@@ -422,7 +422,7 @@ describe('texts that the model cannot embed', () => {
     expect(await embedCorpus(request(input, { retryRejected: true }), fakeEmbedder())).toEqual(manifest);
   });
 
-  it('are retried in their chunks only', async () => {
+  it('are retried only in their chunks', async () => {
     const input = await space.write(
       'clean.jsonl',
       Array.from({ length: 1000 }, (_, row) => `${JSON.stringify({ text: `text ${row}`, key: 'k' })}\n`).join(''),
@@ -437,7 +437,7 @@ describe('texts that the model cannot embed', () => {
     expect((await readRejected(space.path('out'))).length).toBe(0);
   });
 
-  it('do not hide a backend that fails on everything', async () => {
+  it('are not rejected if the backend fails on all texts', async () => {
     const input = await corpus();
     let broken = false;
     const embedder = fakeEmbedder({
@@ -454,7 +454,7 @@ describe('texts that the model cannot embed', () => {
     expect(await contents(space.path('out'))).toEqual(await contents(output));
   });
 
-  it('are an error when strict', async () => {
+  it('make the run fail if strict', async () => {
     const input = await space.write('a.jsonl', '{"text":"fine"}\n{"text":"text 7"}\n');
     await expect(
       embedCorpus({ ...request(input, { strict: true }), columns: [] }, fakeEmbedder({ poison })),

@@ -1,4 +1,4 @@
-/** What is taken over from an earlier run is the same content, whatever its name, size or time. */
+/** A run reuses only shards with unchanged content, independent of file names, sizes and times. */
 import { cp, readdir, readFile, rename, rm, stat, utimes, writeFile } from 'node:fs/promises';
 import { basename, join } from 'node:path';
 import { Readable } from 'node:stream';
@@ -26,7 +26,7 @@ const space = workspace();
 type Format = 'jsonl' | 'csv' | 'parquet' | 'gzip';
 const formats: readonly Format[] = ['jsonl', 'csv', 'parquet', 'gzip'];
 
-/** Writes texts in a format; `undefined` becomes a row that is rejected. */
+/** Writes texts in a format; `undefined` becomes an invalid row. */
 async function writeTexts(format: Format, texts: readonly (string | undefined)[]): Promise<string> {
   if (format === 'csv') {
     const lines = texts.map((text, row) => (text === undefined ? 'too,many,cells' : `${text},k${row}`));
@@ -37,7 +37,7 @@ async function writeTexts(format: Format, texts: readonly (string | undefined)[]
       { name: 'text', data: texts.map((text) => text ?? null), type: 'STRING' as const, nullable: true },
       { name: 'key', data: texts.map((_, row) => `k${row}`), type: 'STRING' as const },
     ];
-    // Not compressed: equal lengths make equal sizes.
+    // Without compression, texts of equal length result in equal file sizes.
     return space.write('in.parquet', new Uint8Array(parquetWriteBuffer({ columnData, codec: 'UNCOMPRESSED' })));
   }
   const lines = texts.map((text, row) =>
@@ -51,7 +51,7 @@ function request(input: string, more: Partial<CorpusRequest> = {}): CorpusReques
   return { inputs: [input], output: space.path('out'), chunkRows: 4, columns: ['text', 'key'], ...more };
 }
 
-/** Embeds, and notes the texts that were computed, the probe aside. */
+/** Embeds and records the embedded texts, except the probe text. */
 async function embed(
   wanted: CorpusRequest,
   fake: FakeOptions = {},
@@ -65,7 +65,7 @@ async function embed(
   return { manifest, computed: computed.slice(1) };
 }
 
-/** The bytes that an undisturbed run of the request writes. */
+/** Returns the files that an undisturbed run of the request writes. */
 async function undisturbed(wanted: CorpusRequest): Promise<Record<string, string>> {
   const output = space.path('undisturbed');
   await rm(output, { recursive: true, force: true });
@@ -84,7 +84,7 @@ async function interrupted(wanted: CorpusRequest, batches: number): Promise<void
   await expect(embedding).rejects.toMatchObject({ code: 'aborted' });
 }
 
-/** A run that is ready, and its chunks. */
+/** Prepares a run, and returns it with its chunks. */
 async function prepared(wanted: CorpusRequest): Promise<{ run: CorpusRun; chunks: CorpusChunk[] }> {
   const ready = await prepareCorpus(wanted, fakeEmbedder());
   if (ready.finished) throw new Error('finished');
@@ -98,14 +98,14 @@ const replaced = (row: number, text: string | undefined): (string | undefined)[]
   texts.map((each, index) => (index === row ? text : each));
 
 describe.each(formats)('a retry of rejected rows of %s', (format) => {
-  it('embeds what has moved or changed, and nothing else', async () => {
+  it('embeds only rows that have moved or changed', async () => {
     const first = replaced(5, undefined);
     for (const second of [
       texts, // corrected
-      first.filter((text) => text !== undefined), // the bad row is deleted: all rows after it move
-      ['new', ...first], // a row before it: all rows move
-      replaced(17, 'other'), // corrected, and another row of the same size changed
-      first.slice(0, 9), // cut off
+      first.filter((text) => text !== undefined), // the invalid row is deleted, so all later rows move
+      ['new', ...first], // a row is inserted before it, so all rows move
+      replaced(17, 'other'), // corrected, and another row replaced by one of the same size
+      first.slice(0, 9), // truncated
       [...first, 'and more'], // grown
     ]) {
       await rm(space.path('out'), { recursive: true, force: true });
@@ -120,7 +120,7 @@ describe.each(formats)('a retry of rejected rows of %s', (format) => {
 });
 
 describe.each(formats)('an unfinished run of %s', (format) => {
-  it('goes on with what its inputs hold now', async () => {
+  it('continues with the current content of its inputs', async () => {
     for (const second of [texts, replaced(1, 'texx 01'), texts.slice(2), [...texts, 'more']]) {
       await rm(space.path('out'), { recursive: true, force: true });
       await interrupted(request(await writeTexts(format, texts)), 4);
@@ -130,7 +130,7 @@ describe.each(formats)('an unfinished run of %s', (format) => {
     }
   });
 
-  it('computes nothing twice when a file was only touched or copied', async () => {
+  it('embeds nothing again if a file was only touched or copied', async () => {
     const input = await writeTexts(format, texts);
     await interrupted(request(input), 4);
     await cp(input, `${input}.copy`);
@@ -143,7 +143,7 @@ describe.each(formats)('an unfinished run of %s', (format) => {
 });
 
 describe.each(formats)('a finished run of %s', (format) => {
-  it('that has lost files makes just those again', async () => {
+  it('recomputes only lost files', async () => {
     const input = await writeTexts(format, replaced(5, undefined));
     const wanted = request(input, { format: 'npy' });
     await embed(wanted);
@@ -164,7 +164,7 @@ describe.each(formats)('a finished run of %s', (format) => {
     }
   });
 
-  it('is compared by hashes on request', async () => {
+  it('is verified with hashes on request', async () => {
     const wanted = request(await writeTexts(format, replaced(5, undefined)), { format: 'npy' });
     await embed(wanted);
     const whole = await plainContents(space.path('out'));
@@ -182,7 +182,7 @@ describe.each(formats)('a finished run of %s', (format) => {
     expect((await verifyEmbeddings(space.path('out'))).damaged).toEqual([]);
   });
 
-  it('is not called done when its inputs have changed, also at the same size and time', async () => {
+  it('is not considered finished if its inputs have changed, even with the same size and time', async () => {
     const input = await writeTexts(format, texts);
     await embed(request(input));
     const before = await contents(space.path('out'));
@@ -201,7 +201,7 @@ describe.each(formats)('a finished run of %s', (format) => {
     expect(await plainContents(space.path('out'))).toEqual(await undisturbed(request(input)));
   });
 
-  it('is left unchanged by a resume when its inputs are the same', async () => {
+  it('is not changed by a resume if its inputs are unchanged', async () => {
     const input = await writeTexts(format, texts);
     await embed(request(input));
     const before = await contents(space.path('out'));
@@ -220,7 +220,7 @@ describe('standard input', () => {
   });
   const wanted = (more: Partial<CorpusRequest> = {}): CorpusRequest => request('-', { inputFormat: 'jsonl', ...more });
 
-  it('is read again by a resume, which goes on only with the same data', async () => {
+  it('is read again by a resume, which requires the same data', async () => {
     const controller = new AbortController();
     const onEmbed = (some: readonly string[]): void => {
       if (some.includes(texts[9]!)) controller.abort();
@@ -248,7 +248,7 @@ describe.each(formats)('an input of %s that changes during a run', (format) => {
     ['grows', [...texts, 'more']],
     ['shrinks', texts.slice(0, 19)],
     ['is replaced by one of its size', replaced(1, 'texx 01')],
-  ])('and %s is found, whatever is still to do, and the run goes on by content', async (_change, second) => {
+  ])('and %s is detected at any stage, and a resume compares the content', async (_change, second) => {
     for (const done of [0, 3]) {
       await rm(space.path('out'), { recursive: true, force: true });
       const input = await writeTexts(format, texts);
@@ -271,7 +271,7 @@ describe.each(formats)('an input of %s that changes during a run', (format) => {
     }
   });
 
-  it('at the same size and with its old time is found by its content', async (context) => {
+  it('with the same size and modification time is detected by its content', async (context) => {
     context.skip(format === 'gzip', 'what is embedded is a copy; a compressed source of other texts has another size');
     const input = await writeTexts(format, texts);
     const time = new Date(1_700_000_000_000);
@@ -288,7 +288,7 @@ describe.each(formats)('an input of %s that changes during a run', (format) => {
 });
 
 describe('several runs for one folder', () => {
-  it('that start at the same moment: one wins, the others are refused', async () => {
+  it('that start at the same time: one succeeds, and the others are refused', async () => {
     for (let time = 0; time < 5; time += 1) {
       const inputs = await Promise.all(
         ['a', 'b', 'c', 'd'].map((name) =>
@@ -304,7 +304,7 @@ describe('several runs for one folder', () => {
       );
       const winners = results.filter(({ status }) => status === 'fulfilled').length;
       const others = results.flatMap((result) => (result.status === 'rejected' ? [result.reason as unknown] : []));
-      // One that comes later may overwrite the first.
+      // A later run may overwrite the first one.
       expect(winners).toBeLessThanOrEqual(time > 2 ? 4 : 1);
       expect(winners).toBeGreaterThanOrEqual(1);
       expect(others).toEqual(others.map(() => expect.objectContaining({ code: 'invalid-output' }) as unknown));
@@ -332,7 +332,7 @@ describe('several runs for one folder', () => {
     const asleep = new Promise<void>((resolve) => {
       wake = resolve;
     });
-    // The ranges for int8 are taken last of all.
+    // The int8 ranges are measured last in the preparation.
     const onEmbed = (some: readonly string[]): Promise<void> | undefined => (some.length > 1 ? asleep : undefined);
     const late = prepareCorpus(request(input, { precision: 'int8', ...flags }), fakeEmbedder({ onEmbed })).then(
       ({ finished }) => `finished: ${finished}`,
@@ -352,7 +352,7 @@ describe('several runs for one folder', () => {
     expect(await plainContents(space.path('out'))).toEqual(whole);
   });
 
-  it('what a killed preparation has left is removed by the next run of the machine, and only that', async () => {
+  it('the next run on this machine deletes the leftovers of a killed preparation, and nothing else', async () => {
     const input = await writeTexts('jsonl', texts);
     await space.write('out/.preparing-dead/dead/owner.json', '{"host":"elsewhere","pid":1}');
     await space.write('out/.discarded-0/run.json', '{}');

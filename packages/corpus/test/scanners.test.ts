@@ -18,7 +18,7 @@ const scanners: Record<string, MakeScanner> = {
   'CSV with carriage returns alone': (start, onRow) => createRowScanner('csv', 'line', 'cr', start, onRow),
 };
 
-/** Rows as text, with the line on which each begins. */
+/** Returns the rows as text, with the line number of each. */
 function scan(
   make: MakeScanner,
   blocks: readonly Buffer[],
@@ -33,7 +33,7 @@ function scan(
   return { rows, unclosed: scanner.end() };
 }
 
-/** Pieces of files that scanners may trip over, in an order that a seed decides. */
+/** Returns file fragments that are difficult for scanners, in an order determined by a seed. */
 function randomFile(seed: number): Buffer {
   const pieces = [
     '\n',
@@ -63,7 +63,7 @@ function randomFile(seed: number): Buffer {
 }
 
 describe.each(Object.entries(scanners))('the scanner of %s', (_name, make) => {
-  it('finds the same rows however the stream is cut into blocks, and wherever it begins', () => {
+  it('finds the same rows for any block size and from any starting row', () => {
     for (let seed = 1; seed <= 300; seed += 1) {
       const file = randomFile(seed);
       const expected = scan(make, [file]);
@@ -77,7 +77,7 @@ describe.each(Object.entries(scanners))('the scanner of %s', (_name, make) => {
     }
   });
 
-  it('finds the rest of the rows when it begins at any of them', () => {
+  it('finds the remaining rows when it starts at any row', () => {
     for (let seed = 1; seed <= 300; seed += 1) {
       const file = randomFile(seed);
       const starts: number[] = [];
@@ -93,7 +93,7 @@ describe.each(Object.entries(scanners))('the scanner of %s', (_name, make) => {
 });
 
 describe('line numbers of rows', () => {
-  it('are those of the file', () => {
+  it('match the file', () => {
     const file = Buffer.from('\na\n\n"b\nc",d\ne\n\n  \nf "g"\n');
     expect(scan(scanners['lines']!, [file]).rows.map(([, line]) => line)).toEqual([1, 2, 3, 4, 5, 6, 7, 8, 9]);
     expect(scan(scanners['lines that are not blank']!, [file]).rows.map(([, line]) => line)).toEqual([2, 4, 5, 6, 9]);
@@ -107,7 +107,7 @@ describe('line numbers of rows', () => {
     ]);
   });
 
-  it('give the line of an opening quote that is never closed', () => {
+  it('name the line of an unclosed quote', () => {
     expect(scan(scanners['CSV']!, [Buffer.from('a,b\n1,"x"\n2,"y\nz\n')])).toEqual({
       rows: [
         ['a,b\n', 1],
@@ -119,7 +119,7 @@ describe('line numbers of rows', () => {
   });
 });
 
-describe('what ends a line', () => {
+describe('line ends', () => {
   it.each([
     ['csv', 'id,text\r1,a\r2,b\r', 'cr'],
     ['csv', 'id,text\r1,a\r2,b\r\n', 'cr'],
@@ -139,7 +139,7 @@ describe('what ends a line', () => {
     expect(recogniseLineEnd(format, Buffer.from(head))).toBe(expected);
   });
 
-  it('is seen also where a block ends between carriage return and line feed', () => {
+  it('are recognized even if a block ends between carriage return and line feed', () => {
     const file = Buffer.from('a\r\nb\rc\r\rd');
     expect(scan(scanners['lines with carriage returns alone']!, [file]).rows).toEqual([
       ['a\r\n', 1],

@@ -50,7 +50,7 @@ async function readByArrow([file]: readonly Uint8Array[], layout: ShardLayout): 
   };
 }
 
-/** After the description of the format: https://numpy.org/doc/stable/reference/generated/numpy.lib.format.html */
+/** Reads an .npy file according to https://numpy.org/doc/stable/reference/generated/numpy.lib.format.html */
 async function readNpy([vectors, companion]: readonly Uint8Array[], layout: ShardLayout): Promise<ReadShard> {
   const file = Buffer.from(vectors!);
   expect(file.subarray(0, 8).toString('latin1')).toBe('\u0093NUMPY\u0001\u0000');
@@ -93,7 +93,7 @@ async function readLines([file]: readonly Uint8Array[], layout: ShardLayout): Pr
 }
 
 describe('npy', () => {
-  it('holds vectors of any shape and precision, ids and texts, for another reader and for its own', async () => {
+  it('stores vectors of any shape and precision, ids and texts, readable by another reader and by sentvec', async () => {
     const sink = await loadSink('npy');
     const shard = fc
       .tuple(fc.constantFrom('float32', 'int8', 'uint8', 'binary', 'ubinary' as const), fc.integer({ min: 1, max: 12 }))
@@ -121,7 +121,7 @@ describe('npy', () => {
   });
 });
 
-/** Entries that differ from each other, of the type that belongs to the precision. */
+/** Returns distinct values of the type for the precision. */
 function vectorsOf(precision: ShardLayout['precision'], rows: number, cols: number): ShardVectors {
   const type = { float32: Float32Array, int8: Int8Array, binary: Int8Array, uint8: Uint8Array, ubinary: Uint8Array }[
     precision
@@ -133,14 +133,14 @@ function vectorsOf(precision: ShardLayout['precision'], rows: number, cols: numb
 }
 
 describe('float32 as text', () => {
-  it('has the fewest digits that distinguish it from its neighbours, and gives it back to the bit', () => {
+  it('has the fewest digits that identify the value, and is parsed back to the same bits', () => {
     const bits = new Uint32Array(1);
     const float = new Float32Array(bits.buffer);
     const wrong: string[] = [];
     let state = 1;
     for (let count = 0; count < 200_000; count += 1) {
       state = (Math.imul(state, 1_664_525) + 1_013_904_223) >>> 0;
-      // Half of them anywhere among the float32, half where entries of vectors are.
+      // Half of the values are random float32 bit patterns, half are typical vector components.
       if (count % 2 === 0) bits[0] = state;
       else float[0] = (state / 2 ** 32) * 2 - 1;
       const value = float[0]!;
@@ -153,7 +153,7 @@ describe('float32 as text', () => {
   });
 
   it('prints what NumPy prints', () => {
-    // numpy.float32 of the value on the right, by repr.
+    // repr() of numpy.float32 for the value on the right.
     const printed: Record<string, number> = {
       '0.1': 0.1,
       '0.33333334': 1 / 3,
@@ -167,7 +167,7 @@ describe('float32 as text', () => {
   });
 });
 
-/** The first precision at which the number comes back. */
+/** Reference: the lowest precision at which the number is parsed back exactly. */
 function shortest(value: number): string {
   for (let digits = 1; digits <= 9; digits += 1) {
     const text = value.toPrecision(digits);
@@ -181,7 +181,7 @@ function digitsOf(text: string): number {
 }
 
 describe('Parquet', () => {
-  it('has the bytes that the library writes for lists of any length, page by page', () => {
+  it('has the same bytes as a file written by the library, page by page, for lists of any length', () => {
     const path = [{ name: 'root' }, { name: 'embedding' }, { name: 'list', repetition_type: 'REPEATED' }] as const;
     const element = { name: 'element', repetition_type: 'REQUIRED', type: 'FLOAT' } as const;
     const column = {

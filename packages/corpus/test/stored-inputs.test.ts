@@ -1,4 +1,4 @@
-// Inputs in a bucket give the same vectors as those of this machine, whatever the store does meanwhile.
+// Inputs in a bucket result in the same vectors as local files, even if the store fails some requests.
 import { gzipSync } from 'node:zlib';
 import { readFile } from 'node:fs/promises';
 import { SentvecError } from '@sentvec/core';
@@ -16,7 +16,7 @@ let hub: HubServer;
 beforeAll(async () => {
   server = await startS3();
   hub = await startHub();
-  // Threads, which read Parquet, take the environment as it is when they start.
+  // The Parquet threads copy the environment when they start.
   Object.assign(process.env, server.environment, { HF_ENDPOINT: hub.endpoint });
 });
 beforeEach(() => {
@@ -44,7 +44,7 @@ const corpora: Readonly<Record<string, Uint8Array>> = {
   'e.jsonl.gz': gzipSync(jsonLines),
 };
 
-/** Fails some calls, in an order that is the same each time. */
+/** Fails some requests, in a reproducible order. */
 function troubled(): void {
   let call = 0;
   const faults: readonly ObjectFault[] = [
@@ -78,7 +78,7 @@ it.each(Object.keys(corpora))('%s: the same shards as from a path', async (name)
   const { 'manifest.json': local, ...localShards } = expected;
   expect(shards).toEqual(localShards);
   expect(manifest!.replace(`s3://bucket/corpus/${name}`, path)).toBe(local);
-  // Nothing left to do, and nothing read but sizes and rows.
+  // There is nothing left to do, and only sizes and rows are read.
   await embed([`s3://bucket/corpus/${name}`], files.path('stored'), { resume: true });
 });
 
@@ -106,7 +106,7 @@ it.each([
   await expect(embedCorpus({ inputs: [input], output: files.path('out') }, fakeEmbedder())).rejects.toThrow(expected);
 });
 
-it('an object that changes during the run stops it, and resume embeds what differs', async () => {
+it('a run fails if an object changes meanwhile, and resume embeds the changed rows', async () => {
   server.put('in.jsonl', jsonLines);
   const request = { inputs: ['s3://bucket/in.jsonl'], output: files.path('out'), chunkRows: 500 };
   let batches = 0;
@@ -126,7 +126,7 @@ it('an object that changes during the run stops it, and resume embeds what diffe
   expect(all.at(-1)).toMatch(/^ROW 2999/u);
 });
 
-it('tables of examples are read from there, too', async () => {
+it('readTable() reads from a bucket', async () => {
   for (const name of ['a.jsonl', 'b.csv', 'd.parquet', 'e.jsonl.gz']) server.put(name, corpora[name]!);
   for (const name of ['a.jsonl', 'b.csv', 'd.parquet', 'e.jsonl.gz']) {
     const { columns } = await readTable({ file: `s3://bucket/${name}`, columns: ['text'] });
@@ -134,7 +134,7 @@ it('tables of examples are read from there, too', async () => {
   }
 });
 
-it('credentials are in no file of the output', async () => {
+it('no output file contains credentials', async () => {
   server.put('in.jsonl', jsonLines);
   let batches = 0;
   const onEmbed = (): void => {
@@ -148,7 +148,7 @@ it('credentials are in no file of the output', async () => {
   expect(await readFile(`${files.path('out')}/manifest.json`, 'utf8')).toContain('s3://bucket/in.jsonl');
 });
 
-it('a data set is read at the commit that its branch has when the run begins, also when the run is resumed', async () => {
+it('a data set is read at the commit of its branch at the start of the run, even after a resume', async () => {
   const first = { commit: 'a'.repeat(40), files: { 'data/a.jsonl': Buffer.from(jsonLines), 'd.parquet': parquet } };
   const other = { 'data/a.jsonl': Buffer.from(jsonLines.replaceAll('row', 'other')), 'd.parquet': new Uint8Array(9) };
   hub.repositories.set('datasets/owner/name', first);

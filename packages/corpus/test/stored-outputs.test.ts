@@ -1,4 +1,4 @@
-// Outputs in a bucket: the shards are those of a local run, and the promises hold without renaming.
+// Outputs in a bucket have the same shards as local ones, and the same guarantees without an atomic rename.
 import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
@@ -45,7 +45,7 @@ function lines(change: (row: number) => unknown = (row) => `row ${row}`, rows = 
 
 const request: CorpusRequest = { inputs: ['s3://bucket/in.jsonl'], output, chunkRows: 100 };
 
-/** The files that a manifest lists, by their plain names, and the manifest with these: names in a store say more. */
+/** Returns the files in a manifest and the manifest itself, without the content hashes that names in a store have. */
 interface Content {
   readonly files: Readonly<Record<string, string>>;
   readonly manifest: string;
@@ -79,7 +79,7 @@ async function local(options: Partial<CorpusRequest> = {}): Promise<Content> {
   return contentOf(read.get('manifest.json')!, (file) => read.get(file)!);
 }
 
-/** Everything in the output is in its manifest, and no upload is open. */
+/** Checks that the manifest lists every object in the output, and that there is no unfinished upload. */
 function expectNothingElse(of: ObjectServer = server): void {
   const manifest = JSON.parse(of.objects().get('out/manifest.json')!.bytes.toString()) as Manifest;
   const expected = [...listedIn(manifest), 'manifest.json'].map((name) => `out/${name}`);
@@ -87,7 +87,7 @@ function expectNothingElse(of: ObjectServer = server): void {
   expect(of.uploads()).toEqual([]);
 }
 
-/** Fails 5 % of the calls and loses 1 % of the answers, in an order that is the same each time. */
+/** Fails 5 % of the requests and drops 1 % of the responses, in a reproducible order. */
 function troubled(of: ObjectServer = server): void {
   let call = 0;
   const busy: ObjectFault = { instead: { status: 503, headers: { 'retry-after': '0' } } };
@@ -115,7 +115,7 @@ it.each([
   expectNothingElse();
 });
 
-it.each(['gs', 'az'])('%s:// gets the same shards, and gives them back', async (scheme) => {
+it.each(['gs', 'az'])('%s:// stores the same shards, which can be read back', async (scheme) => {
   const other = others[scheme]!;
   other.put('in.jsonl', lines());
   const expected = await local({ inputs: [`${scheme}://bucket/in.jsonl`] });
@@ -129,7 +129,7 @@ it.each(['gs', 'az'])('%s:// gets the same shards, and gives them back', async (
   await expect(embedCorpus(there, fakeEmbedder())).rejects.toThrow(/contains finished embeddings/u);
 });
 
-it('is continued after it was stopped, computes nothing twice, and can be read', async () => {
+it('is resumed after an interruption, embeds nothing twice, and can be read', async () => {
   const expected = await local();
   let batches = 0;
   const onEmbed = (): void => {
@@ -154,10 +154,10 @@ it('is continued after it was stopped, computes nothing twice, and can be read',
     { ...request, resume: true, verify: true },
     fakeEmbedder({ onEmbed: (texts) => void (rows += texts.length) }),
   );
-  expect(rows).toBeLessThan(2); // The probe for the dimension.
+  expect(rows).toBeLessThan(2); // The probe text for the dimension.
 });
 
-it('damaged and lost shards are made again', async () => {
+it('damaged and lost shards are recomputed', async () => {
   await embedCorpus(request, fakeEmbedder());
   const expected = stored();
   const keys = [...server.objects().keys()].filter((key) => key.includes('/shard-'));
@@ -171,7 +171,7 @@ it('damaged and lost shards are made again', async () => {
   expectNothingElse();
 });
 
-it('of several runs that begin at once, one has the output', async () => {
+it('if several runs start at the same time, only one succeeds', async () => {
   const results = await Promise.allSettled(Array.from({ length: 5 }, () => embedCorpus(request, fakeEmbedder())));
   expect(results.filter(({ status }) => status === 'fulfilled').length).toBeGreaterThanOrEqual(1);
   const reasons = results.flatMap((result) => (result.status === 'rejected' ? [result.reason as SentvecError] : []));
@@ -180,7 +180,7 @@ it('of several runs that begin at once, one has the output', async () => {
   expectNothingElse();
 });
 
-it('a worker that wakes up after its run was replaced changes nothing', async () => {
+it('a worker that resumes after its run was replaced changes nothing', async () => {
   const first = await prepareCorpus(request, fakeEmbedder());
   if (first.finished) throw new Error('There was nothing to finish.');
   const { run } = first;
@@ -209,7 +209,7 @@ it('a worker that wakes up after its run was replaced changes nothing', async ()
   expectNothingElse();
 });
 
-it('other files are in the way, and a finished folder of another space', async () => {
+it('outputs with other files, and finished outputs of another vector space, are refused', async () => {
   server.put('out/notes.txt', 'mine');
   await expect(embedCorpus(request, fakeEmbedder())).rejects.toThrow(
     /s3:\/\/bucket\/out contains other files \(notes\.txt\)/u,
@@ -222,7 +222,7 @@ it('other files are in the way, and a finished folder of another space', async (
   expectNothingElse();
 });
 
-it('is searched like the folder of a local run, by meaning and by words', async () => {
+it('can be searched like a local folder, by meaning and by words', async () => {
   const input = await files.write('in.jsonl', lines());
   const folder = files.path('searched');
   await embedCorpus({ ...request, inputs: [input], output: folder, columns: ['text'] }, fakeEmbedder());
@@ -237,13 +237,13 @@ it('is searched like the folder of a local run, by meaning and by words', async 
   expect(found).toEqual(await search(folder));
 });
 
-it('single rows are not changed there: that is refused by name', async () => {
+it('updating single rows in a bucket is refused with a clear error', async () => {
   await embedCorpus(request, fakeEmbedder());
   await expect(updateIndex(output, { remove: [1] })).rejects.toThrow(/s3:\/\/bucket\/out is in a store/u);
   expectNothingElse();
 });
 
-it('a store without rights is an error, and what was prepared is gone', async () => {
+it('a missing permission is an error, and prepared objects are deleted', async () => {
   server.setFault(({ method, key }) =>
     method === 'PUT' && key.endsWith('manifest.json')
       ? { instead: { status: 403, body: '<Error><Code>AccessDenied</Code></Error>' } }
@@ -255,7 +255,7 @@ it('a store without rights is an error, and what was prepared is gone', async ()
   expect([...server.objects().keys()]).toEqual(['in.jsonl']);
 });
 
-it('a commit has a few calls on their way at once: one after the other, 50,000 chunks would take an hour', async () => {
+it('a commit sends several requests concurrently, because 50,000 sequential ones would take an hour', async () => {
   let pending = 0;
   let most = 0;
   server.setFault(async ({ method, key }) => {

@@ -1,4 +1,4 @@
-// What a corpus is embedded as, what its manifest says of that, and folders that were made before there were roles.
+// The role with which a corpus is embedded, its record in the manifest, and folders of versions before roles existed.
 import { readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { embedCorpus, embedOptions, readManifest, type CorpusRequest, type Manifest } from '@sentvec/corpus';
@@ -30,7 +30,7 @@ test.each([
   expect(row!.embedding).toEqual(fakeVector(embedded).map((value) => expect.closeTo(value, 6) as number));
 });
 
-test('route and task are passed to every call, and are in the manifest', async () => {
+test('route and task are passed to every call and recorded in the manifest', async () => {
   const asked: unknown[] = [];
   const routed = {
     ...without,
@@ -48,7 +48,7 @@ test('route and task are passed to every call, and are in the manifest', async (
   expect(embedOptions(manifest.options)).toMatchObject({ as: 'document', route: 'title', task: 'separation' });
 });
 
-/** The folder as it would have been made before: its texts got the default prompt, and the manifest has no role. */
+/** Creates a folder as an earlier version did: texts have the default prompt, and the manifest has no role. */
 async function madeBefore(): Promise<CorpusRequest> {
   const request = await requestOf();
   await embedCorpus({ ...request, prompt: null }, without);
@@ -59,14 +59,14 @@ async function madeBefore(): Promise<CorpusRequest> {
   return request;
 }
 
-test('an old manifest is of the same space for a model without a prompt for documents', async () => {
+test('an old manifest has the same vector space if the model has no document prompt', async () => {
   const request = await madeBefore();
   const manifest = await embedCorpus({ ...request, resume: true }, without);
   expect(manifest.options.as).toBeUndefined();
   expect(embedOptions(manifest.options)).not.toHaveProperty('prompt');
 });
 
-test('it is of another space for a model that has one, unless the request has none', async () => {
+test('an old manifest has another vector space if the model has a document prompt, unless the request disables it', async () => {
   const request = await madeBefore();
   await expect(embedCorpus({ ...request, resume: true }, withPrompt)).rejects.toMatchObject({
     code: 'space-mismatch',

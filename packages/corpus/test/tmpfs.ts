@@ -1,6 +1,6 @@
 import { execFileSync } from 'node:child_process';
 
-/** Why a test cannot mount a tmpfs on this machine; `undefined` where it can. */
+/** The reason why tests cannot mount a tmpfs on this machine, or `undefined` if they can. */
 export const reasonWithoutTmpfs: string | undefined = ((): string | undefined => {
   if (process.platform !== 'linux' || process.getuid?.() !== 0) return 'only root on Linux may mount a tmpfs';
   try {

@@ -1,4 +1,4 @@
-/** The public types as a caller meets them: what they infer, and what does not compile. Nothing here is executed. */
+/** Type tests of the public API: inferred types, and code that must not compile. Nothing here is executed. */
 import type { Embedder, Matrix, QuantizedMatrix } from '@sentvec/core';
 import {
   embedCorpus,
@@ -13,15 +13,15 @@ import { expectTypeOf, it } from 'vitest';
 
 declare const embedder: Embedder;
 
-it('a corpus is embedded from inputs into an output, everything else has a default', () => {
+it('embedCorpus() requires inputs and an output; all other options have defaults', () => {
   expectTypeOf(() => {
     expectTypeOf(embedCorpus({ inputs: ['a.txt'], output: 'vectors' }, embedder)).toEqualTypeOf<Promise<Manifest>>();
     void embedCorpus({ inputs: ['a.txt'], output: 'vectors', columns: undefined, prompt: null }, embedder, {});
-    // @ts-expect-error -- without an output there is nowhere to write
+    // @ts-expect-error -- the output is required
     void embedCorpus({ inputs: ['a.txt'] }, embedder);
-    // @ts-expect-error -- an input is a list
+    // @ts-expect-error -- inputs must be an array
     void embedCorpus({ inputs: 'a.txt', output: 'vectors' }, embedder);
-    // @ts-expect-error -- there is no such format
+    // @ts-expect-error -- the format does not exist
     void embedCorpus({ inputs: ['a.txt'], output: 'vectors', format: 'hdf5' }, embedder);
   }).toBeFunction();
   expectTypeOf<NonNullable<CorpusRequest['precision']>>().toEqualTypeOf<
@@ -29,7 +29,7 @@ it('a corpus is embedded from inputs into an output, everything else has a defau
   >();
 });
 
-it('a finished folder is read batch by batch, and says in its manifest whether vectors are quantized', () => {
+it('a finished folder is read in batches, and its manifest states whether vectors are quantized', () => {
   expectTypeOf(() => {
     expectTypeOf(openEmbeddings('vectors')).toEqualTypeOf<Promise<Embeddings>>();
   }).toBeFunction();

@@ -26,7 +26,7 @@ async function folder(ids: readonly (number | string)[], request: Partial<Corpus
   return output;
 }
 
-/** What a reader gets: texts by id, after each vector was compared with that of its text. */
+/** Reads all texts by id, and checks each vector against its text. */
 async function read(directory: string): Promise<Record<string, string>> {
   const found: Record<string, string> = {};
   for await (const { ids, texts, vectors } of (await openEmbeddings(directory)).batches())
@@ -42,7 +42,7 @@ async function read(directory: string): Promise<Record<string, string>> {
 }
 
 describe.each(['parquet', 'npy', 'arrow', 'jsonl'] as const)('a folder of %s', (format) => {
-  it('rows are added, replaced and removed; what was opened before stays as it was', async () => {
+  it('rows are added, replaced and removed; readers that were opened before see no change', async () => {
     const directory = await folder([1, 2, 3, 4, 5], { format });
     const opened = await openIndex(directory, { embedder });
     const rows = [row(3, 'another three'), row(6), row(7, 'not the last'), row(7, 'the last seven')];
@@ -59,7 +59,7 @@ describe.each(['parquet', 'npy', 'arrow', 'jsonl'] as const)('a folder of %s', (
     }
     expect(await opened.search('text', { topK: 20 })).toHaveLength(5);
     expect((await opened.search('text of 5', { by: 'words', topK: 1 }))[0]!.id).toBe(5);
-    // Again and again, until nothing is left.
+    // Repeat until no rows are left.
     expect(await updateIndex(directory, { remove: [2, 3, 4, 6] })).toMatchObject({ removed: 4, manifest: { rows: 1 } });
     expect(await read(directory)).toEqual({ 7: 'the last seven' });
     expect(await updateIndex(directory, { embedder, rows: [row(2)], remove: [7] })).toMatchObject({
@@ -71,7 +71,7 @@ describe.each(['parquet', 'npy', 'arrow', 'jsonl'] as const)('a folder of %s', (
   });
 });
 
-it('vectors of new rows are quantized as the others are', async () => {
+it('vectors of new rows are quantized like the existing ones', async () => {
   const directory = await folder(['a', 'b', 'c'], { precision: 'int8' });
   const { manifest } = await openEmbeddings(directory);
   const { manifest: after } = await updateIndex(directory, { embedder, rows: [row(5), row('b')] });
@@ -79,7 +79,7 @@ it('vectors of new rows are quantized as the others are', async () => {
   expect(Object.keys(await read(directory)).sort()).toEqual(['5', 'a', 'b', 'c']);
 });
 
-it('rows in pieces go as a whole', async () => {
+it('rows in pieces are replaced and removed as a whole', async () => {
   const directory = await folder([1, 2, 3], { pieces: { maxTokens: 2 } });
   const before = (await openEmbeddings(directory)).manifest;
   expect(before).toMatchObject({ rows: 3, pieces: 6 });
@@ -91,7 +91,7 @@ it('rows in pieces go as a whole', async () => {
   expect(found).toEqual(['3 0 text of', '3 1 3', '2 0 one two', '2 1 three four', '2 2 five']);
 });
 
-it('an update of files that is interrupted changes nothing, and continues', async () => {
+it('an interrupted update from files changes nothing and can be continued', async () => {
   const directory = await folder([1, 2, 3]);
   const files = [await space.write('new.jsonl', jsonl([3, 4, 5, 6, 7].map((id) => row(id, `new ${id}`))))];
   const manifest = await readFile(join(directory, 'manifest.json'), 'utf8');
@@ -110,11 +110,11 @@ it('an update of files that is interrupted changes nothing, and continues', asyn
   expect(asked).not.toContain('new 3'); // Its shard was finished.
   expect(asked).toContain('new 7');
   expect(await read(directory)).toMatchObject({ 3: 'new 3', 7: 'new 7' });
-  // The same files again: what is there is replaced by the same.
+  // The same files again: existing rows are replaced by equal ones.
   expect(await updateIndex(directory, { embedder, inputs: files })).toMatchObject({ added: 0, replaced: 5 });
 });
 
-it('rows that were removed can be added again, and the same rows again count with what is removed beside them', async () => {
+it('removed rows can be added again, and repeating an update also applies its removals', async () => {
   const directory = await folder([1, 2, 3]);
   const files = [await space.write('new.jsonl', jsonl([row(5), row(6)]))];
   await updateIndex(directory, { embedder, inputs: files });
@@ -126,7 +126,7 @@ it('rows that were removed can be added again, and the same rows again count wit
   expect(Object.keys(await read(directory))).toEqual(['1', '3', '5', '6']);
 });
 
-it('what an interrupted update has left does not join a folder that was embedded again', async () => {
+it('leftovers of an interrupted update are not used after the folder was embedded again', async () => {
   const directory = await folder([1, 2, 3], { precision: 'int8' });
   const files = [await space.write('new.jsonl', jsonl([row(5), row(6, 'poison')]))];
   const stopped = fakeEmbedder({ poison: (text) => text === 'poison' });
@@ -142,20 +142,20 @@ it('what an interrupted update has left does not join a folder that was embedded
   expect((await readdir(directory)).filter((name) => name.startsWith('.'))).toEqual([]);
 });
 
-it('of two updates with new rows, both count', async () => {
+it('concurrent updates that add rows are all applied', async () => {
   const directory = await folder([1]);
   await Promise.all([5, 6, 7].map((id) => updateIndex(directory, { embedder, rows: [row(id)] })));
   expect(Object.keys(await read(directory))).toEqual(['1', '5', '6', '7']);
   expect((await verifyEmbeddings(directory)).damaged).toEqual([]);
 });
 
-it('two updates at once both count', async () => {
+it('concurrent updates that remove rows are all applied', async () => {
   const directory = await folder([1, 2, 3, 4]);
   await Promise.all([2, 3, 4].map((id) => updateIndex(directory, { remove: [id] })));
   expect(await read(directory)).toEqual({ 1: 'text of 1' });
 });
 
-it('the run of before does not bring removed rows back', async () => {
+it('resuming the original run does not restore removed rows', async () => {
   const directory = await folder([1, 2, 3]);
   await updateIndex(directory, { remove: [2] });
   const request = { inputs: [space.path('rows.jsonl')], output: directory, chunkRows: 2, idField: 'id' };

@@ -4,7 +4,7 @@ import { dirname, join } from 'node:path';
 import type { RejectedRow } from '@sentvec/corpus';
 import { afterEach, beforeEach } from 'vitest';
 
-/** A folder of its own for each test of the file that calls this. */
+/** Creates a separate temporary folder for each test of the calling file. */
 export function workspace(): {
   path(name: string): string;
   write(name: string, content: string | Uint8Array): Promise<string>;
@@ -24,7 +24,7 @@ export function workspace(): {
   };
 }
 
-/** All files of a folder with their bytes, by name. */
+/** Reads all files of a folder, by name. */
 export async function contents(folder: string): Promise<Record<string, string>> {
   const names = (await readdir(folder, { recursive: true, withFileTypes: true })).filter((entry) => entry.isFile());
   const files = await Promise.all(
@@ -36,7 +36,7 @@ export async function contents(folder: string): Promise<Record<string, string>> 
   return Object.fromEntries(files.sort(([a], [b]) => (a < b ? -1 : 1)));
 }
 
-/** All files of an output, under their plain names: where one replaced another, its name says what is in it. */
+/** Reads all files of an output, by their names without content hashes. */
 export async function plainContents(output: string): Promise<Record<string, string>> {
   const found = Object.entries(await contents(output));
   return Object.fromEntries(
@@ -44,7 +44,7 @@ export async function plainContents(output: string): Promise<Record<string, stri
   );
 }
 
-/** The lines of a file of JSON lines. */
+/** Parses the lines of a JSON Lines file. */
 export async function readLines<T = Record<string, unknown>>(path: string): Promise<T[]> {
   return (await readFile(path, 'utf8'))
     .split('\n')
@@ -52,7 +52,7 @@ export async function readLines<T = Record<string, unknown>>(path: string): Prom
     .map((line) => JSON.parse(line) as T);
 }
 
-/** The rows of all shards of an output in JSON lines. */
+/** Reads the rows of all JSON Lines shards of an output. */
 export async function readRows(
   output: string,
 ): Promise<{ id: number | string; embedding: number[]; [column: string]: unknown }[]> {
@@ -62,23 +62,20 @@ export async function readRows(
   ).flat();
 }
 
-/** The rejected rows of an output. */
+/** Reads the rejected rows of an output. */
 export async function readRejected(output: string): Promise<RejectedRow[]> {
   const name = (await readdir(output)).find((each) => each.startsWith('rejected.'));
   return name === undefined ? [] : readLines<RejectedRow>(join(output, name));
 }
 
-/**
- * The path of a file of an output, by its name without the part that says what is in it, if it has one:
- * `shard-00002.npy`.
- */
+/** Finds a file of an output by its name without the content hash: `shard-00002.npy`. */
 export async function listedFile(output: string, plain: string): Promise<string> {
   const name = (await readdir(output)).find((each) => plainNames(each) === plain);
   if (name === undefined) throw new Error(`${output} has no ${plain}.`);
   return join(output, name);
 }
 
-/** A name, or a text with names, without the part of them that says what is in a file. */
+/** Removes the content hashes from file names in a text. */
 export function plainNames(text: string): string {
   return text.replaceAll(/\b(shard-\d+|rejected)\.[0-9a-f]{16}\./gu, '$1.');
 }

@@ -50,7 +50,7 @@ async function runsThrough(url: string): Promise<void> {
   }
 }
 
-/** Makes a cluster of one node, which has all slots. */
+/** Creates a cluster with one node that has all slots. */
 async function makeCluster({ url }: RedisServer): Promise<void> {
   const node = new Redis(url);
   await node.cluster('ADDSLOTS', ...Array.from({ length: 16_384 }, (_, slot) => slot));
@@ -58,14 +58,14 @@ async function makeCluster({ url }: RedisServer): Promise<void> {
   node.disconnect();
 }
 
-describe('a producer without its Redis', () => {
+describe('a producer without Redis', () => {
   it('gives up within two seconds', () => {
-    // A command takes half a second, on a busy machine a whole one, before it connects.
+    // A command takes half a second before it connects, and one second on a machine under load.
     expect(producerTimeout).toBeLessThan(1000);
     expect(actionTimeout).toBeLessThan(2000);
   });
 
-  it('fails when nothing listens', async () => {
+  it('fails if no server listens', async () => {
     const runtime = queueRuntime({ url: `redis://127.0.0.1:${await freePort()}` });
     await expect(runtime).rejects.toMatchObject({
       code: 'queue-unavailable',
@@ -73,22 +73,25 @@ describe('a producer without its Redis', () => {
     });
   });
 
-  it.each(['redis', 'redis+cluster'])('fails when something listens to %s:// and never answers', async (scheme) => {
-    const silent = createServer((socket) => socket.resume()).listen(0, '127.0.0.1');
-    await once(silent, 'listening');
-    const { port } = silent.address() as { port: number };
-    const url = `${scheme}://127.0.0.1:${port}`;
-    await expect(queueRuntime({ url })).rejects.toMatchObject({
-      code: 'queue-unavailable',
-      message: `No Redis at ${url}: no answer within ${producerTimeout} ms. Check that it is running and that the URL is right.`,
-    });
-    silent.close();
-    // Ends only when the producer has hung up.
-    await once(silent, 'close');
-  });
+  it.each(['redis', 'redis+cluster'])(
+    'fails if a server accepts %s:// connections but never responds',
+    async (scheme) => {
+      const silent = createServer((socket) => socket.resume()).listen(0, '127.0.0.1');
+      await once(silent, 'listening');
+      const { port } = silent.address() as { port: number };
+      const url = `${scheme}://127.0.0.1:${port}`;
+      await expect(queueRuntime({ url })).rejects.toMatchObject({
+        code: 'queue-unavailable',
+        message: `No Redis at ${url}: no answer within ${producerTimeout} ms. Check that it is running and that the URL is right.`,
+      });
+      silent.close();
+      // Resolves only when the producer has closed the connection.
+      await once(silent, 'close');
+    },
+  );
 
-  it('fails when the connection is made and all that follows is too slow', async () => {
-    // Answers what comes before the first INFO, of the connection itself, and nothing after it.
+  it('fails if the connection succeeds but all responses are too slow', async () => {
+    // Responds to the connection handshake, but not to the first INFO or later commands.
     const info = '# Server\r\nredis_version:8.0.0\r\nmaxmemory_policy:noeviction\r\n';
     const forgetful = createServer((socket) => {
       let infos = 0;
@@ -115,7 +118,7 @@ describe('a producer without its Redis', () => {
     expect(stdout.trim()).toBe('queue-unavailable; BullMQ loaded: false, then true');
   });
 
-  it('fails when Redis goes away later, and works again when it is back', async () => {
+  it('fails if Redis goes down later, and works again after it is back', async () => {
     const server = await redis();
     const runtime = await queueRuntime({ url: server.url });
     await server.kill();
@@ -135,8 +138,8 @@ describe('a producer without its Redis', () => {
   });
 });
 
-describe('a worker without its Redis', () => {
-  it('waits for it when it starts', async () => {
+describe('a worker without Redis', () => {
+  it('waits for Redis when it starts', async () => {
     const server = await redis();
     await server.kill();
     const starting = startQueueWorker({ url: server.url, workflows: [workflow] });
@@ -149,7 +152,7 @@ describe('a worker without its Redis', () => {
 });
 
 describe('a Redis that may lose jobs', () => {
-  it('is refused when it evicts keys', async () => {
+  it('is refused if it evicts keys', async () => {
     const { url } = await redis('--maxmemory-policy', 'allkeys-lru');
     await expect(queueRuntime({ url })).rejects.toMatchObject({
       code: 'queue-unavailable',
@@ -158,7 +161,7 @@ describe('a Redis that may lose jobs', () => {
     await expect(startQueueWorker({ url, workflows: [] })).rejects.toMatchObject({ code: 'queue-unavailable' });
   });
 
-  it('is refused when it is too old', () => {
+  it('is refused if its version is too old', () => {
     const info = (version: string) => `# Server\r\nredis_version:${version}\r\nmaxmemory_policy:noeviction\r\n`;
     expect(() => checkServer(info('5.0.14'), 'redis://old')).toThrow(/version 5\.0\.14.*6\.2/);
     expect(() => checkServer(info('6.0.20'), 'redis://old')).toThrow(/6\.2/);
@@ -166,10 +169,10 @@ describe('a Redis that may lose jobs', () => {
       expect(() => checkServer(info(version), 'redis://new')).not.toThrow();
   });
 
-  it('is refused by producers and workers that meet one', async () => {
+  it('is refused by producers and workers', async () => {
     const info = '# Server\r\nredis_version:6.0.16\r\nmaxmemory_policy:noeviction\r\n';
     const old = createServer((socket) => {
-      // Answers every command with its INFO.
+      // A fake server that responds to every command with its INFO.
       socket.on('data', (data: Buffer) => {
         const commands = data.toString().match(/^\*\d+\r$/gm) ?? [];
         socket.write(`$${info.length}\r\n${info}\r\n`.repeat(commands.length));
@@ -184,7 +187,7 @@ describe('a Redis that may lose jobs', () => {
     old.close();
   });
 
-  it('is distinguished from a durable one', async () => {
+  it('without an append-only file is detected', async () => {
     const connection = await connectRedis((await redis()).url, 'producer');
     expect(await isDurable(connection)).toBe(true);
     connection.disconnect();
@@ -229,11 +232,11 @@ describe('URLs', () => {
     ['redis-cli -h host -a secret', '***'],
     ['redis://user:sec\nret@host', 'redis://user:***@host'],
     ['', '***'],
-  ])('are shown without their passwords: %j', (url, shown) => {
+  ])('are printed without passwords: %j', (url, shown) => {
     expect(redactUrl(url)).toBe(shown);
   });
 
-  it('lead to a slow Redis when connectTimeout allows it', async () => {
+  it('of a slow Redis work if connectTimeout is long enough', async () => {
     const { url } = await redis();
     const slow = createServer((socket) => {
       const server = connect(Number(new URL(url).port), '127.0.0.1');
@@ -262,7 +265,7 @@ describe('URLs', () => {
     await runsThrough(url.replace('//', '//:open%20sesame@'));
   });
 
-  it('carry a user, who needs no more than the keys of the queue', async () => {
+  it('can contain a user, who needs access only to the keys of the queue', async () => {
     const { url } = await redis(
       '--user',
       'default',
@@ -275,7 +278,7 @@ describe('URLs', () => {
     await runsThrough(url.replace('//', '//embedder:open%3Asesame@'));
   });
 
-  it('name a cluster, whose keys all lie in one slot', async () => {
+  it('can name a cluster; all keys of a queue are in one hash slot', async () => {
     const server = await redis('--cluster-enabled', 'yes', '--cluster-announce-ip', '127.0.0.1');
     await makeCluster(server);
     await runsThrough(server.url.replace('redis://', 'redis+cluster://'));
@@ -287,7 +290,7 @@ describe('URLs', () => {
   });
 });
 
-it('a replica is refused, with the address of its primary', async () => {
+it('a replica is refused with an error that names its primary', async () => {
   const primary = await redis();
   const replica = await redis('--replicaof', '127.0.0.1', String(primary.port));
   const refused = { code: 'queue-unavailable', message: expect.stringContaining(`primary, 127.0.0.1:${primary.port}`) };
@@ -295,7 +298,7 @@ it('a replica is refused, with the address of its primary', async () => {
   await expect(startQueueWorker({ url: replica.url, workflows: [workflow] })).rejects.toMatchObject(refused);
 });
 
-it('a worker goes on after a failover, and is not serving meanwhile', async () => {
+it('a worker continues after a failover, and reports that it is not serving meanwhile', async () => {
   const [first, second] = [await redis(), await redis()];
   const admin = new Redis(first.url);
   const worker = await startQueueWorker({ url: first.url, workflows: [workflow] });
@@ -311,7 +314,7 @@ it('a worker goes on after a failover, and is not serving meanwhile', async () =
   admin.disconnect();
 });
 
-it('a worker whose user may not do what it needs says so, and works once it may', async () => {
+it('a worker whose Redis user lacks a permission reports that, and works once it has the permission', async () => {
   const server = await redis();
   const admin = new Redis(server.url);
   const allow = (...rules: string[]) =>
@@ -333,7 +336,7 @@ it('a worker whose user may not do what it needs says so, and works once it may'
   expect(await run.result()).toMatchObject({ count: 20 });
   for (const [less, told] of [
     ['-info', 'info'],
-    // In a script, where Redis does not name the command.
+    // Within a script, Redis does not name the forbidden command.
     ['-time', 'this command'],
   ] as const) {
     await allow('+@all', less);

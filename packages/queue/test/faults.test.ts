@@ -1,4 +1,4 @@
-// Temporary faults: how long steps are retried, what that costs meanwhile, and what the status of the run says.
+// Temporary faults: how long steps are retried, the load meanwhile, and the status of the run.
 import { setTimeout as sleep } from 'node:timers/promises';
 import { SentvecError } from '@sentvec/core';
 import { defineStep, defineWorkflow, type AnyWorkflow, type RetryPolicy } from '@sentvec/workflow';
@@ -14,7 +14,7 @@ afterEach(() => {
   vi.restoreAllMocks();
 });
 
-/** Writes items to a disk that may be full, and remembers when it tried. */
+/** A workflow that writes items to a simulated disk, which may be full, and records the times of its attempts. */
 function writing(disk: { full: boolean }, retry: RetryPolicy = {}) {
   const tried: number[] = [];
   const write = defineStep({
@@ -42,7 +42,7 @@ it('a temporary fault is retried until it has passed, one step at a time', async
     .poll(notice, { timeout: 20_000 })
     .toMatch(/attempts of steps failed, so only one step at a time is executed.*disk is full/);
   const before = tried.length;
-  // All of the 60 items, four at a time, would have been tried by now.
+  // Without the circuit breaker, all 60 items would have been tried by now.
   expect(before).toBeLessThan(30);
   await sleep(4000);
   expect(tried.length - before).toBeLessThanOrEqual(6);
@@ -63,7 +63,7 @@ it('a permanent fault fails the run after the total time, with the reason and th
   });
 });
 
-it('attempts keep their distance whatever the clock of a worker says', async () => {
+it('the delays between attempts do not depend on the clock of the worker', async () => {
   const disk = { full: true };
   const { tried, workflow } = writing(disk, { delay: 1500, jitter: 0, attempts: 3 });
   const realNow = Date.now.bind(Date);

@@ -1,4 +1,4 @@
-// Workers that cannot do what others can: which of them does a job, and what the run says when none can.
+// Workers that cannot execute some steps: which worker executes a job, and the error of the run if none can.
 import { setTimeout as sleep } from 'node:timers/promises';
 import { SentvecError } from '@sentvec/core';
 import type { QueueWorkerOptions } from '@sentvec/queue';
@@ -14,7 +14,7 @@ const serve = async (workflow: AnyWorkflow, options: Partial<QueueWorkerOptions>
 
 const atOnce = { recovery: { declineTimeout: 0 } };
 
-/** What makes one worker of a fleet differ from the next; the workflow is the same. */
+/** Options in which the workers differ; their workflow is the same. */
 interface Surroundings {
   readonly items?: number;
   readonly fault?: SentvecError | undefined;
@@ -23,7 +23,7 @@ interface Surroundings {
   readonly milliseconds?: number;
 }
 
-/** Doubles 0, 1, 2 … and adds up. */
+/** A workflow that doubles 0, 1, 2 … and sums up the results. */
 function doubling({ items = 12, fault, sourceFault, gate, milliseconds = 0 }: Surroundings = {}) {
   const done: number[] = [];
   const count = defineStep({
@@ -55,16 +55,16 @@ const total = { count: 12, total: 132 };
 const otherWeights = new SentvecError('space-mismatch', 'The weights of this worker are not those of the run.');
 const noMount = new SentvecError('invalid-corpus', 'There is no file /data/rows.jsonl.', { missing: true });
 
-describe('a worker that cannot do a step', () => {
+describe('a worker that cannot execute a step', () => {
   it.each([
     ['other weights', otherWeights],
     ['no mount', noMount],
-  ])('leaves it to another, and is named and set aside: %s', async (_what, fault) => {
+  ])('leaves it to another worker, is reported, and is paused: %s', async (_what, fault) => {
     const good = doubling({ items: 40, milliseconds: 25 });
     const worker = await serve(good.workflow);
     const bad = await serve(doubling({ fault }).workflow);
     const run = await queue.runtime.start(doubling().workflow, null);
-    // The bad worker always has a free slot, and would take every other step.
+    // The unsuitable worker always has a free slot, so it would take every second step.
     await expect
       .poll(async () => (await queue.runtime.workers()).find(({ id }) => id === bad.id)?.setAside, { timeout: 20_000 })
       .toBe(fault.message);
@@ -76,7 +76,7 @@ describe('a worker that cannot do a step', () => {
     expect((await queue.runtime.workers()).find(({ id }) => id === worker.id)?.setAside).toBeUndefined();
   });
 
-  it('leaves the coordination to another when it cannot read the source', async () => {
+  it('leaves the coordination to another worker if it cannot read the source', async () => {
     const refused = new SentvecError('job-refused', 'The path "/data" is outside the roots of this worker.');
     await serve(doubling({ sourceFault: refused }).workflow);
     const run = await queue.runtime.start(doubling().workflow, null);
@@ -85,7 +85,7 @@ describe('a worker that cannot do a step', () => {
     expect(await run.result()).toMatchObject(total);
   });
 
-  it('does not need another worker once the fault is mended and it has started again', async () => {
+  it('executes the step itself after the fault is fixed and it was restarted', async () => {
     const bad = await serve(doubling({ fault: noMount }).workflow);
     const run = await queue.runtime.start(doubling().workflow, null);
     await expect.poll(async () => (await queue.overview.refusedJobs()).length, { timeout: 20_000 }).toBe(12);
@@ -96,8 +96,8 @@ describe('a worker that cannot do a step', () => {
   });
 });
 
-describe('a run that no worker can do', () => {
-  it('fails, and names each worker with its reason', async () => {
+describe('a run that no worker can execute', () => {
+  it('fails with the reason of each worker', async () => {
     const [one, two] = [
       await serve(doubling({ fault: otherWeights }).workflow, atOnce),
       await serve(doubling({ fault: noMount }).workflow, atOnce),
@@ -108,14 +108,14 @@ describe('a run that no worker can do', () => {
     expect(error).toMatchObject({ message: expect.stringContaining(`${two.id}: ${noMount.message}`) });
   });
 
-  it('fails with the error itself when all say the same', async () => {
+  it('fails with the error itself if all workers have the same reason', async () => {
     await serve(doubling({ fault: noMount }).workflow, atOnce);
     await serve(doubling({ fault: noMount }).workflow, atOnce);
     const run = await queue.runtime.start(doubling().workflow, null);
     await expect(run.result()).rejects.toMatchObject({ code: 'invalid-corpus', message: noMount.message });
   });
 
-  it('waits for a worker that is about to start', async () => {
+  it('waits for a worker that is starting', async () => {
     const other = defineWorkflow({ id: 'other', input: v.null() });
     await serve(other);
     const run = await queue.runtime.start(doubling().workflow, null);
@@ -127,7 +127,7 @@ describe('a run that no worker can do', () => {
   });
 });
 
-describe('a workflow that changes under a run', () => {
+describe('a workflow that changes during a run', () => {
   const changed = () => {
     const triple = defineStep({ id: 'double', input: v.number(), output: v.number(), run: (value) => 3 * value });
     const count = defineStep({
@@ -141,7 +141,7 @@ describe('a workflow that changes under a run', () => {
     return defineWorkflow({ id: 'doubling', input: v.null() }).step(count).forEach(triple, { fold: intoSum });
   };
 
-  it('is finished by workers of its version', async () => {
+  it('is finished by workers with the version of the run', async () => {
     let open = () => {};
     const gate = new Promise<void>((resolve) => (open = resolve));
     const first = await serve(doubling({ gate }).workflow);
@@ -152,7 +152,7 @@ describe('a workflow that changes under a run', () => {
     expect(await run.result()).toMatchObject(total);
   });
 
-  it('is refused when there are none, and starts over with the new version when it is replayed', async () => {
+  it('fails if no worker has that version, and starts over with the new version when it is replayed', async () => {
     const gate = new Promise<void>(() => {});
     const first = await serve(doubling({ gate }).workflow);
     const run = await queue.runtime.start(doubling().workflow, null);
@@ -168,8 +168,8 @@ describe('a workflow that changes under a run', () => {
   });
 });
 
-describe('a run that no worker works on', () => {
-  it('has a status that says why', async () => {
+describe('a run without workers', () => {
+  it('has a status with the reason', async () => {
     const run = await queue.runtime.start(doubling().workflow, null);
     expect((await run.status()).notice).toBe('No worker serves this queue.');
     await serve(defineWorkflow({ id: 'other', input: v.null() }));
@@ -182,8 +182,8 @@ describe('a run that no worker works on', () => {
   });
 });
 
-describe('a window that is smaller than the concurrency of the fleet', () => {
-  it('is raised until every slot has work', async () => {
+describe('a window that is smaller than the total concurrency of the workers', () => {
+  it('is increased until every slot has work', async () => {
     let open = () => {};
     const gate = new Promise<void>((resolve) => (open = resolve));
     const { workflow } = doubling({ gate, items: 64 });

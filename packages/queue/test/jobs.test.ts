@@ -32,7 +32,7 @@ describe('an invalid job', () => {
       .toContainEqual(expect.stringMatching(reason));
   };
 
-  it('is refused and recorded, and its payload is not kept', async () => {
+  it('is refused and recorded without its payload', async () => {
     await serve({ workflows: [noting] });
     const { steps, batches, runs } = queue.overview.queues;
     const step = { run: 'r1', attempt: 1, stage: 'note', index: 0, value: 1 };
@@ -54,7 +54,7 @@ describe('an invalid job', () => {
     expect(seen).toEqual([]);
   });
 
-  it('is refused when it names a stage that the workflow does not have, and does not disturb its run', async () => {
+  it('is refused if it names an unknown stage, and does not affect its run', async () => {
     await serve({ workflows: [noting] });
     await queue.overview.queues.steps.pause();
     const run = await queue.runtime.start(noting, 2);
@@ -74,7 +74,7 @@ describe('an invalid job', () => {
       .toMatchObject({ waiting: 0, active: 0, delayed: 0 });
   });
 
-  it('fails its run when its workflow is not served', async () => {
+  it('makes its run fail if no worker serves its workflow', async () => {
     await serve({ workflows: [noting] });
     const other = defineWorkflow({ id: 'unknown-here', input: v.number() }).step(note);
     const run = await queue.runtime.start(other, 1);
@@ -87,7 +87,7 @@ describe('an invalid job', () => {
     ]);
   });
 
-  it('fails its run when its input does not fit the schema of the worker', async () => {
+  it('makes its run fail if its input does not match the schema of the worker', async () => {
     await serve({ workflows: [noting] });
     const loose = defineWorkflow({ id: 'noting', input: v.any() }).step(note);
     await expect((await queue.runtime.start(loose, { not: 'a number' })).result()).rejects.toMatchObject({
@@ -97,7 +97,7 @@ describe('an invalid job', () => {
   });
 });
 
-it('the id of a run belongs to its request until the retention has passed, and is free then', async () => {
+it('a run id is bound to its request until the retention time has passed', async () => {
   await serve({ workflows: [noting], retentionSeconds: 2 });
   const { steps } = queue.overview.queues;
   const id = 'nightly';
@@ -115,19 +115,19 @@ it('the id of a run belongs to its request until the retention has passed, and i
 it.each([
   ['queueRuntime()', () => queueRuntime({ ...({ retention: 60 } as object) })],
   ['startQueueWorker()', () => startQueueWorker({ workflows: [], ...({ retention: 60 } as object) })],
-])('%s refuses an option that it does not have', async (call, make) => {
+])('%s refuses an unknown option', async (call, make) => {
   await expect(make()).rejects.toMatchObject({
     code: 'invalid-argument',
     message: expect.stringContaining(`${call} has no option "retention". It has `),
   });
 });
 
-describe('the order and speed of jobs', () => {
+describe('the order and rate of jobs', () => {
   it('follows priorities', async () => {
     const low = await queue.runtime.start(noting, 1, { priority: 500 });
     const middle = await queue.runtime.start(noting, 2);
     const high = await queue.runtime.start(noting, 3, { priority: 1 });
-    // All three coordinators put their one step into the queue before the first is taken.
+    // All three coordinators add their single step to the queue before a worker takes the first one.
     await queue.overview.queues.steps.pause();
     await serve({ workflows: [noting], concurrency: 1 });
     await expect.poll(async () => (await queue.overview.counts()).waiting, { timeout: 10_000 }).toBe(3);
@@ -136,7 +136,7 @@ describe('the order and speed of jobs', () => {
     expect(seen).toEqual([3, 2, 1]);
   });
 
-  it('keeps to a rate limit', async () => {
+  it('respects a rate limit', async () => {
     await serve({ workflows: [noting], concurrency: 8, rateLimit: { max: 2, duration: 300 } });
     const startedAt = performance.now();
     const runs = await Promise.all([1, 2, 3, 4, 5, 6].map((value) => queue.runtime.start(noting, value)));
@@ -145,7 +145,7 @@ describe('the order and speed of jobs', () => {
     expect(performance.now() - startedAt).toBeGreaterThan(600);
   });
 
-  it('keeps to a rate limit that another worker has set, until it is lifted', async () => {
+  it('respects a rate limit that another worker has set, until it is removed', async () => {
     await serve({ workflows: [noting], concurrency: 4 });
     await serve({ workflows: [noting], concurrency: 4, rateLimit: { max: 2, duration: 600_000 } });
     const runs = await Promise.all([1, 2, 3, 4, 5, 6].map((value) => queue.runtime.start(noting, value)));
@@ -161,7 +161,7 @@ describe('the order and speed of jobs', () => {
 describe('a paused run', () => {
   const waiting = defineWorkflow({ id: 'waiting', input: v.number() }).step(count).forEach(note);
 
-  /** Starts a run whose items are all parked before one has begun. */
+  /** Starts a run whose items are all parked before any of them has started. */
   async function startPaused(): Promise<RunHandle> {
     await queue.overview.queues.steps.pause();
     await serve({ workflows: [waiting, noting], concurrency: 2, window: 64 });
@@ -175,7 +175,7 @@ describe('a paused run', () => {
     return run;
   }
 
-  it('costs Redis a few commands a second, whatever waits in it, and goes on where it was', async () => {
+  it('causes only a few Redis commands per second for any number of waiting items, and continues after a resume', async () => {
     const run = await startPaused();
     const commands = async () =>
       Number(/total_commands_processed:(\d+)/.exec(await queue.connection.info('stats'))?.[1]);
@@ -183,7 +183,7 @@ describe('a paused run', () => {
     const startedAt = performance.now();
     await new Promise((resolve) => setTimeout(resolve, 3000));
     const perSecond = ((await commands()) - before) / ((performance.now() - startedAt) / 1000);
-    // One idle worker needs about five. Looking at each waiting item every two seconds took hundreds.
+    // An idle worker needs about five commands per second. Polling each waiting item every two seconds took hundreds.
     expect(perSecond).toBeLessThan(50);
     expect(seen).toEqual([]);
     await run.resume();
@@ -191,7 +191,7 @@ describe('a paused run', () => {
     expect(seen.toSorted((a, b) => a - b)).toEqual(Array.from({ length: 64 }, (_, index) => index));
   });
 
-  it('leaves the whole rate limit to other runs', async () => {
+  it('does not use up the rate limit of other runs', async () => {
     const paused = await startPaused();
     await queue.overview.limitRate({ max: 3, duration: 600_000 });
     const others = await Promise.all([101, 102, 103].map((value) => queue.runtime.start(noting, value)));
@@ -202,7 +202,7 @@ describe('a paused run', () => {
 });
 
 describe('a step that fails', () => {
-  it('is tried again after a delay that grows and differs from step to step', async () => {
+  it('is retried with exponential backoff and jitter', async () => {
     const fails = defineStep({
       id: 'fails',
       input: v.number(),
@@ -218,7 +218,7 @@ describe('a step that fails', () => {
     await expect.poll(async () => (await queue.overview.counts()).delayed, { timeout: 20_000 }).toBe(20);
     const parked = await queue.connection.zrange(queue.overview.names.parked(run.id, 1), 0, -1, 'WITHSCORES');
     const [seconds] = await queue.connection.time();
-    // By the clock of Redis, to the second.
+    // Measured with the clock of Redis, in whole seconds.
     const delays = parked.filter((_, index) => index % 2 === 1).map((due) => Number(due) - Number(seconds) * 1000);
     expect(Math.min(...delays)).toBeGreaterThanOrEqual(25_000);
     expect(Math.max(...delays)).toBeLessThanOrEqual(61_000);
@@ -227,8 +227,8 @@ describe('a step that fails', () => {
   });
 });
 
-describe('a step that is lost with its worker', () => {
-  /** A step that loses its lock, as if its worker had frozen, until it has been lost so often. */
+describe('a step whose worker is lost', () => {
+  /** A step that loses its lock a number of times, as if its worker had frozen. */
   async function serveLosing(times: number, maxStalledCount: number) {
     const losses: number[] = [];
     const lost = defineStep({
@@ -250,13 +250,13 @@ describe('a step that is lost with its worker', () => {
     return { losses, run: await queue.runtime.start(workflow, 3) };
   }
 
-  it('knows how often it was lost', async () => {
+  it('receives the number of its losses', async () => {
     const { losses, run } = await serveLosing(2, 5);
     expect(await run.result()).toMatchObject({ count: 3 });
     expect(losses.toSorted((a, b) => a - b)).toEqual([0, 0, 0, 1, 2]);
   });
 
-  it('fails its run by its name when that happens too often', async () => {
+  it('makes its run fail with an error that names it if that happens too often', async () => {
     const { run } = await serveLosing(10, 1);
     await expect(run.result()).rejects.toMatchObject({
       code: 'step-failed',
@@ -268,7 +268,7 @@ describe('a step that is lost with its worker', () => {
 });
 
 describe('a Redis that lost its last writes in a crash', () => {
-  it('gets the items again that it does not have', async () => {
+  it('gets the missing items again', async () => {
     let release = () => {};
     const released = new Promise<void>((resolve) => (release = resolve));
     const hold = defineStep({
@@ -285,7 +285,7 @@ describe('a Redis that lost its last writes in a crash', () => {
     const run = await queue.runtime.start(many, 40);
     const batches = async () => queue.connection.keys(`{${queue.name}}:batches:r*`);
     await expect.poll(async () => (await batches()).length, { timeout: 20_000 }).toBeGreaterThan(3);
-    // The newest batch was never written: its parent, its items and their places in the queue are gone.
+    // Simulate that the newest batch was never written: delete its parent, its items and their queue entries.
     const newest = [...(await batches())].sort().at(-1)!;
     const number = Number(/\.b(\d+)/.exec(newest)?.[1]);
     const items = [0, 1, 2, 3].map((offset) => `${run.id}.1.hold.${number * 4 + offset}`);
@@ -300,8 +300,8 @@ describe('a Redis that lost its last writes in a crash', () => {
   });
 });
 
-describe('what Redis holds', () => {
-  it('is bounded, whatever the number of items, and nothing is left of the items in the end', async () => {
+describe('the data in Redis', () => {
+  it('is bounded for any number of items, and nothing of the items remains after the run', async () => {
     let most = 0;
     const look = defineStep({
       id: 'look',
@@ -315,7 +315,7 @@ describe('what Redis holds', () => {
     const many = defineWorkflow({ id: 'many', input: v.number() }).step(count).forEach(look, { fold: intoSum });
     await serve({ workflows: [many], concurrency: 8, window: 64 });
     expect(await (await queue.runtime.start(many, 3000)).result()).toMatchObject({ count: 3000, total: 3000 });
-    // A job and its lock, for each unfinished item.
+    // One job and one lock for each unfinished item.
     expect(most).toBeLessThanOrEqual(64 * 2);
     const left = async () =>
       (await queue.connection.keys(`{${queue.name}}:*`)).filter((key) => /:(steps|batches):r/.test(key));

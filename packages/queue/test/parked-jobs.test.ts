@@ -1,4 +1,4 @@
-// Parked jobs come back into the queue, whatever happens between the two places in which each is recorded.
+// Parked jobs return to the queue, whatever happens between the updates of the two records of each job.
 import { connectRedis, namesOf, type RedisConnection } from '@sentvec/queue';
 import { startRedis, type RedisServer } from '@sentvec/testing';
 import { Job, Queue, Worker } from 'bullmq';
@@ -57,7 +57,7 @@ const isReleased = () =>
     expect(await steps.getWaitingCount()).toBe(1);
   });
 
-it('a job that another worker takes and parks again while it is released is released again', async () => {
+it('a job that another worker takes and parks again during its release is released again', async () => {
   await park();
   const job = (await steps.getJob('step'))!;
   const promote = job.promote.bind(job);
@@ -72,7 +72,7 @@ it('a job that another worker takes and parks again while it is released is rele
   await isReleased();
 });
 
-it('a job that is released before it has left its worker is released again', async () => {
+it('a job that is released before its worker has parked it is released again', async () => {
   const job = await take();
   const move = job.moveToDelayed.bind(job);
   vi.spyOn(job, 'moveToDelayed').mockImplementationOnce(async (...options) => {
@@ -87,14 +87,14 @@ it('a job that is released before it has left its worker is released again', asy
   await isReleased();
 });
 
-it('a job stays recorded while Redis cannot be asked', async () => {
+it('a job stays recorded while Redis is unreachable', async () => {
   await park();
   vi.spyOn(Job.prototype, 'promote').mockRejectedValueOnce(new Error('Connection is closed.'));
   await vi.waitFor(async () => expect(parked.release(run)).rejects.toThrow('Connection is closed.'));
   await isReleased();
 });
 
-it('the record of a job that is done is removed', async () => {
+it('the record of a finished job is deleted', async () => {
   await park();
   const job = (await steps.getJob('step'))!;
   await job.remove();
@@ -104,7 +104,7 @@ it('the record of a job that is done is removed', async () => {
   });
 });
 
-it('when an attempt is over, all its parked jobs are removed with their records, and no other job', async () => {
+it('after an attempt has ended, all its parked jobs and their records are deleted, and no other jobs', async () => {
   await steps.addBulk(['second', 'third'].map((jobId) => ({ name: 'step', data, opts: { jobId } })));
   for (let jobs = 1; jobs <= 2; jobs += 1) {
     await expect(parked.park(await take(), 'token', data)).rejects.toThrow('movedToDelayed');

@@ -1,4 +1,4 @@
-// The set-up of tests with workers: one Redis for the file, and a queue of its own for each test.
+// Setup for tests with workers: one Redis per test file, and a separate queue for each test.
 import {
   connectRedis,
   QueueOverview,
@@ -12,17 +12,17 @@ import {
 import { startRedis, type RedisServer } from '@sentvec/testing';
 import { afterAll, afterEach, beforeAll, beforeEach } from 'vitest';
 
-/** The queue of the test that runs now. */
+/** The queue of the current test. */
 export interface TestQueue {
   readonly name: string;
   readonly connection: RedisConnection;
   readonly runtime: QueueRuntime;
   readonly overview: QueueOverview;
-  /** Starts a worker, which is stopped when the test is over. */
+  /** Starts a worker, which is stopped after the test. */
   serve(options: Omit<QueueWorkerOptions, 'url' | 'queue'>): Promise<QueueWorker>;
 }
 
-/** @param file what the names of the queues begin with */
+/** @param file prefix of the queue names */
 export function queueForEachTest(file: string): TestQueue {
   let redis: RedisServer;
   let tests = 0;

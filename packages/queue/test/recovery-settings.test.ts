@@ -5,7 +5,7 @@ it('the jobs of a dead worker are back in the queue within 15 seconds', () => {
   expect(longestRecovery(defaultRecovery)).toBeLessThanOrEqual(15_000);
 });
 
-it('with checks further apart than the duration of a lock, a stalled job may be found only by the second check', () => {
+it('if the check interval is longer than the lock duration, a stalled job may be detected only by the second check', () => {
   expect(longestRecovery({ ...defaultRecovery, lockDuration: 1000, stalledInterval: 4000 })).toBe(16_000);
 });
 

@@ -61,8 +61,8 @@ async function leftInRedis(): Promise<string[]> {
   return keys.filter((key) => /:(steps|batches):r[0-9a-f]/.test(key));
 }
 
-describe('a fleet that loses workers', () => {
-  it('loses and doubles nothing when the worker that coordinates is killed', async () => {
+describe('a run that loses workers', () => {
+  it('loses and duplicates no item when the coordinating worker is killed', async () => {
     const first = await startWorker();
     const run = await runtime.start(marking(directory), 60);
     await expect.poll(async () => (await ended()).length, { timeout: 20_000 }).toBeGreaterThan(5);
@@ -72,13 +72,13 @@ describe('a fleet that loses workers', () => {
     expect(await run.result()).toMatchObject({ count: 60, total: sum(60) });
     const done = await ended();
     expect(new Set(done.map(({ index }) => index)).size).toBe(60);
-    // Only the steps that were active in the killed worker are done again.
+    // Only the steps that were active in the killed worker are executed again.
     expect(done.length).toBeLessThanOrEqual(60 + 2);
     expect(done.some(({ pid }) => pid === second.pid)).toBe(true);
     await expect.poll(leftInRedis, { timeout: 10_000 }).toEqual([]);
   });
 
-  it('goes on when Redis is killed and started again from its append-only file', async () => {
+  it('continues after Redis is killed and restarted from its append-only file', async () => {
     await startWorker();
     const run = await runtime.start(marking(directory), 60);
     await expect.poll(async () => (await ended()).length, { timeout: 20_000 }).toBeGreaterThan(5);
@@ -89,7 +89,7 @@ describe('a fleet that loses workers', () => {
     expect(new Set((await ended()).map(({ index }) => index)).size).toBe(60);
   });
 
-  it('takes over from a frozen worker, which does no harm when it wakes', async () => {
+  it('takes over the steps of a frozen worker, which changes nothing when it resumes', async () => {
     const frozen = await startWorker();
     const run = await runtime.start(marking(directory), 60);
     await expect.poll(async () => (await ended()).length, { timeout: 20_000 }).toBeGreaterThan(5);
@@ -102,7 +102,7 @@ describe('a fleet that loses workers', () => {
     await expect.poll(leftInRedis, { timeout: 15_000 }).toEqual([]);
   });
 
-  it('finishes its steps and hands over the rest at SIGTERM', async () => {
+  it('finishes active steps and returns the others to the queue after SIGTERM', async () => {
     const first = await startWorker();
     const run = await runtime.start(marking(directory), 60);
     await expect.poll(async () => (await ended()).length, { timeout: 20_000 }).toBeGreaterThan(5);
@@ -110,7 +110,7 @@ describe('a fleet that loses workers', () => {
     first.kill('SIGTERM');
     expect((await once(first, 'exit'))[0]).toBe(0);
     expect(await run.result()).toMatchObject({ count: 60, total: sum(60) });
-    // It finished its steps: none began twice, and none had to be recovered.
+    // The worker finished its steps: none was started twice, and none had to be recovered.
     expect((await ended()).length).toBe(60);
     expect((await marks()).filter(({ what }) => what === 'begin').length).toBe(60);
     second.kill('SIGTERM');
@@ -119,7 +119,7 @@ describe('a fleet that loses workers', () => {
 });
 
 describe('the whole queue', () => {
-  it('keeps to a limit for all workers together', async () => {
+  it('respects a concurrency limit for all workers together', async () => {
     const connection = await connectRedis(redis.url, 'producer');
     const overview = new QueueOverview(connection, 'sentvec');
     await overview.limitConcurrency(1);

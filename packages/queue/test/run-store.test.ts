@@ -20,7 +20,7 @@ afterAll(async () => {
   await redis.stop();
 });
 
-/** A run at its second attempt; its first was coordinated by `early` and completed. */
+/** Creates a run in its second attempt. The first one was coordinated by `early` and has completed. */
 beforeEach(async () => {
   tests += 1;
   store = new RunStore(connection, names(), 60);
@@ -64,7 +64,7 @@ it('a write for one attempt never changes the next attempt', async () => {
   await isUntouched();
 });
 
-it('a replay that is sent twice begins one attempt', async () => {
+it('a replay that is sent twice starts one attempt', async () => {
   expect(await store.replay('run', 1)).toBe('ok');
   await isUntouched();
   await store.begin('run', 2, 'later', 'v2');
@@ -72,7 +72,7 @@ it('a replay that is sent twice begins one attempt', async () => {
   expect(await store.replay('run', 2)).toBe('running');
 });
 
-it('of two coordinators, only the later one can write', async () => {
+it('if there are two coordinators, only the later one can write', async () => {
   await store.begin('run', 2, 'one', 'v2');
   await store.begin('run', 2, 'two', 'v2');
   expect(await store.saveProgress('run', 'one', { stage: 'one' })).toBe(false);
@@ -92,14 +92,14 @@ it('an attempt is never continued with another version of its workflow', async (
   expect(await store.begin('run', 3, 'two', 'v3')).toBe('ok');
 });
 
-it('times are those of Redis, whatever the clock of this process says', async () => {
+it('times come from the clock of Redis, not from that of this process', async () => {
   const [seconds] = await connection.time();
   const { createdAt, startedAt } = (await store.readStatus('run'))!;
   expect(createdAt / 1000 - Number(seconds)).toBeLessThan(10);
   expect(startedAt).toBeUndefined();
 });
 
-it('listing runs does not read their inputs and outputs', async () => {
+it('the list of runs is read without their inputs and outputs', async () => {
   const input = 'x'.repeat(5_000_000);
   const request = { input: 'hash', content: undefined, merges: false, writes: [] };
   await store.create({ id: 'large', workflow: 'work', input, priority: 1, request });
@@ -113,7 +113,7 @@ it('listing runs does not read their inputs and outputs', async () => {
   expect((await sent()) - before).toBeLessThan(50_000);
 });
 
-it('what is written after a run has ended expires with it, and the index forgets it', async () => {
+it('data written after a run has ended expires with the run, which is removed from the index', async () => {
   await store.begin('run', 2, 'owner', 'v1');
   await store.transition('run', { from: ['running'], to: 'cancelled', attempt: 2 });
   await store.addDeadLetter('run', 2, { reference: 'row', reason: 'late' });
@@ -130,11 +130,11 @@ it('what is written after a run has ended expires with it, and the index forgets
   expect(await connection.zrange(names().runs, 0, -1)).toEqual(['next']);
 });
 
-it('a list of runs leaves out those that have expired, and forgets them', async () => {
+it('the list of runs omits expired ones and removes them from the index', async () => {
   const request = { input: 'hash', content: undefined, merges: false, writes: [] };
   for (const id of ['second', 'third', 'fourth'])
     await store.create({ id, workflow: 'work', input: null, priority: 1, request });
-  // As if their retention had passed: 'run', which is older, ended later.
+  // Simulate that their retention time has passed. The older one, 'run', ended later.
   await connection.del(names().run('third'), names().run('fourth'));
   expect((await store.list(1)).map(({ id }) => id)).toEqual(['second']);
   expect((await store.list(2)).map(({ id }) => id)).toEqual(['second', 'run']);

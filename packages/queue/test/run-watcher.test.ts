@@ -12,14 +12,14 @@ const position = (attempt: number, state: RunPosition['state']): RunPosition => 
   probe: undefined,
 });
 
-it('a position that was read before a replay does not end the attempt that the replay began', async () => {
+it('a status that was read before a replay does not end the new attempt', async () => {
   const replies: ((read: RunPosition) => void)[] = [];
   const store = { readPosition: async () => new Promise((resolve) => replies.push(resolve)) };
   const watcher = new RunWatcher(store as unknown as RunStore);
   const watching = watcher.watch('run', 1);
   replies[0]!(position(1, 'running'));
   const first = (await watching)!;
-  // A poll reads that attempt 1 is completed; before its reply is there, attempt 2 begins.
+  // A poll reads that attempt 1 has completed. Before its reply arrives, attempt 2 starts.
   const polling = watcher.poll();
   const watchingNext = watcher.watch('run', 2);
   replies[2]!(position(2, 'queued'));

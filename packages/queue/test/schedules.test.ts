@@ -6,7 +6,7 @@ import { queueForEachTest } from './queue-for-each-test.ts';
 const queue = queueForEachTest('schedules');
 const everySecond = '* * * * * *';
 
-/** A workflow whose runs end when the test lets them. */
+/** A workflow whose runs end when the test releases them. */
 function gated() {
   let open = (): void => {};
   const gate = new Promise<void>((resolve) => (open = resolve));
@@ -23,7 +23,7 @@ function gated() {
   return { workflow: defineWorkflow({ id: 'waiting', input: v.string(), identify }).step(step), open };
 }
 
-it('starts a run of its own each time, and none while the one before has not ended', async () => {
+it('starts a separate run each time, but none before the previous one has ended', async () => {
   const { workflow, open } = gated();
   await queue.serve({ workflows: [workflow] });
   const set = await queue.runtime.schedule(workflow, 'a', { name: 'nightly', every: everySecond, timeZone: 'UTC' });
@@ -48,7 +48,7 @@ it('starts a run of its own each time, and none while the one before has not end
   expect(await queue.overview.queues.runs.getDelayedCount()).toBe(0);
 }, 60_000);
 
-it('starts none while another run writes the same', async () => {
+it('starts no run while another run writes to the same output', async () => {
   const { workflow, open } = gated();
   await queue.serve({ workflows: [workflow] });
   const other = await queue.runtime.start(workflow, 'a');
@@ -60,7 +60,7 @@ it('starts none while another run writes the same', async () => {
   await other.result();
 }, 60_000);
 
-it('is replaced by one of its name, and refuses what it cannot keep', async () => {
+it('is replaced by one with the same name, and invalid schedules are refused', async () => {
   const { workflow } = gated();
   const schedule = (name: string, every: string, timeZone?: string) =>
     queue.runtime.schedule(workflow, 'a', { name, every, timeZone });
@@ -79,7 +79,7 @@ it('is replaced by one of its name, and refuses what it cannot keep', async () =
   expect(await queue.runtime.schedules()).toHaveLength(1);
 });
 
-it('a job that is not as a schedule writes it is refused', async () => {
+it('a malformed schedule job is refused', async () => {
   await queue.serve({ workflows: [gated().workflow] });
   const data = { schedule: 'x', workflow: 'waiting', input: 'a', priority: 1, inputHash: '', writes: [], more: 1 };
   await queue.overview.queues.runs.upsertJobScheduler('x', { pattern: everySecond }, { name: 'schedule', data });

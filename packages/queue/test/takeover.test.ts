@@ -1,4 +1,4 @@
-// What a coordinator does that finds the run of another in a state that cannot be: it fails the run, with the reason.
+// A coordinator that takes over a run in an inconsistent state makes the run fail with the reason.
 import { defineStep, defineWorkflow, workflowVersion } from '@sentvec/workflow';
 import * as v from 'valibot';
 import { expect, it } from 'vitest';
@@ -24,7 +24,7 @@ it('a source that yields fewer items than the first coordinator has read fails t
   });
 });
 
-it('a run that cannot be coordinated fails when its job is not tried again', async () => {
+it('a run that cannot be coordinated fails after the last retry of its job', async () => {
   const run = await queue.runtime.start(workflow, 3);
   await queue.connection.hset(queue.overview.names.run(run.id), 'input', '{');
   const { runs } = queue.overview.queues;
@@ -35,7 +35,7 @@ it('a run that cannot be coordinated fails when its job is not tried again', asy
   await expect(run.result()).rejects.toMatchObject({ code: 'step-failed', message: expect.stringContaining('JSON') });
 });
 
-it('a run whose producer has not added its job is executed all the same', async () => {
+it('a run whose producer died before adding its job is executed nevertheless', async () => {
   const { connection, overview, runtime } = queue;
   await connection.call('CLIENT', 'PAUSE', '2000', 'ALL');
   await expect(runtime.start(workflow, 3, { id: 'orphan' })).rejects.toMatchObject({
@@ -44,7 +44,7 @@ it('a run whose producer has not added its job is executed all the same', async 
   });
   await expect.poll(async () => (await runtime.find('orphan').catch(() => undefined))?.id).toBe('orphan');
   expect(await overview.queues.runs.count()).toBe(0);
-  // Its time has come.
+  // Make the run old enough to be adopted.
   await connection.zadd(overview.names.pending, 0, 'orphan');
   await queue.serve({ workflows: [workflow] });
   const run = (await runtime.find('orphan'))!;

@@ -1,4 +1,4 @@
-// Azure Blob Storage: the contract of stores, its signatures and tokens, and blocks that are lost.
+// Azure Blob Storage: the storage contract, signatures, tokens, and lost blocks.
 import { createServer, type IncomingMessage, type Server } from 'node:http';
 import { mkdtemp, rm, writeFile } from 'node:fs/promises';
 import type { AddressInfo } from 'node:net';
@@ -30,7 +30,7 @@ function open(environment: Readonly<Record<string, string>> = server.environment
 
 storageContract('Azure Blob Storage', async () => open(), { streamBytes: 3 * partBytes + 1000 });
 
-it('signs the text of the documentation', () => {
+it('signs the example string of the documentation', () => {
   const headers = { 'x-ms-version': '2015-02-21', 'x-ms-date': 'Fri, 26 Jun 2015 23:39:12 GMT' };
   const url = new URL('https://myaccount.blob.core.windows.net/mycontainer?restype=container&comp=metadata&timeout=20');
   expect(textToSign({ method: 'GET', url, headers, body: new Uint8Array() }, 'myaccount')).toBe(
@@ -43,13 +43,13 @@ describe('a store that fails', () => {
     instead: { status: 503, headers: { 'retry-after': '0', 'x-ms-error-code': 'ServerBusy' } },
   };
 
-  it('is asked again, and what was written although the answer was lost is looked up', async () => {
+  it('gets retries, and a write whose response was lost is verified', async () => {
     const storage = open();
     fail(busy, 'lose-request', 'lose-answer');
     const written = await storage.write('file', 'content', { replaces: null });
     expect(written).toEqual(await storage.stat('file'));
     expect(calls.map(({ method }) => method)).toEqual(['PUT', 'PUT', 'PUT', 'PUT', 'HEAD', 'HEAD']);
-    // Begins with blocks, then commits them.
+    // The requests upload blocks, then commit them.
     fail(busy, 'lose-answer', undefined, undefined, undefined, 'lose-answer');
     const bytes = Buffer.alloc(3 * partBytes + 1, 7);
     const next = await storage.write('file', blocksOf(bytes), { replaces: written!.version });
@@ -57,7 +57,7 @@ describe('a store that fails', () => {
     expect(bytes.equals(await storage.read('file'))).toBe(true);
   });
 
-  it('lists more than a page', async () => {
+  it('lists several pages', async () => {
     const storage = open();
     const prefix = storage.uri.slice('az://bucket/'.length);
     for (let index = 0; index < 2500; index += 1) server.put(`${prefix}/many/${index}`, 'x');
@@ -67,7 +67,7 @@ describe('a store that fails', () => {
     expect(calls).toHaveLength(3);
   });
 
-  it('has another blob by the time a stream ends', async () => {
+  it('can have another blob when an upload ends', async () => {
     const storage = open();
     const key = `${storage.uri.slice('az://bucket/'.length)}/file`;
     async function* content(): AsyncGenerator<Uint8Array> {
@@ -81,7 +81,7 @@ describe('a store that fails', () => {
     expect(Buffer.from(await storage.read('file')).toString()).toBe('of another');
   });
 
-  it('has blocks of a writer that was killed: they are found and removed', async () => {
+  it('can have uncommitted blocks of a killed writer, which are found and deleted', async () => {
     const storage = open();
     async function* killed(): AsyncGenerator<Uint8Array> {
       yield Buffer.alloc(2 * partBytes + 1);
@@ -101,7 +101,7 @@ describe('a store that fails', () => {
     expect(keys).toEqual(['run/empty']);
   });
 
-  it('refuses a write for another reason than its condition', async () => {
+  it('can refuse a write for other reasons than its condition', async () => {
     fail({ instead: { status: 412, headers: { 'x-ms-error-code': 'LeaseIdMissing' } } });
     const error = await failure(open().write('file', 'x', { replaces: null }));
     expect(error.message).toMatch(
@@ -109,7 +109,7 @@ describe('a store that fails', () => {
     );
   });
 
-  it('gives no access, and no secret is in the message', async () => {
+  it('can deny access; the error message contains no secrets', async () => {
     const environment = { ...server.environment, AZURE_STORAGE_KEY: Buffer.from('wrong').toString('base64') };
     const error = await failure(open(environment).read('file'));
     expect(error.message).toMatch(
@@ -122,7 +122,7 @@ describe('a store that fails', () => {
     });
   });
 
-  it('has a clock that differs from ours', async () => {
+  it('can have a different clock', async () => {
     const other = await startAz({ clock: 3_600_000 });
     try {
       const storage = azStorage('bucket', '', { environment: other.environment });
@@ -138,7 +138,7 @@ describe('credentials', () => {
   let address: string;
   let issued = 0;
 
-  /** What the login, App Service and the metadata service answer. */
+  /** Responses of the login, App Service and metadata services. */
   async function answer(request: IncomingMessage): Promise<string | undefined> {
     let body = '';
     for await (const block of request) body += String(block);
@@ -166,7 +166,7 @@ describe('credentials', () => {
     service.close();
   });
 
-  it('are a signature, a connection string, or a token of whoever runs this; refused tokens are fetched again', async () => {
+  it('can be a shared access signature, a connection string or a token; refused tokens are fetched again', async () => {
     const file = join(folder, 'token');
     await writeFile(file, 'cluster token\n');
     const at = { AZURE_STORAGE_ENDPOINT: server.endpoint };
@@ -189,7 +189,7 @@ describe('credentials', () => {
     expect(issued).toBe(8);
   });
 
-  it('that are not there or refused are named, without what is in them', async () => {
+  it('that are missing or refused are named in the error, without their content', async () => {
     const none = await failure(open({}).stat('file'));
     expect(none.message).toMatch(/^az:\/\/ needs an account of Azure Blob Storage\. Set AZURE_STORAGE_ACCOUNT/u);
     const login = { AZURE_AUTHORITY_HOST: address, AZURE_TENANT_ID: 'tenant', AZURE_CLIENT_ID: 'client' };

@@ -1,4 +1,4 @@
-// Where the credentials of S3 come from. A test server takes the place of the services that give them.
+// Sources of S3 credentials. A test server simulates the credential services.
 import { createServer, type IncomingMessage } from 'node:http';
 import { mkdtemp, rm, writeFile } from 'node:fs/promises';
 import type { AddressInfo } from 'node:net';
@@ -104,7 +104,7 @@ it.each([
   expect(await writeWith(environment() as Readonly<Record<string, string>>)).toMatch(expected);
 });
 
-it('credentials are asked for once, and again before they end', async () => {
+it('credentials are fetched once, and refreshed before they expire', async () => {
   const environment = {
     AWS_ENDPOINT_URL: s3.endpoint,
     AWS_CONFIG_FILE: 'none',

@@ -18,7 +18,7 @@ afterAll(async () => {
 
 storageContract('a folder', async () => folderStorage(await newFolder()));
 
-it('shows neither temporary files nor locks, and removes those that were left', async () => {
+it('hides temporary files and locks, and deletes stale ones', async () => {
   const folder = await newFolder();
   const storage = folderStorage(folder);
   await storage.write('run/file', 'x');
@@ -33,7 +33,7 @@ it('shows neither temporary files nor locks, and removes those that were left', 
   expect(await readdir(join(folder, 'run'))).toEqual(['file']);
 });
 
-it('takes the lock of a writer that has died', async () => {
+it('takes over the lock of a dead writer', async () => {
   const folder = await newFolder();
   const storage = folderStorage(folder);
   const { version } = (await storage.write('file', 'one'))!;
@@ -44,7 +44,7 @@ it('takes the lock of a writer that has died', async () => {
   expect(await readdir(folder)).toEqual(['file']);
 });
 
-it('explains what the system refuses', async () => {
+it('explains errors of the operating system', async () => {
   const folder = await newFolder();
   await writeFile(join(folder, 'file'), 'x');
   await expect(folderStorage(folder).write('file/below', 'x')).rejects.toMatchObject({ code: 'io-failed' });

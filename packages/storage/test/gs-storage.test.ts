@@ -1,4 +1,4 @@
-// Google Cloud Storage: the contract of stores, its signatures and tokens, and uploads that break off.
+// Google Cloud Storage: the storage contract, signatures, tokens, and interrupted uploads.
 import { generateKeyPairSync, verify } from 'node:crypto';
 import { createServer, type IncomingMessage, type Server } from 'node:http';
 import { mkdtemp, rm, writeFile } from 'node:fs/promises';
@@ -45,7 +45,7 @@ it.each([
     'host;x-goog-content-sha256;x-goog-date',
     '28a981c32acff334738b9ea1a0f82c28c9a1ccff5b6dc8fb92a2e6622c8db73f',
   ],
-])('signs %s %s as other clients do', (method, url, given, names, signature) => {
+])('signs %s %s like other clients', (method, url, given, names, signature) => {
   // Recorded by ClickHouse in the test of its signer (GOOG4Signer), which it uses against the service.
   const headers: Record<string, string> = { ...given, 'x-goog-content-sha256': 'UNSIGNED-PAYLOAD' };
   const date = new Date('2026-07-03T00:00:00Z');
@@ -59,7 +59,7 @@ it.each([
 describe('a store that fails', () => {
   const busy: ObjectFault = { instead: { status: 429, headers: { 'retry-after': '0' } } };
 
-  it('is asked again, and what was written although the answer was lost is looked up', async () => {
+  it('gets retries, and a write whose response was lost is verified', async () => {
     const storage = open();
     fail(busy, 'lose-request', 'lose-answer');
     const written = await storage.write('file', 'content', { replaces: null });
@@ -82,7 +82,7 @@ describe('a store that fails', () => {
     expect(server.uploads()).toEqual([]);
   });
 
-  it('writes a stream of whole parts, and cancels what it does not finish', async () => {
+  it('uploads a stream that ends with a full part, and cancels unfinished uploads', async () => {
     const storage = open();
     const bytes = Buffer.alloc(2 * partBytes, 7);
     expect(await storage.write('whole', blocksOf(bytes))).toEqual(await storage.stat('whole'));
@@ -96,7 +96,7 @@ describe('a store that fails', () => {
     );
   });
 
-  it('has another object by the time a stream ends', async () => {
+  it('can have another object when an upload ends', async () => {
     const storage = open();
     const key = `${storage.uri.slice('gs://bucket/'.length)}/file`;
     async function* content(): AsyncGenerator<Uint8Array> {
@@ -108,7 +108,7 @@ describe('a store that fails', () => {
     expect(Buffer.from(await storage.read('file')).toString()).toBe('of another');
   });
 
-  it('gives no access, and no secret is in the message', async () => {
+  it('can deny access; the error message contains no secrets', async () => {
     const environment = { ...server.environment, GS_SECRET_ACCESS_KEY: 'a wrong secret' };
     const error = await failure(open(environment).read('file'));
     expect(error.message).toMatch(
@@ -119,7 +119,7 @@ describe('a store that fails', () => {
     expect(await failure(none.stat('file'))).toMatchObject({ message: 'There is no bucket none. Check the name.' });
   });
 
-  it('has a clock that differs from ours', async () => {
+  it('can have a different clock', async () => {
     const other = await startGs({ clock: 3_600_000 });
     try {
       await gsStorage('bucket', '', { environment: other.environment }).write('file', 'x');
@@ -141,7 +141,7 @@ describe('credentials', () => {
   let host: string;
   let issued = 0;
 
-  /** What the token service and the metadata service answer. */
+  /** Responses of the token service and the metadata service. */
   async function answer(request: IncomingMessage): Promise<string | undefined> {
     let body = '';
     for await (const block of request) body += String(block);
@@ -197,7 +197,7 @@ describe('credentials', () => {
     refresh_token: 'refresh me',
   };
 
-  it('are those of a service account, of a person, or of the machine; refused tokens are fetched again', async () => {
+  it('can be those of a service account, a user or the machine; refused tokens are fetched again', async () => {
     const uri = { token_uri: `http://${host}/token` };
     const home = join(folder, 'home');
     const environments = [
@@ -220,7 +220,7 @@ describe('credentials', () => {
     ['another type', { type: 'external_account' }, /its type is "external_account"; sentvec supports/u],
     ['no secret', { ...person, client_secret: undefined }, /key\.json: it has no client_secret/u],
     ['a refused key', { ...person, refresh_token: 'private' }, /answered 400 invalid_grant/u],
-  ])('in a file with %s are refused, and nothing of it is in the message', async (_, file, expected) => {
+  ])('in a file with %s are refused, and the error message does not contain its content', async (_, file, expected) => {
     const content = typeof file === 'string' ? file : { ...file, token_uri: `http://${host}/token` };
     const error = await failure(open(await environmentWith(content)).stat('file'));
     expect(error.message).toMatch(expected);

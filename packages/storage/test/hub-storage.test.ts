@@ -1,4 +1,4 @@
-// Data sets of the hub: the contract of stores that are only read, revisions, tokens, and answers that are refused.
+// Data sets of the Hugging Face Hub: the contract of read-only storages, revisions, tokens, and error responses.
 import { createHash } from 'node:crypto';
 import { mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
@@ -28,7 +28,7 @@ afterAll(async () => {
   await rm(home, { recursive: true });
 });
 
-/** Puts a file into a data set: a new commit. */
+/** Adds a file to a data set, as a new commit. */
 function commitFile(name: string, key: string, content: Uint8Array | string): string {
   const before = hub.repositories.get(`datasets/${name}`);
   const files = { ...before?.files, [key]: Buffer.from(content) };
@@ -49,7 +49,7 @@ storageContract(
     readOnly: 'the hub is written by git',
     writer: (storage) => ({
       async write(key, content): Promise<FileVersion | undefined> {
-        await storage.stat(key); // Refuses keys that cannot be.
+        await storage.stat(key); // Refuses invalid keys.
         const blocks: Uint8Array[] = [];
         const isWhole = typeof content === 'string' || content instanceof Uint8Array;
         for await (const block of isWhole ? [Buffer.from(content)] : content) blocks.push(block);
@@ -64,13 +64,13 @@ storageContract(
 describe('a data set', () => {
   const content = Buffer.from(Array.from({ length: 50_000 }, (_, at) => at % 251));
 
-  it('has large files on another server, which gets no token, and goes on where an answer breaks off', async () => {
+  it('can have large files on another server, which receives no token; interrupted responses are resumed', async () => {
     const name = 'owner/large';
     commitFile(name, 'data/train.parquet', content);
     hub.repositories.set(`datasets/${name}`, { ...hub.repositories.get(`datasets/${name}`)!, token: 'hf_secret' });
     const storage = hubStorage(name, { environment: { ...environment, HF_TOKEN: 'hf_secret' } });
     hub.cuts.set('data/train.parquet', [1000]);
-    hub.statuses.set('storage:data/train.parquet', [403]); // The signed address of the storage went out of date.
+    hub.statuses.set('storage:data/train.parquet', [403]); // The signed URL of the storage server has expired.
     const version = createHash('sha256').update(content).digest('hex');
     expect(await storage.stat('data/train.parquet')).toEqual({ bytes: 50_000, version });
     expect(content.equals(await storage.read('data/train.parquet', { version }))).toBe(true);
@@ -84,7 +84,7 @@ describe('a data set', () => {
     expect(new Set(asked('hub').map((call) => (call as unknown[])[1]))).toEqual(new Set(['Bearer hf_secret']));
   });
 
-  it('is read at one commit, once its address is pinned', async () => {
+  it('is read at one commit after its URI is pinned', async () => {
     const name = 'owner/moving';
     const first = commitFile(name, 'a.jsonl', 'first');
     const addresses = [`hf://datasets/${name}/*.jsonl`, '/a/path', 's3://b/k', `hf://datasets/${name}@main/a.jsonl`];
@@ -102,7 +102,7 @@ describe('a data set', () => {
     }
   });
 
-  it('is read at a commit from mirrors that have ETags of their own', async () => {
+  it('is read at a commit from mirrors with different ETags', async () => {
     const commit = commitFile('owner/mirrored', 'a.jsonl', 'content');
     hub.foreignEtags = true;
     const storage = hubStorage('owner/mirrored', { environment, revision: commit });
@@ -110,7 +110,7 @@ describe('a data set', () => {
       expect(Buffer.from(await storage.read('a.jsonl', { version })).toString()).toBe('content');
   });
 
-  it('waits as long as the hub asks for', async () => {
+  it('waits as long as the Hub requests', async () => {
     commitFile('owner/busy', 'a.jsonl', 'content');
     hub.statuses.set('a.jsonl', [429]);
     hub.refusalHeaders = { ratelimit: '"resolvers";r=0;t=1' };
@@ -119,7 +119,7 @@ describe('a data set', () => {
     expect(performance.now() - startedAt).toBeGreaterThan(990);
   });
 
-  it('says what is wrong, and no token', async () => {
+  it('reports errors without the token', async () => {
     commitFile('owner/gated', 'a.jsonl', 'content');
     hub.repositories.set('datasets/owner/gated', {
       ...hub.repositories.get('datasets/owner/gated')!,
@@ -139,13 +139,13 @@ describe('a data set', () => {
     await expect(read('owner/large', {}, { HF_ENDPOINT: 'hub' })).rejects.toThrow(/not an address of a hub/u);
   });
 
-  it('takes its token from where `hf auth login` has put it', async () => {
+  it('reads its token from the file of `hf auth login`', async () => {
     await writeFile(join(home, 'token'), 'hf_right\n');
     expect(await hubStorage('owner/gated', { environment }).stat('a.jsonl')).toMatchObject({ bytes: 7 });
   });
 });
 
-it('addresses name owner, name, revision and file', () => {
+it('URIs contain owner, name, revision and file', () => {
   const found = (uri: string): string[] => {
     const { storage, key } = locateFile(uri);
     return [storage.uri, key];

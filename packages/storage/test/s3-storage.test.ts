@@ -1,4 +1,4 @@
-// S3: the contract of stores, faults of a store, and requests that a store refuses.
+// S3: the storage contract, faults of a store, and refused requests.
 import { mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -29,7 +29,7 @@ describe('a store that fails', () => {
     instead: { status: 503, headers: { 'retry-after': '0' }, body: '<Error><Code>SlowDown</Code></Error>' },
   };
 
-  it('is asked again after 503, 500, 409, and after connections that break', async () => {
+  it('gets retries after 503, 500, 409, and after broken connections', async () => {
     const storage = open();
     fail(slowDown, { instead: { status: 500 } }, 'lose-request', { instead: { status: 409 } });
     await storage.write('file', 'content', { replaces: null });
@@ -38,7 +38,7 @@ describe('a store that fails', () => {
     expect(Buffer.from(await storage.read('file')).toString()).toBe('content');
   });
 
-  it('may give the keys of a list as they are, where it does not know encoding-type', async () => {
+  it('may return unencoded keys in a list if it does not support encoding-type', async () => {
     const key = `test/${stores + 1}/100% of a+b`;
     const contents = `<Contents><Key>${key}</Key><Size>3</Size><ETag>"e"</ETag></Contents>`;
     const storage = open();
@@ -48,7 +48,7 @@ describe('a store that fails', () => {
     expect(found).toEqual(['100% of a+b']);
   });
 
-  it('closes the source of a stream, whether the upload or one of its parts fails', async () => {
+  it('makes an upload fail, which closes the source stream', async () => {
     const denied: ObjectFault = { instead: { status: 403, body: '<Error><Code>AccessDenied</Code></Error>' } };
     for (const served of [0, 1, 2]) {
       let closed = 0;
@@ -65,7 +65,7 @@ describe('a store that fails', () => {
     }
   });
 
-  it('is given up after so many failures in a row, with what it said', async () => {
+  it('is given up after a number of consecutive failures, with its last response in the error', async () => {
     fail(slowDown, slowDown, slowDown);
     const error = await failure(open({ attempts: 3 }).stat('file'));
     expect(error).toMatchObject({ code: 'io-failed' });
@@ -73,7 +73,7 @@ describe('a store that fails', () => {
     expect(calls).toHaveLength(3);
   });
 
-  it('waits as long as it is told to', async () => {
+  it('can set the delay before a retry', async () => {
     const asked = { ...slowDown, instead: { status: 503, headers: { 'retry-after': '1' } } };
     fail(asked);
     const startedAt = performance.now();
@@ -95,7 +95,7 @@ describe('a store that fails', () => {
     expect(calls.map(({ method }) => method)).toEqual(['PUT', 'PUT', 'HEAD', 'HEAD']);
   });
 
-  it('keeps what another has written, although the first answer was lost', async () => {
+  it('keeps the object of another writer even if the first response was lost', async () => {
     const storage = open();
     await storage.write('file', 'of another');
     fail('lose-answer');
@@ -103,12 +103,12 @@ describe('a store that fails', () => {
     expect(Buffer.from(await storage.read('file')).toString()).toBe('of another');
   });
 
-  it('has joined the parts of an object, and its answer was lost', async () => {
+  it('can complete a multipart upload although its response is lost', async () => {
     const storage = open();
     async function* content(): AsyncGenerator<Uint8Array> {
       for (let part = 0; part < 3; part += 1) yield Buffer.alloc(partBytes, part);
     }
-    // Begins, three parts, joins.
+    // The requests create the upload, upload three parts, and complete it.
     fail(undefined, undefined, 'lose-answer', undefined, undefined, 'lose-answer');
     const written = await storage.write('file', content(), { replaces: null });
     expect(written).toEqual(await storage.stat('file'));
@@ -116,7 +116,7 @@ describe('a store that fails', () => {
     expect(server.uploads()).toEqual([]);
   });
 
-  it('answers 200 and then fails to join the parts', async () => {
+  it('can respond with 200 and then fail to complete a multipart upload', async () => {
     const storage = open();
     fail(undefined, undefined, undefined, {
       instead: { status: 200, body: '<Error><Code>InternalError</Code></Error>' },
@@ -127,7 +127,7 @@ describe('a store that fails', () => {
     expect(server.uploads()).toEqual([]);
   });
 
-  it('cuts its answers short: reading goes on where they end', async () => {
+  it('can send incomplete responses: reading continues where they end', async () => {
     const storage = open();
     const bytes = Buffer.from(Array.from({ length: 100_000 }, (_, at) => at % 251));
     await storage.write('file', bytes);
@@ -143,7 +143,7 @@ describe('a store that fails', () => {
     expect(new Set(calls.slice(1).map(({ headers }) => headers['if-match'])).size).toBe(1);
   });
 
-  it('sends other bytes than were asked for: less, more, from elsewhere', async () => {
+  it('can send other bytes than requested: fewer, more, or from another position', async () => {
     const storage = open();
     await storage.write('file', '0123456789');
     const change = (body: string, headers: Record<string, string>): ObjectFault => ({
@@ -163,17 +163,17 @@ describe('a store that fails', () => {
     expect(Buffer.from(await storage.read('file', { start: 2, end: 5 })).toString()).toBe('234');
   });
 
-  it('has another object in the middle of reading', async () => {
+  it('can have another object while the first is being read', async () => {
     const storage = open();
     await storage.write('file', Buffer.alloc(200_000, 1));
     fail({ cut: 10 }, { instead: { status: 412 } });
     expect(await failure(storage.read('file'))).toMatchObject({ details: { changed: true } });
-    // A store that knows no If-Match sends the other one.
+    // A store without support for If-Match sends the other object.
     fail({ cut: 10 }, { change: (reply) => ({ ...reply, headers: { ...reply.headers, etag: '"other"' } }) });
     expect(await failure(storage.read('file'))).toMatchObject({ details: { changed: true } });
   });
 
-  it('lists more than a page', async () => {
+  it('lists several pages', async () => {
     const storage = open();
     const prefix = storage.uri.slice('s3://bucket/'.length);
     for (let index = 0; index < 2500; index += 1) server.put(`${prefix}/many/${index}`, 'x');
@@ -188,7 +188,7 @@ describe('a store that fails', () => {
     expect(calls).toHaveLength(5);
   });
 
-  it('has parts of a writer that was killed: they are found and removed', async () => {
+  it('can have parts of a killed writer, which are found and deleted', async () => {
     const storage = open();
     async function* killed(): AsyncGenerator<Uint8Array> {
       yield Buffer.alloc(2 * partBytes);
@@ -215,7 +215,7 @@ describe('a store that refuses a request', () => {
     }
   });
 
-  it('gives no access, and the secret is in no message', async () => {
+  it('denies access; no error message contains the secret', async () => {
     const environment = { ...server.environment, AWS_SECRET_ACCESS_KEY: 'a wrong secret' };
     const error = await failure(s3Storage('bucket', '', { environment }).read('file'));
     expect(error.message).toMatch(/^S3 gives no access to s3:\/\/bucket\/file \(403 SignatureDoesNotMatch\)\. Check/u);
@@ -229,7 +229,7 @@ describe('a store that refuses a request', () => {
     expect(calls[1]!.headers['authorization']).toContain('/eu-west-3/s3/');
   });
 
-  it('is in another region, which two requests learn at the same time', async () => {
+  it('is in another region, which two concurrent requests discover', async () => {
     const storage = open();
     const elsewhere: ObjectFault = { instead: { status: 301, headers: { 'x-amz-bucket-region': 'eu-west-3' } } };
     fail(elsewhere, elsewhere);
@@ -238,7 +238,7 @@ describe('a store that refuses a request', () => {
     for (const call of calls.slice(2)) expect(call.headers['authorization']).toContain('/eu-west-3/s3/');
   });
 
-  it('has a clock that differs from ours', async () => {
+  it('has a different clock', async () => {
     const other = await startS3({ clock: 3_600_000 });
     try {
       const storage = s3Storage('bucket', '', { environment: other.environment });
@@ -251,7 +251,7 @@ describe('a store that refuses a request', () => {
     }
   });
 
-  it('no longer takes credentials that it took before: they are read again', async () => {
+  it('no longer accepts the credentials: they are read again', async () => {
     const folder = await mkdtemp(join(tmpdir(), 'sentvec-profile-'));
     const other = await startS3({ keys: { first: 'one' } });
     try {
@@ -269,7 +269,7 @@ describe('a store that refuses a request', () => {
       other.setKeys({ second: 'two' });
       await writeFile(file, profile('second', 'two'));
       expect(Buffer.from(await storage.read('file')).toString()).toBe('x');
-      // An answer to HEAD has no body that would say what is wrong.
+      // A response to HEAD has no body that could contain an error code.
       other.setKeys({ third: 'three' });
       await writeFile(file, profile('third', 'three'));
       expect(await storage.stat('file')).toMatchObject({ bytes: 1 });

@@ -1,16 +1,16 @@
-// What the tests of all object stores need: faults that come in a given order, and errors to look at.
+// Helpers for the tests of all object stores: faults in a given order, and rejected errors.
 import type { SentvecError } from '@sentvec/platform';
 import type { ObjectCall, ObjectFault } from '@sentvec/testing';
 
-/** The calls of a server, and faults for them. */
+/** The requests of a server, and faults for them. */
 export interface ScriptedFaults {
-  /** Since the last `fail`. */
+  /** Requests since the last `fail`. */
   readonly calls: ObjectCall[];
-  /** Faults for the first calls, in order; the rest is served. */
+  /** Sets faults for the next requests, in order; later requests succeed. */
   readonly fail: (...faults: readonly (ObjectFault | undefined)[]) => void;
 }
 
-/** @param server the server, once it has been started */
+/** @param server function that returns the started server */
 export function scriptFaults(
   server: () => { setFault(fault: (call: ObjectCall) => ObjectFault | undefined): void },
 ): ScriptedFaults {
@@ -28,7 +28,7 @@ export function scriptFaults(
   };
 }
 
-/** The error with which something fails. */
+/** Returns the error with which a promise rejects. */
 export async function failure(work: Promise<unknown>): Promise<SentvecError> {
   return work.then(
     () => {

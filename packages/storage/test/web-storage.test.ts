@@ -1,4 +1,4 @@
-// Files of web servers, and addresses of files.
+// Files on web servers, and file URLs.
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import {
@@ -64,7 +64,7 @@ storageContract('a web server', async () => webStorage(`${origin}/${(stores += 1
   unlistable: 'nor to list',
   writer: (storage) => ({
     async write(key, content): Promise<FileVersion | undefined> {
-      await storage.stat(key); // Refuses keys that cannot be.
+      await storage.stat(key); // Refuses invalid keys.
       const blocks: Uint8Array[] = [];
       for await (const block of typeof content === 'string'
         ? [Buffer.from(content)]
@@ -79,7 +79,7 @@ storageContract('a web server', async () => webStorage(`${origin}/${(stores += 1
   }),
 });
 
-it('follows redirects, waits for servers that are busy, and says what it does not get', async () => {
+it('follows redirects, waits for busy servers, and reports failed requests', async () => {
   const storage = webStorage(origin);
   files.set('/there', Buffer.from('content'));
   files.set('/whole', Buffer.from('content'));
@@ -94,7 +94,7 @@ it('follows redirects, waits for servers that are busy, and says what it does no
   await expect(storage.list('')[Symbol.asyncIterator]().next()).rejects.toThrow(/cannot be listed/u);
 });
 
-it('shows secrets to the server that they are meant for, and to no other', async () => {
+it('sends credentials only to the server for which they are meant', async () => {
   const seen: (readonly unknown[])[] = [];
   const serve = async (reply: (response: ServerResponse) => void): Promise<Server> => {
     const each = createServer(({ headers, url }, response) => {
@@ -125,7 +125,7 @@ it('shows secrets to the server that they are meant for, and to no other', async
   }
 });
 
-it('asks a server for a range where it does not say how long a file is', async () => {
+it('sends a range request if the server does not report the length of a file', async () => {
   const storage = webStorage(origin);
   files.set('/streamed', Buffer.from('content'));
   files.set('/streamed-whole', Buffer.from('content'));
@@ -134,7 +134,7 @@ it('asks a server for a range where it does not say how long a file is', async (
   await expect(storage.read('streamed-whole')).rejects.toThrow(/does not say how long .*\/streamed-whole is/u);
 });
 
-it('finds the store of an address, and the key in it as it is', () => {
+it('resolves a URI to its storage and the unmodified key', () => {
   const found = (uri: string): string[] => {
     const { storage, key } = locateFile(uri);
     return [storage.uri, key];
@@ -175,12 +175,12 @@ it.each([
     'https://host/file?X-Amz-Signature=secret',
     /^https:\/\/host\/file\?… cannot be used: it holds a password or a query/u,
   ],
-])('refuses %s, and repeats no secret', (uri, expected) => {
+])('refuses %s with an error that contains no secrets', (uri, expected) => {
   expect(() => locateFile(uri)).toThrow(expected);
   expect(() => locateFile(uri)).not.toThrow(/secret@|=secret/u);
 });
 
-it('refuses counts with which it would try for ever, or never, and options that it does not have', () => {
+it('refuses counts with which it would retry forever or never, and unknown options', () => {
   for (const count of [0, NaN, Infinity, 1.5]) {
     expect(() => webStorage('http://localhost', { attempts: count })).toThrow(/^attempts must be a whole number/u);
     expect(() => s3Storage('bucket', '', { attempts: count })).toThrow(/^attempts must be a whole number/u);

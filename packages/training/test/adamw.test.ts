@@ -1,7 +1,9 @@
 import { expect, test } from 'vitest';
 import { AdamW, Parameters } from '@sentvec/training';
 
-/** AdamW with clipping, entry by entry in double precision, after the description of torch.optim.AdamW. */
+/**
+ * A reference AdamW with gradient clipping in double precision, written from the documentation of torch.optim.AdamW.
+ */
 function reference(weights: number[], decays: boolean[], gradientsOfSteps: number[][], learningRate: number) {
   const mean = weights.map(() => 0);
   const variance = weights.map(() => 0);
@@ -51,7 +53,7 @@ test('updates match AdamW in double precision, with clipping and decay on matric
   for (const [i, value] of actual.entries()) expect(value).toBeCloseTo(expected[i]!, 5);
 });
 
-test('a gradient that is not finite shows in the norm', () => {
+test('a gradient with NaN or infinity makes the returned norm non-finite', () => {
   const parameters = new Parameters([{ name: 'w', shape: [4], data: new Float32Array(4) }]);
   parameters.gradients[2] = Number.NaN;
   expect(new AdamW(parameters).gradientNorm()).toBeNaN();

@@ -1,5 +1,5 @@
-// AdaptiveLayerLoss and Matryoshka2dLoss through a whole model, beside the numbers of sentence-transformers; and what
-// they draw at random.
+// Compares training steps of a whole model with AdaptiveLayerLoss and Matryoshka2dLoss with those of
+// sentence-transformers, and tests their random draws.
 import { readFileSync } from 'node:fs';
 import { expect, test } from 'vitest';
 import { goldenModel, goldenPath } from '@sentvec/testing';
@@ -42,13 +42,13 @@ async function loadGolden() {
   return { model, dimension, batch: makeBatch(columns), all: new Set(trainableTensors(model).map(({ name }) => name)) };
 }
 
-/** The entry of a golden by a tensor's name, which files may call by a longer one. */
+/** Returns the golden entry of a tensor, whose name may have a prefix in the file. */
 function byName<Value>(values: Readonly<Record<string, Value>>, name: string): Value | undefined {
   return Object.entries(values).find(([stored]) => stored.endsWith(`.${name}`))?.[1];
 }
 
 test.each(golden.cases.map((one) => [one.loss, one] as const))(
-  '%s has the loss and the gradients of the library, on the plain interpreter',
+  '%s has the loss and the gradients of sentence-transformers, on the plain interpreter',
   async (name, { params, value, gradient_norms: norms, gradients }) => {
     const { model, batch } = await loadGolden();
     const { loss, ...rest } = params;
@@ -89,7 +89,7 @@ test('onnxruntime and TensorFlow.js compute the same step', async () => {
   }
 });
 
-test('a step draws layers and sizes by its seed', async () => {
+test('the seed determines which layers and dimensions a step draws', async () => {
   const { model, dimension, batch, all } = await loadGolden();
   const inner = multipleNegativesRankingLoss();
   const off = { divergenceWeight: 0 };
@@ -120,7 +120,7 @@ test('a step draws layers and sizes by its seed', async () => {
   await engine.dispose();
 });
 
-test('what cannot be trained so is refused', async () => {
+test('unsupported combinations of loss and model are refused', async () => {
   const { model, dimension, all } = await loadGolden();
   const loss = adaptiveLayerLoss(multipleNegativesRankingLoss());
   const record = (of: typeof model, changes: object) =>

@@ -183,7 +183,7 @@ test.each([
   expect(error.message).toContain(words);
 });
 
-test('a learning rate that lets the model collapse gives a warning, and the weights from before are kept', async () => {
+test('a learning rate that makes the embeddings collapse causes a warning, and the earlier weights are kept', async () => {
   const config = place.config('collapsed', {
     learningRate: 1,
     epochs: 3,
@@ -237,7 +237,7 @@ test.each([
   },
 );
 
-test('weights that overflow end the run at the first step, and nothing looks like a model', async () => {
+test('weights that overflow stop the run at the first step, and no model folder is left', async () => {
   const golden = goldenModel('tiny-bert');
   const overflowing = async (): Promise<ModelFiles> => {
     const weights = await readWeights(golden);

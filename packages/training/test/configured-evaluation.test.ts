@@ -8,7 +8,7 @@ import { TrainingFolder } from './training-folder.ts';
 const place = new TrainingFolder();
 const folder = { prompts: { query: 'query: ', passage: 'passage: ' }, similarityFunction: 'cosine' } as const;
 
-/** The texts that an evaluation embeds, each after its prompt. */
+/** Returns the texts that an evaluation embeds, with their prompts. */
 async function embedded(evaluation: object): Promise<string[]> {
   const rows = [
     { q: 'who', d: 'he', yes: 1 },
@@ -29,7 +29,7 @@ async function embedded(evaluation: object): Promise<string[]> {
   return seen;
 }
 
-test('an evaluation puts the prompt that it names before each text', async () => {
+test('an evaluation prepends its configured prompt to each text', async () => {
   expect(await embedded({ type: 'sts', label: 'yes', prompt: 'query' })).toEqual([
     'query: who',
     'query: who',
@@ -39,7 +39,7 @@ test('an evaluation puts the prompt that it names before each text', async () =>
   expect(await embedded({ type: 'sts', label: 'yes' })).toEqual(['who', 'who', 'he', 'it']);
 });
 
-test('queries and documents of a search have prompts of their own', async () => {
+test('queries and documents of a retrieval evaluation have separate prompts', async () => {
   const both = { queryPrompt: 'query', corpusPrompt: 'passage' };
   const expected = ['query: who', 'passage: he', 'passage: it'];
   expect(await embedded({ type: 'retrieval', ...both })).toEqual(expected);
@@ -47,7 +47,7 @@ test('queries and documents of a search have prompts of their own', async () => 
   expect(await embedded({ type: 'reranking', label: 'yes', prompt: 'passage', queryPrompt: 'query' })).toEqual(
     expected,
   );
-  // Those that the model has for them, unless one is named for all texts.
+  // The prompts of the model, unless the configuration has one prompt for all texts.
   expect(await embedded({ type: 'retrieval' })).toEqual(expected);
   expect(await embedded({ type: 'retrieval', prompt: 'query' })).toEqual(['query: who', 'query: he', 'query: it']);
 });

@@ -8,7 +8,7 @@ import { pairs, TrainingFolder } from './training-folder.ts';
 
 const place = new TrainingFolder();
 
-/** Pairs with columns for every kind of evaluation. */
+/** Pairs with the columns that each kind of evaluation needs. */
 const rows = samplePairs(60, 3).map(({ a, b, score }, row) => ({
   a,
   b,
@@ -28,7 +28,7 @@ test.each([
   ['classification', { columns: ['a'], label: 'class' }, 'knn_accuracy'],
   ['classification', { columns: ['a'], label: 'class', known: 'judged.jsonl' }, 'linear_accuracy'],
   ['clustering', { columns: ['a'], label: 'class' }, 'v_measure'],
-])('%s evaluates a training: %j', async (type, columns, metric) => {
+])('the evaluation %s runs during training: %j', async (type, columns, metric) => {
   await place.write('judged.jsonl', jsonLines(rows));
   const evaluation = { type, file: 'judged.jsonl', ...columns };
   const { outcome } = await place.run(place.config(`judged-by-${metric}`, { evaluation, maxSteps: 2 }));
@@ -40,7 +40,7 @@ test.each([
   }
 });
 
-test('classes may have names', async () => {
+test('class labels can be strings', async () => {
   await place.write('intents.jsonl', jsonLines(rows));
   const data = [{ file: 'intents.jsonl', columns: ['a'], label: 'class', loss: 'BatchHardTripletLoss' }];
   const { outcome } = await place.run(place.config('intents', { data, evaluation: undefined, maxSteps: 3 }));
@@ -85,7 +85,7 @@ test('the adapter of a task is merged in before the training, and the trained fo
   expect(receipt).toMatchObject({ notes: [], task: undefined });
 });
 
-test('a configuration has a JSON Schema, and may name it', () => {
+test('the configuration has a JSON Schema, and its property $schema is accepted', () => {
   const schema = trainingConfigSchema() as {
     properties: Record<string, { properties?: Record<string, { enum?: unknown }> }>;
   };

@@ -1,4 +1,4 @@
-// The devices that a training runs on: each that this machine has gives the losses of the CPU, the others a clear
+// Training devices: each device that this machine has computes the same losses as the CPU, and the others cause a clear
 // error.
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
@@ -18,7 +18,10 @@ async function lossesOf(device: string): Promise<number[]> {
   return lines.map((line) => (JSON.parse(line) as { loss: number }).loss);
 }
 
-/** WebGPU on the software adapter that comes with Chromium. Only the environment of a new process decides that. */
+/**
+ * Runs WebGPU on the software adapter of Chromium, in a new process because the adapter is selected by environment
+ * variables.
+ */
 async function runOnWebGpu(): Promise<void> {
   const drivers = ['/usr/lib/chromium/vk_swiftshader_icd.json', '/usr/lib/chromium-browser/vk_swiftshader_icd.json'];
   const driver = process.env['VK_ICD_FILENAMES'] ?? drivers.find((path) => existsSync(path)) ?? '';
@@ -31,7 +34,7 @@ async function runOnWebGpu(): Promise<void> {
   expect(await once(child, 'exit')).toEqual([0, null]);
 }
 
-test('TensorFlow.js and WebGPU train with the losses of the CPU', async () => {
+test('TensorFlow.js and WebGPU compute the same losses as the CPU', async () => {
   await place.run(config('cpu'));
   await place.run(config('wasm'));
   await runOnWebGpu();
@@ -42,7 +45,7 @@ test('TensorFlow.js and WebGPU train with the losses of the CPU', async () => {
       expect(Math.abs(loss / expected[step]! - 1), `${device}, step ${step}`).toBeLessThan(1e-3);
 });
 
-test('a device that is not here is refused with what to do', async () => {
+test('an unavailable device is refused with a message that describes the fix', async () => {
   expect(await errorOf(() => place.run(config('dml')))).toMatchObject({
     code: 'backend-unavailable',
     message: expect.stringMatching(/onnxruntime-node has no dml on .*it has cpu/s),

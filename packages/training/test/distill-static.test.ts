@@ -19,7 +19,7 @@ afterAll(() => teacher.dispose());
 
 const tokens = [7, 100, 101, 500, 640];
 
-/** The teacher's vectors of tokens alone, by its encoder: the mean over the token and the special tokens around it. */
+/** Embeds single tokens with the teacher: the mean over the token and the special tokens around it. */
 async function teacherVectors(ids: readonly number[]): Promise<number[][]> {
   const { prefix, suffix } = teacher.tokenizer.specialTokens;
   const cols = prefix.length + 1 + suffix.length;
@@ -51,12 +51,12 @@ it('keeps the differences between token vectors, scaled by the weight of each to
   const [rows, width] = shape as [number, number];
   expect([rows, width]).toEqual([teacher.tokenizer.vocabularySize, teacher.dimension]);
   const total = Array.from({ length: rows }, (_, rank) => 1 / (rank + 2)).reduce((sum, share) => sum + share, 0);
-  // Weights of smooth inverse frequency, with a frequency by Zipf's law for each rank.
+  // The token weights are smooth inverse frequencies, where the frequency of each rank follows Zipf's law.
   const found = tokens.map((id) => {
     const weight = 0.5 / (0.5 + 1 / (id + 2) / total);
     return [...data.subarray(id * width, (id + 1) * width)].map((value) => value / weight);
   });
-  // The teacher normalizes. The principal components are a rotation about the mean, which keeps products of differences.
+  // The teacher normalizes its vectors. PCA rotates them about the mean, which preserves dot products of differences.
   const unit = (await teacherVectors(tokens)).map((vector) => vector.map((value) => value / Math.hypot(...vector)));
   for (const [i, a] of unit.entries())
     for (const [j, b] of unit.entries())
@@ -66,7 +66,7 @@ it('keeps the differences between token vectors, scaled by the weight of each to
       );
 });
 
-it('makes a folder that embeds a text as the mean of its tokens, without the special ones', async () => {
+it('writes a model that embeds a text as the mean of its tokens, without special tokens', async () => {
   const model = await distillStatic(teacher, { dimension: 8 });
   const student = await loadEmbedder(model);
   expect([student.dimension, student.encoder.vocabularySize]).toEqual([8, teacher.tokenizer.vocabularySize]);
@@ -82,7 +82,7 @@ it('makes a folder that embeds a text as the mean of its tokens, without the spe
     expect(data.subarray(id * 8, id * 8 + 8).every((value) => value === 0)).toBe(true);
 });
 
-it('counts how frequent tokens are in the texts that it is given', async () => {
+it('computes token frequencies from the given texts', async () => {
   const common = await distillStatic(teacher, { dimension: 8, texts: Array<string>(50).fill('the') });
   const rare = await distillStatic(teacher, { dimension: 8, texts: Array<string>(50).fill('mat') });
   const [the] = await teacher.tokenizer.encode(['the'], { maxLength: 9, addSpecialTokens: false });
@@ -103,7 +103,7 @@ it('can be aborted', async () => {
   await expect(distillStatic(teacher, { signal: AbortSignal.abort() })).rejects.toMatchObject({ code: 'aborted' });
 });
 
-/** The StaticEmbedding's own folder. */
+/** The folder of the StaticEmbedding module. */
 async function only(model: ModelFiles): Promise<ModelFiles> {
   return memoryModel('static', {
     'model.safetensors': await model.read('0_StaticEmbedding/model.safetensors'),

@@ -2,7 +2,10 @@ import { expect, test } from 'vitest';
 import { plainOperations, plainTensor } from '@sentvec/architectures';
 import { dropoutKey, keyedDropout } from '../src/step/dropout.ts';
 
-/** What each layer drops of a matrix of ones: 1 where an entry is dropped. Also the values of what is left. */
+/**
+ * Applies dropout to a matrix of ones. Returns for each layer which entries are dropped (1), and the values of the kept
+ * entries.
+ */
 function dropped(key: Float32Array, rows: number, cols: number, rate: number, layers = 1) {
   const drop = keyedDropout(plainOperations, plainTensor(key, [4]));
   const ones = plainTensor(new Float32Array(rows * cols).fill(1), [rows, cols]);
@@ -14,12 +17,12 @@ const [rows, cols, rate] = [6000, 64, 0.1];
 const share = Math.round(rate * 2039) / 2039;
 const { masks, outputs } = dropped(dropoutKey(1, 0, 0), rows, cols, rate, 2);
 
-/** Entries with mean 0 and deviation 1, when each is dropped with the right probability. */
+/** Standardizes the entries: mean 0 and standard deviation 1 if each is dropped with the expected probability. */
 const standardized = (mask: readonly number[]) =>
   Float64Array.from(mask, (entry) => (entry - share) / Math.sqrt(share * (1 - share)));
 const [first, second] = masks.map(standardized) as [Float64Array, Float64Array];
 
-/** Sum of products of entries that are `distance` apart: about normal, with deviation 1, when they are independent. */
+/** Autocorrelation of the entries at a distance: about standard normal if they are independent. */
 function correlation(a: Float64Array, b: Float64Array, distance = 0): number {
   const count = a.length - distance;
   let sum = 0;
@@ -40,7 +43,7 @@ test('a rate of 0 drops nothing', () => {
   expect(new Set(dropped(dropoutKey(3, 0, 0), 50, 8, 0).outputs[0])).toEqual(new Set([1]));
 });
 
-test('entries are dropped at the rate, in every row and column alike', () => {
+test('entries are dropped with the given rate, in every row and every column', () => {
   const byRow = Array.from({ length: rows }, (_, row) => first.subarray(row * cols, (row + 1) * cols));
   const ofRows = byRow.map((row) => row.reduce((sum, entry) => sum + entry, 0) / Math.sqrt(cols));
   const ofColumns = Array.from(
@@ -53,7 +56,7 @@ test('entries are dropped at the rate, in every row and column alike', () => {
   }
 });
 
-test('no row repeats another, however far apart, and neighbours do not correlate', () => {
+test('no two rows are equal, and neighbouring entries do not correlate', () => {
   const apart = [1, 2, 3, 5, 7, 10, 32, 64, 100, 128, 384, 512, 1000, 2038, 2039, 2040, 4078, 5000];
   for (const distance of apart) expect(Math.abs(correlation(first, first, distance * cols))).toBeLessThan(4.5);
   for (let distance = 1; distance < cols; distance++)
@@ -62,11 +65,11 @@ test('no row repeats another, however far apart, and neighbours do not correlate
   const different = new Set(
     Array.from({ length: rows }, (_, row) => mask.slice(row * cols, (row + 1) * cols).join('')),
   );
-  // At this rate and width a few rows are alike by chance.
+  // At this rate and width, a few rows are equal by chance.
   expect(different.size).toBeGreaterThan(rows - 40);
 });
 
-test('rows far beyond 10,000 are as different as others', () => {
+test('masks do not repeat beyond row 10,000', () => {
   const [tall, narrow] = [40_000, 8];
   const entries = standardized(dropped(dropoutKey(9, 0, 0), tall, narrow, rate).masks[0]!);
   for (const distance of [9699, 10_000, 20_000, 2039 * 8, 30_000]) {
@@ -89,7 +92,7 @@ test('pairs of columns do not correlate', () => {
   expect(squares / ((cols * (cols - 1)) / 2)).toBeCloseTo(1, 0);
 });
 
-test('layers, steps, batches and parts have masks of their own', () => {
+test('layers, steps, batches and parts of batches have different masks', () => {
   expect(Math.abs(correlation(first, second))).toBeLessThan(4.5);
   for (const [seed, batch, part] of [
     [2, 0, 0],

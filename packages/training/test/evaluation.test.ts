@@ -13,7 +13,7 @@ import {
   type EmbedTexts,
 } from '@sentvec/training';
 
-/** A text "30" is the unit vector at 30 degrees. */
+/** A fake embedder: the text "30" becomes the unit vector at 30 degrees. */
 const embed: EmbedTexts = async (texts) => {
   const data = Float32Array.from(
     texts.flatMap((text) => [Math.cos((Number(text) * Math.PI) / 180), Math.sin((Number(text) * Math.PI) / 180)]),
@@ -35,7 +35,7 @@ test('semantic similarity: correlation with scores', async () => {
   expect(metrics!['pearson_cosine']).toBeCloseTo(0.877_44, 4);
 });
 
-test('triplets: the share in the right order', async () => {
+test('triplets: the accuracy', async () => {
   const triplets = {
     anchors: numbered([0, 0, 0, 0]),
     positives: numbered([5, 30, 10, 50]),
@@ -62,7 +62,7 @@ test('retrieval: NDCG, MRR and MAP by id', async () => {
   expect(metrics['cosine_map@100']).toBeCloseTo((1 + 2 / 3) / 2, 6);
 });
 
-test('reranking: MAP, MRR and NDCG of each list', async () => {
+test('reranking: MAP, MRR and NDCG', async () => {
   const samples = [
     { query: '0', positive: ['20'], negative: ['10', '30'] },
     { query: '0', positive: ['10'], negative: ['20'] },
@@ -133,7 +133,7 @@ test('hard negatives by rank, score and margin', async () => {
     await expect(mine(senseless)).rejects.toMatchObject({ code: 'invalid-argument' });
 });
 
-test("a relative margin of hard negatives is a share of the positive's score, not a difference from it", async () => {
+test('a relative margin of hard negatives is a share of the score of the positive, not a difference', async () => {
   const mine = async (positive: number, relativeMargin: number) => {
     const [anchors, positives] = [await embed(['0']), await embed([String(positive)])];
     const candidates = await embed(numbered([70, 80, 110, 130, 150]));
@@ -144,15 +144,15 @@ test("a relative margin of hard negatives is a share of the positive's score, no
   // The positive is at cos 60° = 0.5; the candidates at 0.342, 0.174, -0.342, -0.643 and -0.866.
   expect(await mine(60, 0.5)).toEqual([{ row: 0, negatives: [1] }]);
   expect(await mine(60, 0.9)).toEqual([{ row: 0, negatives: [0] }]);
-  // Below a positive at cos 120° = -0.5 by half of its size: at most -0.75.
+  // For a positive with the score cos 120° = -0.5, a margin of half its absolute value means at most -0.75.
   expect(await mine(120, 0.5)).toEqual([{ row: 0, negatives: [4] }]);
 });
 
-test('hard negatives by the scores of a reranker: its order, its margins, and its scores as labels', async () => {
+test('hard negatives with a reranker: its scores determine the order and the margins, and become labels', async () => {
   const [anchors, positives] = [await embed(['0']), await embed(['10'])];
   const candidates = await embed(numbered([20, 40, 70, 100]));
   const asked: (readonly number[])[] = [];
-  // It finds the third candidate better than the positive, and the farthest is not among the nearest three.
+  // The reranker scores the third candidate above the positive. The farthest candidate is not among the nearest three.
   const rescore = async (_: number, rows: readonly number[]) => {
     asked.push(rows);
     return [0.9, ...rows.map((row) => [0.2, 0.6, 0.95, 0.8][row]!)];

@@ -6,8 +6,8 @@ import { fileURLToPath } from 'node:url';
 import { promisify } from 'node:util';
 import { afterAll, beforeAll, expect, test, vi } from 'vitest';
 
-// Each example starts a process of its own and reads WordNet, which takes its time on a busy machine: no test here is
-// about speed.
+// Each example starts a separate process and reads WordNet, which is slow on a machine under load, so the timeouts are
+// long.
 vi.setConfig({ testTimeout: 600_000 });
 
 let folder: string;
@@ -16,7 +16,7 @@ beforeAll(async () => {
 });
 afterAll(() => rm(folder, { recursive: true, force: true }));
 
-/** Runs one of `examples/`, with fewer texts. @returns what it printed */
+/** Runs one of the `examples/` with fewer texts. @returns its output */
 async function run(example: string, settings: Readonly<Record<string, string>>): Promise<string> {
   const script = fileURLToPath(new URL(`../../../examples/${example}/main.mjs`, import.meta.url));
   const { stdout } = await promisify(execFile)(process.execPath, [script, join(folder, example)], {
@@ -34,7 +34,7 @@ test('similarity: the default model learns from scored pairs', async () => {
   );
 });
 
-test('domain-search: new questions find their answers better than before', async () => {
+test('domain-search: training improves the NDCG of new questions', async () => {
   const output = await run('domain-search', { ANSWERS: '60', EPOCHS: '1' });
   const ofQuestions = (when: string) =>
     Number(new RegExp(`^${when}: NDCG@10 of the new questions (\\S+)`, 'm').exec(output)![1]);
@@ -53,7 +53,7 @@ test('what-training-buys: a table and a plot of five encoders', async () => {
     'default model, fine-tuned',
   ];
   for (const score of encoders.flatMap(row)) expect(Math.abs(score)).toBeLessThanOrEqual(1);
-  // Words and their definition share no tokens: only a trained encoder finds one by the other.
+  // Words and their definitions share no tokens, so only a trained encoder finds the definition of a word.
   expect(row('default model')[1]).toBeGreaterThan(row('untrained encoder')[1]);
   const plot = await readFile(join(folder, 'what-training-buys/plot.html'), 'utf8');
   expect(plot.match(/<rect /g)).toHaveLength(10);

@@ -25,7 +25,7 @@ test('WordPiece learns the most frequent merges', () => {
     minFrequency: 2,
   });
   expect(pieces.slice(0, 5)).toEqual(['[PAD]', '[UNK]', '[CLS]', '[SEP]', '[MASK]']);
-  // "##ow" occurs 6 times, as "lo" does, but comes first in code-point order; "##es" 5 times, as "##st".
+  // "##ow" and "lo" occur 6 times each; "##ow" comes first in code-point order. "##es" and "##st" occur 5 times each.
   const at = (piece: string) => pieces.indexOf(piece);
   expect(at('##ow')).toBeGreaterThan(0);
   expect(at('low')).toBeGreaterThan(at('##ow'));
@@ -78,7 +78,7 @@ test.each([
     48,
   ],
   ['static-embedding', { hidden_size: 32 }, 32],
-])('%s from random weights learns, and its folder is served', async (modelType, config, dimension) => {
+])('%s with random weights learns, and its folder can be loaded', async (modelType, config, dimension) => {
   const texts = samplePairs(300).flatMap(({ a, b }) => [a, b]);
   const files = await fromScratch('scratch', texts, {
     config: { model_type: modelType, ...config },

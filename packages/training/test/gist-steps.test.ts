@@ -1,4 +1,5 @@
-// GISTEmbedLoss through a whole model, at once and with cached gradients, beside the numbers of sentence-transformers.
+// Compares training steps of a whole model with GISTEmbedLoss, with and without cached gradients, with those of
+// sentence-transformers.
 import { readFileSync } from 'node:fs';
 import { describe, expect, it } from 'vitest';
 import { goldenModel, goldenPath } from '@sentvec/testing';
@@ -22,7 +23,7 @@ const golden = JSON.parse(readFileSync(goldenPath('gist-steps.json'), 'utf8')) a
 describe.each(golden.cases.map((one) => [one.loss, one] as const))(
   '%s',
   (_name, { params, value, gradient_norms: norms }) => {
-    it('has the loss of the libraries, and the norm of the gradient by each weight', async () => {
+    it('has the loss and the gradient norms of sentence-transformers', async () => {
       const { model, reader, dimension } = await loadTrainable(goldenModel(golden.model));
       const tensors = trainableTensors(model);
       const graphs = recordGraphs(model, dimension, {
@@ -38,7 +39,7 @@ describe.each(golden.cases.map((one) => [one.loss, one] as const))(
       const texts = [];
       for (const column of [golden.anchors, golden.positives])
         texts.push({ texts: await reader.tokenizer.encode(column, reader) });
-      // The guide is the model itself.
+      // The model itself is the guide model.
       const [anchors, positives] = [
         await engine.embed(makeBatch([texts[0]!])),
         await engine.embed(makeBatch([texts[1]!])),
@@ -55,7 +56,7 @@ describe.each(golden.cases.map((one) => [one.loss, one] as const))(
         const moments = firstMoments.subarray(offset, offset + data.length);
         offset += Math.ceil(data.length / 4) * 4;
         const stored = Object.keys(norms).find((each) => each.endsWith(`.${name}`));
-        // The first moment is a tenth of the gradient.
+        // After one step, the first moment is a tenth of the gradient.
         const norm = 10 * Math.hypot(...Array.from(moments));
         expect.soft(Math.abs(norm - norms[stored!]!), name).toBeLessThan(2e-4 * norms[stored!]! + 1e-5);
       }

@@ -1,4 +1,4 @@
-// One training step of every golden model: its loss and gradients against those of PyTorch.
+// Compares the loss and gradients of one training step of every golden model with those of PyTorch.
 import { readFileSync } from 'node:fs';
 import { makeBatch, multipleNegativesRankingLoss } from '@sentvec/training';
 import { goldenPath } from '@sentvec/testing';
@@ -6,9 +6,9 @@ import { expect, test } from 'vitest';
 import { differenceFrom, plainStep, type Sums } from './plain-step.ts';
 import { column, tiny } from './tiny-model.ts';
 
-/** What PyTorch computes in float64; see gradients.py, which made it. */
+/** Results of PyTorch in float64, written by gradients.py. */
 interface GoldenGradients {
-  /** The rows of the golden cases that are the first and the second texts. */
+  /** Row numbers of the golden cases that are used as the first and second texts. */
   readonly anchors: readonly number[];
   readonly positives: readonly number[];
   readonly models: Readonly<
@@ -29,7 +29,7 @@ test.each(Object.entries(golden.models))('%s', async (name, expected) => {
   expect(wrong).toEqual([]);
 });
 
-/** The gradient of a tensor, which files may call by a longer name. */
+/** Returns the gradient of a tensor, whose name may have a prefix in the file. */
 function find(all: GoldenGradients['models'][string]['gradients'], tensor: string): Sums {
   const [, index, part] = /^projection\.(\d+)\.(.+)$/u.exec(tensor) ?? [];
   // The first two modules are encoder and pooling.

@@ -3,20 +3,20 @@ import { goldenPath } from '@sentvec/testing';
 import type { Operations } from '@sentvec/architectures';
 import { lossFromName, type Loss } from '@sentvec/training';
 
-/** A loss of PyTorch's on given embeddings, with its gradients by them. */
+/** A loss computed with PyTorch for given embeddings, with its gradients with respect to them. */
 export interface GoldenLoss {
   readonly loss: string;
   readonly params: Record<string, unknown>;
   readonly columns: readonly string[];
   readonly embeddings: readonly (readonly (readonly number[])[])[];
   readonly labels: readonly (number | readonly number[])[] | null;
-  /** Tensors of the loss itself; their gradients follow those of the columns. */
+  /** Trainable tensors of the loss. Their gradients follow those of the columns. */
   readonly weights?: Readonly<Record<string, readonly (number | readonly number[])[]>>;
   readonly value: number;
   readonly gradients: readonly (readonly (readonly number[])[])[];
 }
 
-/** All cases of the goldens, with names for tests. */
+/** All golden cases, with names for tests. */
 export const goldenLosses: readonly (readonly [string, GoldenLoss])[] = (
   JSON.parse(readFileSync(goldenPath('losses.json'), 'utf8')) as { cases: GoldenLoss[] }
 ).cases.map((golden) => [`${golden.loss} ${JSON.stringify(golden.params)}`, golden]);
@@ -25,14 +25,14 @@ export const goldenLosses: readonly (readonly [string, GoldenLoss])[] = (
 export const lossOf = ({ loss, params }: GoldenLoss): Loss =>
   lossFromName(loss, params, /^(?:Sparse|Splade)/u.test(loss) ? 'sparse' : 'embedder');
 
-/** What a loss has gradients by: its columns, then its weights. */
+/** Returns the tensors with gradients: the columns, then the weights of the loss. */
 export function tensorsOf({ columns, embeddings, weights = {} }: GoldenLoss) {
   const named = [...columns.map((name, i) => [name, embeddings[i]!] as const), ...Object.entries(weights)];
   return named.map(([name, rows], index) => ({
     name,
     shape: [rows.length, ...(Array.isArray(rows[0]) ? [rows[0].length] : [])],
     data: flat(rows),
-    /** Of the columns the number of examples may vary. */
+    /** The number of examples in the columns is dynamic. */
     isColumn: index < columns.length,
   }));
 }
@@ -53,10 +53,10 @@ export function computeLoss<Tensor>(
   return lossOf(golden).compute(ops, tensors.slice(0, columns), labels, { weight, drawn });
 }
 
-/** A matrix, or a list, row after row. */
+/** Flattens a matrix or an array in row-major order. */
 export const flat = (matrix: readonly (number | readonly number[])[]): Float32Array => Float32Array.from(matrix.flat());
 
-/** The largest difference of an entry, as a share of the largest expected entry. */
+/** Returns the largest absolute difference between entries, divided by the largest expected absolute value. */
 export function difference(actual: ArrayLike<number>, expected: Float32Array): number {
   if (actual.length !== expected.length) return Infinity;
   const largest = expected.reduce((most, entry) => Math.max(most, Math.abs(entry)), 0);

@@ -2,14 +2,14 @@ import { expect, test } from 'vitest';
 import type { Matrix } from '@sentvec/core';
 import { GradientEngine, Parameters, type BatchGradients, type TrainingBatch } from '@sentvec/training';
 
-/** A batch of one column, that can be identified by its first token. */
+/** A batch with one column, identified by its first token. */
 function batchOf(token: number, examples = 1): TrainingBatch {
   const ids = new Int32Array(examples).fill(token);
   const mask = new Int32Array(examples).fill(1);
   return { columns: 1, examples, length: 1, ids, mask, poolingMask: new Float32Array(examples).fill(1) };
 }
 
-/** A runtime whose gradient of a batch is its token, twice and three times that; it notes the keys of its dropout. */
+/** A fake runtime. The gradients of a batch are its first token times 1, 2 and 3. It records the dropout keys. */
 function scripted() {
   const keys: [string, string][] = [];
   const note = (what: string, dropout?: Float32Array) => keys.push([what, String(dropout)]);
@@ -68,7 +68,7 @@ test('cached gradients are summed over the parts of a batch and averaged over th
   expect(await gradientOf(engine)).toEqual([-10, 5, 0]);
 });
 
-test('every part of a batch has masks of its own, the same in both passes; so has every batch and every step', async () => {
+test('every step, batch and part of a batch has different dropout masks, which are the same in both passes', async () => {
   const { runtime, keys } = scripted();
   const engine = engineOn(runtime, { cachedExamples: 2, dropout: true });
   const order = { batches: [batchOf(1, 5), batchOf(1, 5)], learningRate: 0.1 };
@@ -89,7 +89,7 @@ test('every part of a batch has masks of its own, the same in both passes; so ha
   ]);
 });
 
-test('a state of other weights is refused, an unknown objective too', async () => {
+test('a state with other weights, and an unknown objective, are refused', async () => {
   const engine = engineOn(scripted().runtime);
   const state = await engine.state();
   await expect(engine.restore({ ...state, weights: new Float32Array(3) })).rejects.toMatchObject({

@@ -16,7 +16,7 @@ import { column, tiny } from './tiny-model.ts';
 const engineOf = (graphs: EngineGraphs) => graphEngine(onnxruntime, graphs, { name: 'test' });
 
 test.each(['tiny-bert', 'tiny-roberta', 'tiny-mpnet', 'tiny-bert-multipool'])(
-  '%s: the forward graph gives the golden vectors',
+  '%s: the forward graph computes the golden vectors',
   async (name) => {
     const { model, expected, all } = await tiny(name);
     const engine = await engineOf(
@@ -32,7 +32,7 @@ test.each(['tiny-bert', 'tiny-roberta', 'tiny-mpnet', 'tiny-bert-multipool'])(
 );
 
 test.each(['tiny-bert', 'tiny-mpnet', 'tiny-bert-multipool'])(
-  '%s: a step changes each weight as its plain gradient says',
+  '%s: a step updates each weight with the gradient of the plain interpreter',
   async (name) => {
     const { model, expected, all } = await tiny(name);
     const batch = makeBatch(
@@ -67,7 +67,7 @@ test.each(['tiny-bert', 'tiny-mpnet', 'tiny-bert-multipool'])(
   },
 );
 
-test('the row of the padding token has no gradient, though texts end with it', async () => {
+test('the embedding of the padding token has no gradient, even if texts end with that token', async () => {
   const { model, expected, all } = await tiny('tiny-qwen2');
   const { tokenTable, paddingId } = model.definition.network;
   expect(expected.cases[1]!.ids.at(-1)).toBe(paddingId);
@@ -90,7 +90,7 @@ test('the row of the padding token has no gradient, though texts end with it', a
   await engine.dispose();
 });
 
-test('cached gradients are those of the whole batch', async () => {
+test('cached gradients equal those of the whole batch', async () => {
   const { model, expected, all } = await tiny('tiny-bert');
   const batch = makeBatch([column(expected.cases, [1, 2, 3, 4, 5]), column(expected.cases, [6, 7, 8, 9, 10])]);
   const objectives = [{ loss: multipleNegativesRankingLoss(), columns: 2 }];
@@ -113,7 +113,7 @@ test('cached gradients are those of the whole batch', async () => {
   expect(worst).toBeLessThan(1e-6);
 });
 
-test('frozen tensors stay as they are, the others move', async () => {
+test('frozen tensors are not changed, but all others are', async () => {
   const { model, expected, all } = await tiny('tiny-bert');
   const trained = new Set([...all].filter((name) => name.startsWith('encoder.layer.2.')));
   const objectives = [{ loss: multipleNegativesRankingLoss(), columns: 2 }];
@@ -128,7 +128,7 @@ test('frozen tensors stay as they are, the others move', async () => {
   await engine.dispose();
 });
 
-test('dropout is random from step to step and the same for a seed; without a finite loss nothing moves', async () => {
+test('dropout differs between steps and is reproducible for a seed; without a finite loss, no weight is changed', async () => {
   const { model, expected, all } = await tiny('tiny-bert');
   const objectives = [{ loss: lossFromName('CosineSimilarityLoss'), columns: 2 }];
   const engine = await engineOf(recordGraphs(model, expected.dimension, { objectives, trained: all, dropout: true }));
@@ -148,7 +148,7 @@ test('dropout is random from step to step and the same for a seed; without a fin
   await engine.dispose();
 });
 
-test('cached gradients drop other entries in each part, so that a text differs from itself: unsupervised SimCSE', async () => {
+test('with cached gradients, each part of a batch has other dropout masks, as unsupervised SimCSE needs', async () => {
   const { model, expected, all } = await tiny('tiny-bert');
   const objectives = [{ loss: lossFromName('CosineSimilarityLoss'), columns: 2 }];
   const texts = column(expected.cases, [1, 2, 3]);
@@ -166,7 +166,7 @@ test('cached gradients drop other entries in each part, so that a text differs f
     expect([cachedExamples, (await lossWith(true, cachedExamples)) > 1e-4]).toEqual([cachedExamples, true]);
 });
 
-test('labels that are lists of one number', async () => {
+test('labels can be arrays with one number', async () => {
   const { model, expected, all } = await tiny('tiny-bert');
   const columns = [column(expected.cases, [1, 2]), column(expected.cases, [3, 4]), column(expected.cases, [5, 6])];
   const losses = [];

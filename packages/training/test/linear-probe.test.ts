@@ -2,12 +2,12 @@ import { readFileSync } from 'node:fs';
 import { expect, test } from 'vitest';
 import { fitLinearProbe, kMeans, Random } from '@sentvec/training';
 
-/** What `LogisticRegression(tol=1e-10)` of scikit-learn 1.9 finds, with C = 1, for vectors of several classes. */
+/** Results of `LogisticRegression(tol=1e-10)` of scikit-learn 1.9 with C = 1, for vectors of several classes. */
 interface ReferenceFit {
   readonly classes: number;
   readonly vectors: readonly (readonly number[])[];
   readonly labels: readonly number[];
-  /** A row for each class; for two classes one row, of the second less the first. */
+  /** One row per class. For two classes there is one row: that of the second class minus that of the first. */
   readonly coef: readonly (readonly number[])[];
   readonly intercept: readonly number[];
   readonly predicted: readonly number[];
@@ -34,7 +34,7 @@ test.each(fits.map((fit) => [fit.classes, fit] as const))(
     const bias = isBinary ? [probe.bias[1]! - probe.bias[0]!] : [...probe.bias];
     for (const [index, expected] of fit.coef.entries())
       for (const [i, entry] of expected.entries()) expect(weights[index]![i]).toBeCloseTo(entry, 3);
-    // The biases of several classes have no common zero.
+    // The biases are determined only up to a common constant.
     const mean = (values: readonly number[]) => values.reduce((sum, value) => sum + value, 0) / values.length;
     const [shift, expectedShift] = isBinary ? [0, 0] : [mean(bias), mean(fit.intercept)];
     for (const [index, expected] of fit.intercept.entries())
@@ -42,7 +42,7 @@ test.each(fits.map((fit) => [fit.classes, fit] as const))(
   },
 );
 
-/** Vectors around centres, and which centre each is of. */
+/** Returns vectors around centres, and the index of the centre of each. */
 function clouds(rows: number, cols: number, count: number) {
   const random = new Random(7);
   const centres = Array.from({ length: count }, () => Array.from({ length: cols }, () => random.normal()));
@@ -51,7 +51,7 @@ function clouds(rows: number, cols: number, count: number) {
   return { vectors: { data, rows, cols }, classes };
 }
 
-/** How often the event loop ran other tasks while something was computed. */
+/** Counts the turns of the event loop during a computation. */
 async function turnsDuring(work: Promise<unknown>): Promise<number> {
   let turns = 0;
   let isDone = false;
@@ -65,7 +65,7 @@ async function turnsDuring(work: Promise<unknown>): Promise<number> {
   return turns;
 }
 
-test('thousands of vectors are fitted and clustered while the event loop goes on, whatever the blocks', async () => {
+test('fitting and clustering thousands of vectors do not block the event loop, with any block size', async () => {
   const { vectors, classes } = clouds(12_000, 256, 20);
   let probe: Awaited<ReturnType<typeof fitLinearProbe>> | undefined;
   const fitting = fitLinearProbe(vectors, classes, 20).then((found) => (probe = found));
@@ -75,11 +75,11 @@ test('thousands of vectors are fitted and clustered while the event loop goes on
   const clustering = kMeans(vectors, 20, { restarts: 2 }).then((found) => (clusters = found));
   expect(await turnsDuring(clustering)).toBeGreaterThan(10);
   const pairs = new Set(classes.map((own, row) => `${own} ${clusters[row]}`));
-  // K-means finds clouds this far apart, or puts two of them into one cluster.
+  // K-means separates clusters at this distance, or merges two of them.
   expect(pairs.size).toBeLessThan(24);
 });
 
-test('both end at an abort', async () => {
+test('both stop when they are aborted', async () => {
   const { vectors, classes } = clouds(2000, 64, 10);
   const signal = AbortSignal.abort();
   await expect(fitLinearProbe(vectors, classes, 10, { signal })).rejects.toMatchObject({ code: 'aborted' });

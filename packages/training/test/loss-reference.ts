@@ -1,10 +1,10 @@
-// The losses again, entry by entry in double precision, after their formulas: slow, and written to be read. What they
-// have in common with `src` is the mathematics alone.
+// Reference implementations of the losses in double precision, written from their formulas: slow but readable. They
+// share no code with `src`.
 
 type Vector = readonly number[];
 type Matrix = readonly Vector[];
 type Parameters = Readonly<Record<string, unknown>>;
-/** Columns of vectors and labels to a number. */
+/** A function from columns of vectors and labels to the loss. */
 type Reference = (columns: readonly Matrix[], labels: readonly (number | Vector)[], parameters: Parameters) => number;
 
 const sum = (values: readonly number[]) => values.reduce((total, value) => total + value, 0);

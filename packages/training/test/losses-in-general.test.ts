@@ -34,7 +34,7 @@ interface LossCase {
   readonly labels: readonly (number | readonly number[])[];
 }
 
-/** Random columns of so many rows. */
+/** Returns random columns with a number of rows. */
 function of(
   loss: string,
   parameters: object,
@@ -99,7 +99,7 @@ const cases: LossCase[] = [
   of('MatryoshkaLoss', matryoshka('MSELoss', {}), 1, 3, vectors(3)),
 ];
 
-/** Central differences of the reference, entry by entry. */
+/** Computes numeric gradients of the reference loss with central differences. */
 function differences({ loss, parameters, columns, labels }: LossCase): number[][] {
   const step = 1e-5;
   return columns.map((matrix, c) =>
@@ -116,7 +116,10 @@ function differences({ loss, parameters, columns, labels }: LossCase): number[][
   );
 }
 
-/** The largest difference of an entry, as a share of the largest expected entry, or of 1 where all are small. */
+/**
+ * Returns the largest absolute difference between entries, divided by the largest expected absolute value, or by 1 if
+ * all are smaller.
+ */
 function worst(actual: ArrayLike<number>, expected: readonly number[]): number {
   if (actual.length !== expected.length) return Infinity;
   const largest = Math.max(1e-2, ...expected.map(Math.abs));
@@ -164,8 +167,8 @@ async function recorded(one: LossCase) {
   return { value: numbers('loss'), gradients: one.columns.map((_, i) => numbers(`gradient ${i}`)) };
 }
 
-test('every loss is among the cases, or has golden values', () => {
-  // Those over layers have golden steps of a whole model.
+test('every loss is covered by these cases or by golden values', () => {
+  // Losses over layers are covered by golden steps of a whole model.
   const overLayers = ['AdaptiveLayerLoss', 'Matryoshka2dLoss'];
   const known = [...cases.map(({ loss }) => loss), ...goldenLosses.map(([, { loss }]) => loss), ...overLayers];
   expect(new Set(known)).toEqual(new Set([...lossNames('embedder'), ...lossNames('sparse')]));
@@ -174,13 +177,13 @@ test('every loss is among the cases, or has golden values', () => {
 test.each([
   ['one vector for both columns', 1],
   ['a vector for each column', 2],
-])('a Matryoshka loss cuts the vectors of a teacher as it cuts embeddings: %s', (_, targets) => {
+])('a Matryoshka loss truncates the vectors of a teacher like the embeddings: %s', (_, targets) => {
   const first = column(3);
   const columns = targets === 1 ? [first, first] : [first, column(3)];
   const labels = first.map((row, index) => (targets === 1 ? row : [...row, ...columns[1]![index]!]));
   const inner = { loss: 'EmbedDistillLoss', loss_params: { distance: 'mse' } };
   const parameters = { ...inner, dims: [6, 4], weights: [1, 0.5] };
-  // The student is the teacher.
+  // The student equals the teacher, so the loss is 0.
   const { value } = plain({ loss: 'MatryoshkaLoss', parameters, columns, labels });
   expect(value[0]).toBeLessThan(1e-12);
 });
@@ -188,7 +191,7 @@ test.each([
 describe.each([
   ['plain', async (one: LossCase) => plain(one)],
   ['onnxruntime', recorded],
-])('losses in other shapes and with other parameters, %s', (_, run) => {
+])('losses with other shapes and parameters: %s', (_, run) => {
   test.each(
     cases.map(
       (one) =>
@@ -205,7 +208,7 @@ describe.each([
   });
 
   test.each(cases.map((one) => [`${one.loss} ${JSON.stringify(one.parameters)}`, one] as const))(
-    '%s: equal rows leave every number finite',
+    '%s: all values and gradients are finite for equal rows',
     async (__, one) => {
       const same = { ...one, columns: one.columns.map((matrix) => matrix.map(() => [1, 2, 0, -1, 0.5, 0])) };
       const result = await run(same);
@@ -215,7 +218,7 @@ describe.each([
   );
 });
 
-// Without the check, each of these would silently train with another distance.
+// Without the check, each of these would silently train with the default distance.
 test.each<[string, (options: object) => unknown, object, string]>([
   ['tripletLoss', tripletLoss, { distance: 'cos' }, '"distance" must be one of cosine, euclidean, manhattan'],
   ['batchHardTripletLoss', batchHardTripletLoss, { distance: 'manhattan' }, '"distance" must be one of cosine'],

@@ -10,7 +10,7 @@ describe.each(goldenLosses)('%s', (_, golden) => {
     ...(Array.isArray(golden.labels[0]) ? [golden.labels[0].length] : []),
   ];
 
-  test('value and gradients, plain', () => {
+  test('has the value and gradients of PyTorch on the plain interpreter', () => {
     const labels = golden.labels && plainTensor(flat(golden.labels), labelShape!);
     const result = gradients(
       plainOperations,
@@ -22,7 +22,7 @@ describe.each(goldenLosses)('%s', (_, golden) => {
       expect(difference(gradient.data, flat(golden.gradients[i]!))).toBeLessThan(1e-4);
   });
 
-  test('value and gradients, recorded and run by onnxruntime', async () => {
+  test('has the value and gradients of PyTorch as a graph on onnxruntime', async () => {
     const recorder = new OnnxRecorder();
     const inputs = tensors.map(({ name, shape, isColumn }) =>
       recorder.input(name, 'float', isColumn ? ['examples', shape[1]!] : shape),

@@ -1,4 +1,4 @@
-// Losses of late interaction, beside the values and gradients of sentence-transformers.
+// Compares late-interaction losses with the values and gradients of sentence-transformers.
 import { readFileSync } from 'node:fs';
 import { InferenceSession, Tensor } from 'onnxruntime-node';
 import { describe, expect, it } from 'vitest';
@@ -19,7 +19,7 @@ interface GoldenTokenLoss {
   readonly loss: string;
   readonly params: { readonly scale?: number };
   readonly columns: readonly string[];
-  /** By column and example, a row for each token. */
+  /** Indexed by column and example, with one row per token. */
   readonly token_embeddings: readonly Matrices[];
   readonly masks: readonly (readonly (readonly number[])[])[];
   readonly labels: readonly (number | readonly number[])[] | null;
@@ -44,7 +44,7 @@ describe.each(cases.map((golden) => [golden.name, golden] as const))('%s', (_, g
   const labelShape = golden.labels && [golden.labels.length, flat(golden.labels).length / golden.labels.length];
   const expected = golden.gradients.map((column) => Float32Array.from(column.flat(2)));
 
-  it('has the value and gradients of sentence-transformers, plain', () => {
+  it('has the value and gradients of sentence-transformers on the plain interpreter', () => {
     const labels = golden.labels && plainTensor(flat(golden.labels), labelShape!);
     const result = gradients(
       plainOperations,
@@ -60,7 +60,7 @@ describe.each(cases.map((golden) => [golden.name, golden] as const))('%s', (_, g
       expect(difference(gradient.data, expected[i]!)).toBeLessThan(1e-4);
   });
 
-  it('has them recorded and run by onnxruntime', async () => {
+  it('has the value and gradients of sentence-transformers as a graph on onnxruntime', async () => {
     const recorder = new OnnxRecorder();
     const input = (name: string, size: readonly number[]) => recorder.input(name, 'float', size);
     const labels = labelShape ? input('labels', labelShape) : undefined;

@@ -9,8 +9,8 @@ export { reasonWithoutNative } from '../../backend-tfjs/test/native-project.ts';
 const root = dirname(dirname(fileURLToPath(import.meta.url)));
 
 /**
- * The TensorFlow.js engine in a project that has `tfjs-node-gpu` with a native library for the CPU; the caller
- * removes the folder.
+ * Creates a project with a `tfjs-node-gpu` whose native library runs on the CPU, and opens the TensorFlow.js engine
+ * there. The caller deletes the folder.
  */
 export async function makeNativeTraining(): Promise<{
   readonly folder: string;

@@ -10,7 +10,7 @@ const parameters = new training.Parameters([]);
 const reader = {} as training.TextReader;
 const embed = async () => vectors;
 const texts = { texts: ['a', 'b'], classes: ['a', 'b'] };
-// A misspelt option, as a program in JavaScript may have one.
+// A misspelled option, which TypeScript would reject but JavaScript does not.
 const wrong = { topk: 3 } as object;
 const engine = scriptedEngine(() => ({}));
 
@@ -56,7 +56,7 @@ const calls: Readonly<Record<string, () => unknown>> = {
   'batchAllTripletLoss()': () => training.batchAllTripletLoss(wrong),
 };
 
-test.each(Object.keys(calls))('%s refuses an option that it does not have', async (call) => {
+test.each(Object.keys(calls))('%s refuses an unknown option', async (call) => {
   const name = call.split(' ')[0]!;
   await expect((async () => calls[call]!())()).rejects.toMatchObject({
     code: 'invalid-argument',

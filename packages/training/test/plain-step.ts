@@ -3,7 +3,7 @@ import { trainableTensors, type TrainableModel, type TrainingBatch, type Trainin
 import { fixedTensors } from '../src/step/record-step.ts';
 import { embedTexts, lossOf } from '../src/step/siamese.ts';
 
-/** The loss of a batch without labels on the plain interpreter, and its gradient by each trainable tensor. */
+/** Computes the loss of an unlabelled batch and the gradients of all trainable tensors, with the plain interpreter. */
 export function plainStep(
   model: TrainableModel,
   batch: TrainingBatch,
@@ -41,10 +41,12 @@ export function plainStep(
   };
 }
 
-/** Of a golden gradient: its Euclidean norm, and its scalar product with cos(0), cos(1), cos(2) … */
+/** A golden gradient, stored as its Euclidean norm and its dot product with cos(0), cos(1), cos(2) … */
 export type Sums = readonly [norm: number, product: number];
 
-/** What is wrong with a gradient, in words; nothing when it is the golden one. */
+/**
+ * Compares a gradient with the golden one. Returns a description of the difference, or an empty result if they agree.
+ */
 export function differenceFrom([norm, product]: Sums, gradient: ArrayLike<number>, name: string): string[] {
   const entries = Array.from(gradient);
   const sumOf = (term: (entry: number, i: number) => number) =>

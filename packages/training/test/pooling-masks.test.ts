@@ -16,7 +16,7 @@ import { tokenizeColumn } from '../src/data/tokenized-sets.ts';
 const texts = ['What is the capital of France?', 'short'];
 const prompt = 'Represent this: ';
 
-/** A tokenizer of a golden model, with one more closing token than it has, where asked. */
+/** Returns the tokenizer of a golden model, optionally with an additional closing token. */
 async function tokenizerOf(model: string, closedTwice: boolean): Promise<Tokenizer> {
   const definition = await readTokenizerDefinition(goldenModel(model), {});
   const { prefix, suffix } = definition.specialTokens;
@@ -24,7 +24,7 @@ async function tokenizerOf(model: string, closedTwice: boolean): Promise<Tokeniz
   return nodeTokenizer('javascript')({ ...definition, specialTokens });
 }
 
-/** The masks that pooling sees, as a batch is served: rows of equal length, by text. */
+/** Returns the pooling masks of a batch during inference, per text. */
 async function served(tokenizer: Tokenizer, includePrompt: boolean, addSpecialTokens: boolean, promptText?: string) {
   const seen: TokenBatch[] = [];
   const pooling = {
@@ -59,7 +59,7 @@ async function served(tokenizer: Tokenizer, includePrompt: boolean, addSpecialTo
   return masks;
 }
 
-/** The same as a batch is trained. */
+/** Returns the pooling masks of the same batch during training. */
 async function trained(tokenizer: Tokenizer, includePrompt: boolean, addSpecialTokens: boolean, promptText?: string) {
   const reader = { tokenizer, maxLength: 32, addSpecialTokens, pooling: createPooling('mean', { includePrompt }) };
   const column = await tokenizeColumn(reader, texts, { prompt: promptText });
@@ -74,7 +74,7 @@ const cases = ['tiny-bert', 'tiny-roberta', 'tiny-mpnet'].flatMap((model) =>
   ),
 );
 
-test.each(cases)('a model is trained with the pooling mask that it is served with: %j', async (each) => {
+test.each(cases)('training and inference use the same pooling mask: %j', async (each) => {
   const { includePrompt, addSpecialTokens } = each;
   const tokenizer = await tokenizerOf(each.model, each.closedTwice);
   for (const promptText of [undefined, '', prompt]) {

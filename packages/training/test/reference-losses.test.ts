@@ -29,8 +29,8 @@ const absent = existsSync(data) ? false : 'the data sets (STS-B, SNLI) may not b
 const golden = JSON.parse(readFileSync(goldenPath('training.json'), 'utf8')) as Record<string, GoldenRun>;
 
 /**
- * The i-th entailment of a premise with its i-th contradiction, premises in order of first appearance: anchors,
- * positives, negatives.
+ * Returns triplets of a premise, its i-th entailment and its i-th contradiction; premises are in the order of their
+ * first occurrence.
  */
 function snliTriplets(): string[][] {
   const premises = new Map<string, { entailment: string[]; contradiction: string[] }>();
@@ -61,7 +61,7 @@ async function stsbPairs(): Promise<{ columns: readonly (readonly string[])[]; l
 type Model = Awaited<ReturnType<typeof loadTrainable>>;
 type MakeEngine = (model: Model, options: RecordOptions) => Promise<TrainingEngine>;
 
-/** The runs of the goldens: which loss, on which texts. */
+/** The golden training runs: loss and texts. */
 async function goldenRuns() {
   return {
     cosine_similarity: { loss: 'CosineSimilarityLoss', ...(await stsbPairs()) },
@@ -70,7 +70,10 @@ async function goldenRuns() {
   };
 }
 
-/** Ten steps of each of these runs. @returns which losses and gradient norms are not PyTorch's, and by how much */
+/**
+ * Runs ten steps of each run.
+ * @returns the losses and gradient norms that differ from those of PyTorch, with the difference
+ */
 async function compareSteps(
   makeEngine: MakeEngine,
   keys: readonly (keyof Awaited<ReturnType<typeof goldenRuns>>)[],

@@ -1,4 +1,4 @@
-// Losses of rerankers, beside the values and gradients of sentence-transformers.
+// Compares reranker losses with the values and gradients of sentence-transformers.
 import { readFileSync } from 'node:fs';
 import { InferenceSession, Tensor } from 'onnxruntime-node';
 import { describe, expect, it } from 'vitest';
@@ -7,17 +7,17 @@ import { goldenPath } from '@sentvec/testing';
 import { absentDocument, lossFromName } from '@sentvec/training';
 import { difference } from './golden-losses.ts';
 
-/** Numbers in lists of lists, however deep. */
+/** Numbers in nested arrays of any depth. */
 type Nested = readonly (number | Nested)[];
 
 interface GoldenScoreLoss {
   readonly name: string;
   readonly loss: string;
   readonly params: Readonly<Record<string, unknown>>;
-  /** By example: its scores. */
+  /** The scores of each example. */
   readonly scores: Nested;
   readonly labels: readonly (number | readonly number[])[] | null;
-  /** Documents of each list; the scores after them are padding. */
+  /** The number of documents per list; further scores are padding. */
   readonly lists?: readonly number[];
   readonly value: number;
   readonly gradients: readonly [Nested];
@@ -30,7 +30,10 @@ const { cases } = JSON.parse(readFileSync(goldenPath('reranker-losses.json'), 'u
 const flatten = (numbers: Nested): number[] =>
   numbers.flatMap((each) => (typeof each === 'number' ? each : flatten(each)));
 
-/** The parameters as sentvec has them. In-batch negatives are drawn before the loss; each golden has all of them. */
+/**
+ * The parameters with the names of sentvec. Each golden case uses all in-batch negatives, because sentvec draws
+ * negatives before the loss.
+ */
 function parametersOf({ loss, params }: GoldenScoreLoss): Record<string, unknown> {
   const { activation, documents: _, eps: __, lambda_weight: ___, ...others } = params;
   const rest: Record<string, unknown> = { ...others };
@@ -46,7 +49,7 @@ describe.each(cases.map((golden) => [golden.name, golden] as const))('%s', (_nam
   const all = golden.scores.map((row) => flatten([row]));
   const expected = golden.gradients[0].map((row) => flatten([row]));
   const width = all[0]!.length;
-  // The right document of a query is on the diagonal there, and first here.
+  // The relevant document of a query is on the diagonal in sentence-transformers, and first in sentvec.
   const place = (row: number, column: number): number =>
     golden.loss === 'MultipleNegativesRankingLoss' ? (row + column) % width : column;
   const columnOf = (rows: readonly (readonly number[])[], column: number) =>
@@ -63,7 +66,7 @@ describe.each(cases.map((golden) => [golden.name, golden] as const))('%s', (_nam
   const close = (actual: ArrayLike<number>, column: number) =>
     expect(difference([...Array.from(actual), 1], Float32Array.from([...wanted[column]!, 1]))).toBeLessThan(3e-6);
 
-  it('has the value and gradients of sentence-transformers, plain', () => {
+  it('has the value and gradients of sentence-transformers on the plain interpreter', () => {
     const given = labels && plainTensor(Float32Array.from(labels), labelShape);
     const result = gradients(
       plainOperations,
@@ -74,7 +77,7 @@ describe.each(cases.map((golden) => [golden.name, golden] as const))('%s', (_nam
     for (const [column, gradient] of result.gradients.entries()) close(gradient.data, column);
   });
 
-  it('has them recorded and run by onnxruntime', async () => {
+  it('has the value and gradients of sentence-transformers as a graph on onnxruntime', async () => {
     const recorder = new OnnxRecorder();
     const open = (sizes: readonly number[]) => ['examples', ...sizes.slice(1)];
     const given = labels && recorder.input('labels', 'float', open(labelShape));

@@ -23,7 +23,7 @@ const place = new TrainingFolder();
 const golden = (name: string) => goldenPath(`models/${name}`);
 const examples = samplePairs(160);
 
-/** Spearman's correlation of a folder's scores with the labels of the examples. */
+/** Returns Spearman's correlation between the scores of a saved model and the labels of the examples. */
 async function correlationOf(folder: string | ModelFiles, backend = onnx()): Promise<number> {
   const reranker = await loadReranker(folder, { backend });
   const { scores } = await reranker.score(examples.map(({ a, b }) => [a, b]));
@@ -34,7 +34,7 @@ async function correlationOf(folder: string | ModelFiles, backend = onnx()): Pro
   );
 }
 
-test('an encoder becomes a reranker, whose folder gives the scores that training reported', async () => {
+test('an encoder becomes a reranker, whose folder computes the scores that training reported', async () => {
   const data = [{ ...pairs, loss: 'BinaryCrossEntropyLoss' }];
   const config = place.config('reranker', { kind: 'reranker', data, epochs: 4, learningRate: 3e-3 });
   const { output, outcome } = await place.run(config);
@@ -48,7 +48,7 @@ test('an encoder becomes a reranker, whose folder gives the scores that training
   expect(card).toContain("loadReranker('./reranker'");
 });
 
-test('a run of a reranker that is stopped goes on to the same weights', async () => {
+test('a reranker run that is stopped and resumed has the same final weights', async () => {
   const data = [{ ...pairs, columns: ['a', 'b'], label: undefined, loss: 'MultipleNegativesRankingLoss' }];
   const config = (output: string) =>
     place.config(output, { kind: 'reranker', data, epochs: 1, cachedExamples: 5, maxSteps: 6 });
@@ -63,7 +63,7 @@ test('a run of a reranker that is stopped goes on to the same weights', async ()
   expect((await weights(resumed.output)).equals(await weights(output))).toBe(true);
 });
 
-test('a reranker with three labels learns them by name', async () => {
+test('a reranker learns three labels that are strings', async () => {
   const labels = ['entailment', 'neutral', 'contradiction'];
   const rows = examples.map(({ a, b, score }) => ({ a, b, label: labels[score > 0.66 ? 0 : score > 0.33 ? 1 : 2] }));
   await place.write('labelled.jsonl', jsonLines(rows));
@@ -102,7 +102,7 @@ test('a reranker learns from lists of different lengths', async () => {
   await place.write('lists.jsonl', jsonLines(rows));
   const list = { file: 'lists.jsonl', columns: ['query', 'document'], label: 'relevance' };
   const data = [{ ...list, loss: 'LambdaLoss' }];
-  // Longer than the encoder's usual texts: what makes documents of a list differ stands at their end.
+  // The documents of a list differ only at their end, beyond the default length of the encoder.
   const config = { kind: 'reranker', data, evaluation: undefined, epochs: 3, learningRate: 3e-3, maxLength: 40 };
   const { outcome } = await place.run(place.config('lists', config));
   const losses = outcome.history.steps.map((step) => step.loss);
@@ -111,7 +111,7 @@ test('a reranker learns from lists of different lengths', async () => {
 });
 
 test.each(['rerank-albert', 'rerank-deberta-v3-3', 'rerank-pooled-dense'])(
-  '%s is trained further: head and encoder change, and its folder gives the scores that training reported',
+  '%s is fine-tuned: head and encoder change, and its folder computes the scores that training reported',
   async (name) => {
     const labels = (await loadReranker(golden(name), { backend: plainBackend() })).labels.length;
     const score = (row: number) => examples[row]!.score;
@@ -142,7 +142,7 @@ test.each([
   'tiny-data2vec-text',
   'st6-xlmr',
   'tiny-xlmr-xl',
-])('a new head on %s is read', async (name) => {
+])('a new head on %s can be loaded', async (name) => {
   const files = await withFreshScores(await directoryModel(golden(name)), { labels: ['no', 'yes'] });
   const reranker = await loadReranker(files, { backend: plainBackend() });
   const { scores } = await reranker.score([['a text', 'another text']]);
@@ -156,7 +156,7 @@ test.each([
   ['term weights', withTermWeights, 'splade-bert-max', {}],
   ['token vectors', withTokenVectors, 'tiny-bert-multipool', { query_length: 20, document_length: 20 }],
 ])(
-  'a model with new %s keeps the licence, the longest text and the lower case of its base',
+  'a model with new %s keeps the licence, the maximum length and the lower-casing of its base',
   async (_, make, name, lengths) => {
     const base = await directoryModel(golden(name));
     const added = { 'LICENSE.txt': 'terms', NOTICE: 'names' };
@@ -185,9 +185,9 @@ test.each([
   },
 );
 
-// Numbers of CrossEncoderClassificationEvaluator, CrossEncoderRerankingEvaluator and CrossEncoderCorrelationEvaluator of
-// sentence-transformers 6.1 for a model that gives these scores.
-test('pairs are evaluated as the evaluators of CrossEncoder do', async () => {
+// Results of CrossEncoderClassificationEvaluator, CrossEncoderRerankingEvaluator and CrossEncoderCorrelationEvaluator
+// of sentence-transformers 6.1 for a model with these scores.
+test('the metrics of pairs equal those of the CrossEncoder evaluators', async () => {
   const given = (numbers: readonly number[], cols: number) => async () => ({
     data: Float32Array.from(numbers),
     rows: numbers.length / cols,
@@ -222,7 +222,7 @@ test('pairs are evaluated as the evaluators of CrossEncoder do', async () => {
   expect(metrics?.['pearson']).toBeCloseTo(0.9983337969795747, 6);
 });
 
-test('a reranker of the default model begins as its cosine', async () => {
+test('the initial score of a reranker based on the default model is the cosine similarity', async () => {
   const files = await useLite();
   const embedder = await loadEmbedder(files, { backend: onnx() });
   const few = examples.slice(0, 12).map(({ a, b }, row) => [row === 5 ? a : b, `${a} Rain in ${row}.`] as const);
@@ -230,7 +230,7 @@ test('a reranker of the default model begins as its cosine', async () => {
   const cosines = pairwiseSimilarity(first.vectors, second.vectors, 'cosine');
   const reranker = await loadReranker(await withFreshScores(files), { backend: onnx() });
   const { scores } = await reranker.score(few, { activation: 'Identity' });
-  // The layer that adds what differs begins near 0.
+  // The weights of the new layer are initialized near 0.
   for (const [row, cosine] of cosines.entries())
     expect(Math.abs(scores.data[row]! - (8 * cosine - 4))).toBeLessThan(0.1);
   const alone = await reranker.score([few[1]!], { activation: 'Identity' });
@@ -240,7 +240,7 @@ test('a reranker of the default model begins as its cosine', async () => {
   expect(error.message).toContain('gives one score for a pair');
 });
 
-test('a reranker of the architecture of the default model learns, and is served as it was trained', async () => {
+test('a reranker based on the default model learns, and its folder computes the scores that training reported', async () => {
   const fromScratch = {
     config: {
       model_type: 'universal-sentence-encoder-lite',
@@ -261,7 +261,7 @@ test('a reranker of the architecture of the default model learns, and is served 
   expect(await correlationOf(output, plainBackend())).toBeCloseTo(Math.max(...after), 4);
 });
 
-test('documents that a list does not have may be cached in a part of their own', async () => {
+test('a part of a batch with cached gradients can consist of padding documents only', async () => {
   const rows = examples.slice(0, 16).flatMap(({ a, b, score }, row) =>
     Array.from({ length: row % 4 === 0 ? 6 : 2 }, (_, at) => ({
       query: a,
@@ -278,7 +278,7 @@ test('documents that a list does not have may be cached in a part of their own',
   for (const [step, loss] of (await losses('at-once', {})).entries()) expect(cached[step]).toBeCloseTo(loss, 4);
 });
 
-test('what cannot be trained as a reranker is refused by name', async () => {
+test('unsupported options for rerankers are refused with a message that names them', async () => {
   const message = async (changes: object) =>
     (await errorOf(async () => place.run(place.config('refused', { kind: 'reranker', ...changes })))).message;
   const bce = { data: [{ ...pairs, loss: 'BinaryCrossEntropyLoss' }] };

@@ -41,7 +41,8 @@ async function writeConfig(output: string, evaluated = true, changes: object = {
 }
 
 /**
- * Runs a training; kills it with -9 when it reaches `killAt`. Resolves to its exit code, or `null` when it was killed.
+ * Runs a training process and kills it with SIGKILL at the step `killAt`. Resolves to its exit code, or `null` if it
+ * was killed.
  */
 async function run(
   config: string,
@@ -59,8 +60,8 @@ async function run(
 }
 
 /**
- * Runs a training with a small disk at `small`, within a mount namespace of its own, so that nothing is left mounted.
- * What was written is copied to `kept`.
+ * Runs a training process with a small tmpfs at `small`, in a separate mount namespace, so that nothing stays mounted.
+ * Its files are copied to `kept`.
  */
 function runOnSmallDisk(config: string, small: string, bytes: number, kept: string) {
   const mount = `mount -t tmpfs -o size=${bytes} tmpfs ${small}; "$0" "$@"; code=$?; cp -a ${small}/. ${kept}; exit $code`;
@@ -68,11 +69,11 @@ function runOnSmallDisk(config: string, small: string, bytes: number, kept: stri
   return spawnSync('unshare', ['-m', 'sh', '-c', mount, process.execPath, script, config], { encoding: 'utf8' });
 }
 
-test('killed in the middle of epochs and resumed, the weights are those of an undisturbed run, to the bit', async () => {
+test('a run that is killed within epochs and resumed has bit-identical weights to an undisturbed run', async () => {
   const undisturbed = await writeConfig('undisturbed');
   const disturbed = await writeConfig('disturbed');
   expect(await run(undisturbed)).toBe(0);
-  // 20 steps an epoch, a checkpoint every 4.
+  // 20 steps per epoch, and a checkpoint every 4 steps.
   expect(await run(disturbed, { killAt: 7 })).toBeNull();
   expect(await run(disturbed, { resume: true, killAt: 30 })).toBeNull();
   expect(existsSync(join(folder, 'disturbed'))).toBe(false);
@@ -95,7 +96,7 @@ test.skipIf(reasonWithoutTmpfs !== undefined)(
     const small = await mkdtemp(join(folder, 'small-'));
     const kept = await mkdtemp(join(folder, 'kept-'));
     const config = await writeConfig(join(small, 'out').slice(folder.length + 1), false);
-    // Room for a checkpoint and a half.
+    // The disk has space for one and a half checkpoints.
     const full = runOnSmallDisk(config, small, Math.round(1.5 * bytes), kept);
     expect(full.status).toBe(1);
     expect(full.stderr).toMatch(
@@ -118,7 +119,7 @@ test.skipIf(reasonWithoutTmpfs !== undefined)(
     const bytes = trainableTensors(model).reduce((sum, { data }) => sum + data.byteLength, 0);
     const small = await mkdtemp(join(folder, 'small-'));
     const kept = await mkdtemp(join(folder, 'kept-'));
-    // One layer of three is trained: its checkpoint is smaller than the model.
+    // Only one of three layers is trained, so the checkpoint is smaller than the model.
     const changes = {
       freeze: ['embeddings', 'encoder.layer.0', 'encoder.layer.1'],
       checkpointEvery: 500,

@@ -40,7 +40,7 @@ it.each(Object.keys(expected))('%s: the metrics of sentence-transformers', async
   expect(Math.max(...differences)).toBeLessThan(1e-12);
 });
 
-/** A stage that finds the documents in the order of a number in them. */
+/** A fake stage that ranks documents by a number in their text. */
 const byNumber: FirstStage = {
   names: ['number'],
   search: async (queries, { topK, blocks }) => {
@@ -56,7 +56,7 @@ const task: RetrievalTask = {
   relevant: { q: ['a', 'a', 'gone'], p: ['b'], unjudged: [] },
 };
 
-it('each stage is measured: words, both fused, reranked; distractors count as not found', async () => {
+it('evaluates each stage: BM25, hybrid and reranked; distractors count as irrelevant', async () => {
   const asked: string[][] = [];
   const reranker = {
     async rank(query: string, documents: readonly string[]) {
@@ -68,7 +68,8 @@ it('each stage is measured: words, both fused, reranked; distractors count as no
   };
   const options = { hybrid: true, reranker, distractors: ['more 9', 'more 9', 'a cat 1', 'less 0'] };
   const { score, metrics } = await evaluateSearch(task, [byNumber, bm25Stage()], options);
-  // By number: more 9, nothing 4, c, b, a, less 0. A relevant document that is not in the corpus is never found.
+  // The ranking by number is: more 9, nothing 4, c, b, a, less 0. A relevant document that is not in the corpus is
+  // never found.
   expect(metrics['number_mrr@10']).toBeCloseTo((1 / 5 + 1 / 4) / 2, 12);
   expect(metrics['number_recall@5']).toBeCloseTo((1 / 2 + 1) / 2, 12);
   expect(metrics['bm25_mrr@10']).toBe(1);
@@ -81,7 +82,7 @@ it('each stage is measured: words, both fused, reranked; distractors count as no
   expect(few.metrics['reranked_mrr@10']).toBe(few.metrics['number_mrr@10']);
 });
 
-it('equal scores are ranked by id, over the borders of blocks', async () => {
+it('equal scores are ranked by id, also across blocks', async () => {
   const count = 4100;
   const corpus = Object.fromEntries(Array.from({ length: count }, (_, i) => [`${count - i}`, 'same']));
   const embed = async (texts: readonly string[]) => ({
@@ -95,7 +96,7 @@ it('equal scores are ranked by id, over the borders of blocks', async () => {
   expect(metrics['cosine_mrr@10']).toBeCloseTo(1 / 5, 12);
 });
 
-it('refuses stages of the same name, no stage, and a task without a relevant document', async () => {
+it('refuses duplicate stage names, an empty list of stages, and a task without a relevant document', async () => {
   const refused = (work: Promise<unknown>) =>
     expect(work).rejects.toSatisfy((error) => SentvecError.is(error, 'invalid-argument'));
   await refused(evaluateSearch(task, []));

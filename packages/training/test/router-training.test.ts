@@ -1,5 +1,5 @@
-// Models with a Router: each column goes through its route, both routes are trained, and what stands behind the Router
-// is trained once. Steps are compared with those of sentence-transformers.
+// Training of models with a Router: each column uses its route, both routes are trained, and modules after the Router
+// are shared. Steps are compared with those of sentence-transformers.
 import { readFileSync } from 'node:fs';
 import { expect, test } from 'vitest';
 import { plainBackend } from '@sentvec/architectures';
@@ -33,7 +33,7 @@ const golden = JSON.parse(readFileSync(goldenPath('router-steps.json'), 'utf8'))
 
 const place = new TrainingFolder();
 
-/** A model with a dense module behind its Router, which both routes share. */
+/** A model with a dense module after its Router, which both routes share. */
 function withDense(model: ModelFiles, inputs: number): ModelFiles {
   const numbers = (count: number, wave: (i: number) => number) =>
     Float32Array.from({ length: count }, (_, i) => wave(i) / 5);
@@ -77,7 +77,7 @@ async function batchOf({ reader }: LoadedTrainable) {
   return makeBatch(columns);
 }
 
-/** The name of a tensor in the library. */
+/** Returns the name of a tensor in sentence-transformers. */
 function libraryName(name: string): string {
   return name
     .replace(/^(\w+?)_(\d+)_Transformer\//u, '0.sub_modules.$1.$2.model.')
@@ -85,7 +85,7 @@ function libraryName(name: string): string {
     .replace(/^2_Dense\./u, '2.linear.');
 }
 
-/** Of the gradients of the first step, which are ten times the first moments: their norms by the name of the tensor. */
+/** Returns the gradient norms of the first step by tensor name. The gradients are ten times the first moments. */
 async function gradientNorms(engine: TrainingEngine, loaded: LoadedTrainable): Promise<Map<string, number>> {
   const { firstMoments } = await engine.state();
   const norms = new Map<string, number>();
@@ -101,7 +101,7 @@ const loss = multipleNegativesRankingLoss();
 const objectives = [{ loss, columns: 2 }];
 
 test.each(golden.cases.map((one) => [`${one.model}${one.with_dense ? ', dense' : ''}`, one] as const))(
-  '%s: the loss of the library, and the norm of the gradient by each weight, on onnxruntime and TensorFlow.js',
+  '%s: has the loss and the gradient norms of sentence-transformers, on onnxruntime and TensorFlow.js',
   async (_, { model: name, with_dense: dense, value, gradient_norms: norms }) => {
     const loaded = await withNames(name, dense);
     const { model, dimension } = loaded;
@@ -156,7 +156,7 @@ test.each(['st6-router', 'st6-router-static'])('%s: both routes learn, and the f
   expect(files.filter((path) => path.endsWith('model.onnx'))).toHaveLength(name === 'st6-router' ? 2 : 1);
 });
 
-test('a route that is frozen, or that no column takes, stays as it is', async () => {
+test('a route that is frozen, or that no column uses, is not changed', async () => {
   const name = 'st6-router';
   const original = goldenPath(`models/${name}`);
   const frozen = await place.run(
@@ -171,7 +171,7 @@ test('a route that is frozen, or that no column takes, stays as it is', async ()
   }
 });
 
-test('queries and documents are embedded by their routes, as serving embeds them', async () => {
+test('evaluation embeds queries and documents with their routes, as inference does', async () => {
   const loaded = await withNames('st6-router', false);
   const options = {
     objectives,
@@ -193,7 +193,7 @@ test('queries and documents are embedded by their routes, as serving embeds them
   expect(outcome.history.evaluations.map(({ step }) => step)).toEqual([0, 1]);
 });
 
-test('a mapping that does not fit the model or the data is refused', async () => {
+test('a routerMapping that does not match the model or the data is refused', async () => {
   const run = (name: string, changes: object) => errorOf(() => place.run(trainConfig(name, 'refused', changes)));
   expect((await run('st6-router', { routerMapping: undefined })).message).toContain('routerMapping');
   expect((await run('st6-bert', {})).message).toContain('has no Router');

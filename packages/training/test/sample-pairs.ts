@@ -5,14 +5,14 @@ const words =
     ' ',
   );
 
-/** A made-up pair: the share of words at the beginning that the two texts have in common is its score. */
+/** A synthetic pair. Its score is the share of leading words that both texts have in common. */
 export interface SamplePair {
   readonly a: string;
   readonly b: string;
   readonly score: number;
 }
 
-/** Pairs that a model can learn to score. */
+/** Returns pairs whose scores a model can learn. */
 export function samplePairs(count: number, seed = 1): SamplePair[] {
   const random = new Random(seed);
   const text = (length: number) => Array.from({ length }, () => words[random.below(words.length)]!);
@@ -24,7 +24,7 @@ export function samplePairs(count: number, seed = 1): SamplePair[] {
   });
 }
 
-/** As JSON lines. */
+/** Formats rows as JSON Lines. */
 export function jsonLines(rows: readonly object[]): string {
   return rows.map((row) => `${JSON.stringify(row)}\n`).join('');
 }

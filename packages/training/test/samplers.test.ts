@@ -12,7 +12,7 @@ test.each([
   ['inOrder', inOrder],
   ['noDuplicates', noDuplicates],
   ['byLength', byLength],
-])('%s gives every example once, and the same for the same seed and epoch', (_, sampler) => {
+])('%s returns every example once, in the same order for the same seed and epoch', (_, sampler) => {
   const batches = sampler(table, request);
   expect(sorted(batches)).toEqual(all);
   expect(batches.map((batch) => batch.length).filter((length) => length !== 8)).toEqual([103 % 8]);
@@ -37,7 +37,7 @@ test('no text is twice in a batch, and no example is lost', () => {
   for (const batch of batches) expect(new Set([...batch].map((row) => few.columns[0]![row])).size).toBe(batch.length);
 });
 
-test('a text that occurs in every example takes no longer than others: no batch has it twice', () => {
+test('a text that occurs in every example does not slow the sampler down, and no batch has it twice', () => {
   const count = 200_000;
   const columns = [Array.from({ length: count }, () => 'always'), Array.from({ length: count }, (_, i) => `${i}`)];
   const batches = noDuplicates({ columns }, request);
@@ -45,8 +45,8 @@ test('a text that occurs in every example takes no longer than others: no batch 
   expect(new Set(batches.map((batch) => batch[0])).size).toBe(count);
 });
 
-test('batches without duplicates are full as long as texts allow it', () => {
-  // 400 examples of 100 anchors, each four times.
+test('batches without duplicates are full as long as the texts allow it', () => {
+  // 400 examples with 100 different anchors, each four times.
   const anchors = Array.from({ length: 400 }, (_, i) => `anchor ${i % 100}`);
   const columns = [anchors, anchors.map((__, i) => `positive ${i}`)];
   const sizes = noDuplicates({ columns }, request).map((batch) => batch.length);
@@ -60,11 +60,11 @@ test('every example of a batch has another of its class', () => {
     for (const row of batch)
       expect([...batch].filter((other) => table.labels[other] === table.labels[row]).length).toBeGreaterThan(1);
   }
-  // 103 examples in 7 classes: five classes have 15, two have 14, so five examples are left out.
+  // 103 examples in 7 classes: five classes have 15 examples and two have 14, so five examples remain unused.
   expect(sorted(batches)).toHaveLength(98);
 });
 
-test('batches by length have little spread', () => {
+test('batches grouped by length have texts of similar lengths', () => {
   const spread = byLength(table, request).map((batch) => {
     const lengths = [...batch].map((row) => texts[row]!.length);
     return Math.max(...lengths) - Math.min(...lengths);
@@ -72,7 +72,7 @@ test('batches by length have little spread', () => {
   expect(Math.max(...spread)).toBeLessThan(10);
 });
 
-test('schedules', () => {
+test('learning-rate schedules', () => {
   const schedule = { peak: 1, totalSteps: 100, warmupSteps: 10 };
   const at = (kind: 'linear' | 'cosine' | 'constant', step: number) => learningRateAt({ ...schedule, kind }, step);
   expect([0, 4, 9].map((step) => at('linear', step))).toEqual([0.1, 0.5, 1]);
@@ -96,7 +96,7 @@ test('random numbers are uniform and normal, and streams are independent', () =>
   expect(mean(uniform.map((value, i) => (value - 0.5) * (other[i]! - 0.5)))).toBeCloseTo(0, 2);
 });
 
-test('documents that a list does not have are no duplicates of each other', () => {
+test('missing documents in lists do not count as duplicates', () => {
   const queries = Array.from({ length: 16 }, (_, i) => `query ${i}`);
   const columns = [queries, queries.map((text) => `${text} first`), queries.map(() => '')];
   const labels = queries.flatMap(() => [1, -Infinity]);

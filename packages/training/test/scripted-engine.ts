@@ -1,6 +1,6 @@
 import type { StepResult, TrainingEngine, TrainingState } from '@sentvec/training';
 
-/** An engine that computes nothing and gives these results; its one weight is the number of steps done. */
+/** A fake engine that returns the given results. Its only weight is the number of finished steps. */
 export function scriptedEngine(results: (step: number) => Partial<StepResult>): TrainingEngine {
   let steps = 0;
   const state = (): TrainingState => {

@@ -1,4 +1,4 @@
-// SoftmaxLoss through whole steps: its classifier is trained with the model, and dropped when the model is written.
+// SoftmaxLoss in whole training steps: its classifier is trained with the model, and is not saved.
 import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { expect, test } from 'vitest';
@@ -12,7 +12,7 @@ import { errorOf, TrainingFolder } from './training-folder.ts';
 
 const place = new TrainingFolder();
 
-/** Three steps of each of two objectives, of which one has no weights of its own. */
+/** Runs three steps with two objectives, one of which has no trainable weights. */
 async function steps(engine: TrainingEngine, batches: readonly ReturnType<typeof makeBatch>[]) {
   const losses: number[] = [];
   for (const objective of [0, 1, 0, 1, 0])
@@ -22,7 +22,7 @@ async function steps(engine: TrainingEngine, batches: readonly ReturnType<typeof
   return { losses, weights };
 }
 
-test('at once, with cached gradients and on TensorFlow.js the same steps', async () => {
+test('steps are the same with and without cached gradients and on TensorFlow.js', async () => {
   const { model, expected, all } = await tiny('tiny-bert');
   const dimension = headOutputSize(model.head, model.definition.hiddenSize);
   const columns = [column(expected.cases, [0, 1, 2, 3]), column(expected.cases, [4, 5, 3, 1])];
@@ -39,7 +39,7 @@ test('at once, with cached gradients and on TensorFlow.js the same steps', async
   const graphs = recordGraphs(model, dimension, { ...options, cachedExamples: 3 });
   const cached = await steps(onnxEngine(graphs), batches);
   const tensorFlow = await steps(await tfjsEngine(model, { ...options, device: 'wasm', cachedExamples: 3 }), batches);
-  // A classifier that knows nothing: log 3.
+  // The untrained classifier has a loss of log 3.
   expect(whole.losses[0]).toBeGreaterThan(0.8);
   expect(whole.losses[0]).toBeLessThan(1.6);
   for (const other of [cached, tensorFlow]) {
@@ -52,13 +52,13 @@ test('at once, with cached gradients and on TensorFlow.js the same steps', async
     ]);
     expect(other.weights.length).toBe(whole.weights.length);
   }
-  // Adam's first steps have the size of the learning rate whatever the gradient is: where it is nearly 0, engines may
-  // differ.
+  // The first steps of Adam have the size of the learning rate for any gradient, so engines may differ if a gradient is
+  // nearly 0.
   const apart = cached.weights.filter((weight, i) => Math.abs(weight - whole.weights[i]!) > 1e-3).length;
   expect(apart / whole.weights.length).toBeLessThan(0.01);
 });
 
-test('a configuration takes the labels from the data, and the written model has no classifier', async () => {
+test('a configured run reads the labels from the data, and the saved model has no classifier', async () => {
   const rows = Array.from({ length: 48 }, (_, i) => ({
     a: `a text about ${i % 2 ? 'music' : 'rivers'} number ${i}`,
     b: i % 3 === 0 ? `a text about ${i % 2 ? 'music' : 'rivers'}` : `one about numbers ${i}`,
@@ -75,7 +75,7 @@ test('a configuration takes the labels from the data, and the written model has 
   expect(await readFile(join(output, 'README.md'), 'utf8')).toContain('"num_labels":2');
 });
 
-test('labels beyond num_labels, one label alone, and a Matryoshka around it are refused', async () => {
+test('labels beyond num_labels, a single label, and SoftmaxLoss within a Matryoshka loss are refused', async () => {
   await place.write('one.jsonl', '{"a":"x","b":"y","label":"same"}\n{"a":"z","b":"y","label":"same"}\n');
   await place.write('three.jsonl', '{"a":"x","b":"y","label":0}\n{"a":"z","b":"y","label":2}\n');
   const run = (file: string, lossParameters: object) =>

@@ -1,4 +1,4 @@
-// Training of sparse embedders and of models of late interaction, by a configuration.
+// Training of sparse embedders and late-interaction models with a configuration.
 import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { expect, test } from 'vitest';
@@ -51,7 +51,7 @@ const splade = {
 };
 
 test.each(['splade-bert-max', 'splade-modernbert', 'splade-distilbert'])(
-  '%s is trained further, whose folder gives the term weights that training reported',
+  '%s is fine-tuned, and its folder computes the term weights that training reported',
   async (name) => {
     const config = { kind: 'sparse', model: golden(name), data: [splade], maxSteps: 10, learningRate: 5e-4 };
     const { output, outcome } = await place.run(
@@ -64,7 +64,7 @@ test.each(['splade-bert-max', 'splade-modernbert', 'splade-distilbert'])(
   },
 );
 
-test('a model that predicts masked tokens becomes a sparse embedder', async () => {
+test('a masked language model becomes a sparse embedder', async () => {
   const folder = await directoryModel(golden('splade-bert-max'));
   const names = (await folder.list()).filter((name) =>
     /^(?:config|model|tokenizer)\w*\.(?:json|safetensors)$/u.test(name),
@@ -81,7 +81,7 @@ test('a model that predicts masked tokens becomes a sparse embedder', async () =
   expect(await vectorsOf(made)).toEqual(await vectorsOf(folder));
 });
 
-test('cached gradients of a sparse model are those of the whole batch', async () => {
+test('cached gradients of a sparse model equal those of the whole batch', async () => {
   const config = {
     kind: 'sparse',
     model: golden('splade-bert-max'),
@@ -99,7 +99,7 @@ test('cached gradients of a sparse model are those of the whole batch', async ()
 });
 
 test.each(['late-bert', 'late-modernbert-expanded', 'late-pylate', 'late-stanford'])(
-  '%s is trained further, whose folder gives the scores that training reported',
+  '%s is fine-tuned, and its folder computes the scores that training reported',
   async (name) => {
     const data = [{ ...ranked, loss: 'MultiVectorMultipleNegativesRankingLoss' }];
     const config = { kind: 'multi-vector', model: golden(name), data, maxSteps: 10, learningRate: 3e-3 };
@@ -111,16 +111,17 @@ test.each(['late-bert', 'late-modernbert-expanded', 'late-pylate', 'late-stanfor
   },
 );
 
-test('an encoder becomes a model of late interaction', async () => {
+test('an encoder becomes a late-interaction model', async () => {
   const data = [{ ...ranked, loss: 'MultiVectorMultipleNegativesRankingLoss' }];
   const { output, outcome } = await place.run(place.config('late', { kind: 'multi-vector', data, maxSteps: 10 }));
   const kept = outcome.history.evaluations.find(({ step }) => step === outcome.bestStep)!;
-  // The base reads 24 tokens, so many texts score almost alike: rounding decides their order, on each backend another.
+  // The base model reads only 24 tokens, so many texts have almost equal scores, and their order depends on rounding
+  // and on the backend.
   expect(await lateCorrelation(output)).toBeCloseTo(kept.score, 2);
   expect(await readFile(join(output, 'README.md'), 'utf8')).toContain('MultiVectorEncoder');
 });
 
-test('what cannot be trained as sparse or late interaction is refused by name', async () => {
+test('unsupported options for sparse and late-interaction models are refused with a message that names them', async () => {
   const message = async (changes: object) =>
     (await errorOf(async () => place.run(place.config('refused', changes)))).message;
   const late = { kind: 'multi-vector', data: [{ ...ranked, loss: 'MultiVectorMultipleNegativesRankingLoss' }] };
@@ -136,7 +137,7 @@ test('what cannot be trained as sparse or late interaction is refused by name', 
   expect(await message({ ...sparse, data: [{ ...pairs, loss: 'BinaryCrossEntropyLoss' }] })).toContain('kind reranker');
 });
 
-test('the distillation of a sparse embedder has the temperature 2 unless another is given, a dense one 1', () => {
+test('the default temperature of distillation is 2 for sparse embedders and 1 for dense ones', () => {
   expect(lossFromName('SparseDistillKLDivLoss', {}, 'sparse').parameters).toMatchObject({ temperature: 2 });
   expect(lossFromName('DistillKLDivLoss', {}, 'sparse').parameters).toMatchObject({ temperature: 1 });
 });

@@ -48,7 +48,7 @@ test.each(
   await Promise.all([tensorFlow.dispose(), graphs.dispose()]);
 });
 
-test('cached gradients are those of the whole batch, and several batches are averaged', async () => {
+test('cached gradients equal those of the whole batch, and several batches are averaged', async () => {
   const { model, expected, all } = await tiny('tiny-bert');
   const batches = [
     [1, 2, 3, 4, 5],
@@ -72,7 +72,7 @@ test('cached gradients are those of the whole batch, and several batches are ave
   expect(largest(cached.firstMoments, whole.firstMoments)).toBeLessThan(1e-6);
 });
 
-test('dropout follows the seed, frozen tensors stay, and without a finite loss nothing moves', async () => {
+test('dropout is reproducible for a seed, frozen tensors are not changed, and no weight is changed without a finite loss', async () => {
   const { model, expected, all } = await tiny('tiny-bert');
   const trained = new Set([...all].filter((name) => name.startsWith('encoder.layer.2.')));
   const objectives = [{ loss: lossFromName('CosineSimilarityLoss'), columns: 2 }];

@@ -3,7 +3,7 @@ import { readModelFolder } from '@sentvec/core';
 import { goldenExpectation, goldenModel } from '@sentvec/testing';
 import { trainableTensors } from '@sentvec/training';
 
-/** A tiny model that can be trained, what PyTorch computes for its texts, and the names of all its weights. */
+/** A tiny trainable model, with the results of PyTorch for its texts and the names of all its weights. */
 export async function tiny(name: string) {
   const folder = await readModelFolder(goldenModel(name));
   const model = { definition: await readEncoder(folder.encoderFiles), head: folder.head };
@@ -13,7 +13,7 @@ export async function tiny(name: string) {
 
 type Cases = ReturnType<typeof goldenExpectation>['cases'];
 
-/** Some of the texts as a column of a batch. */
+/** Returns some of the texts as a column of a batch. */
 export const column = (cases: Cases, rows: readonly number[]) => ({
   texts: rows.map((row) => ({
     ids: Int32Array.from(cases[row]!.ids),

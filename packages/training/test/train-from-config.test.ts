@@ -45,7 +45,7 @@ test('a trained folder has the score that training reported, on onnxruntime and 
   expect((await readFile(join(output, 'curves.svg'), 'utf8')).match(/<polyline/g)).toHaveLength(4);
 });
 
-/** Runs until a step, and is aborted there. */
+/** Starts a run and aborts it at a step. */
 async function abortedAt(step: number, config: object) {
   const controller = new AbortController();
   const error = await errorOf(() =>
@@ -60,7 +60,7 @@ async function abortedAt(step: number, config: object) {
 
 const weightsIn = (output: string) => readFile(place.file(join(output, 'model.safetensors')));
 
-test('aborted, it leaves a checkpoint, says where, and leaves nothing that looks like a model', async () => {
+test('an aborted run leaves a checkpoint, names its path, and leaves no model folder', async () => {
   const config = place.config('aborted');
   const error = await abortedAt(5, config);
   const checkpoint = place.file('aborted.checkpoint.safetensors');
@@ -70,7 +70,7 @@ test('aborted, it leaves a checkpoint, says where, and leaves nothing that looks
   expect((await errorOf(() => place.run(config))).message).toMatch(/is there already\. Continue with `resume`/);
 });
 
-test('resume goes on from data that moved and without the watch for divergence, and says which part of other data, models or settings differs', async () => {
+test('resume accepts moved data files and watchDivergence off, and names other differences in data, model or settings', async () => {
   await writeFile(place.file('copy.jsonl'), await readFile(place.file('pairs.jsonl')));
   await cp(goldenPath('models/tiny-bert-multipool'), place.file('same-model'), { recursive: true });
   const config = place.config('moving', { dropout: true });
@@ -91,7 +91,7 @@ test('resume goes on from data that moved and without the watch for divergence, 
   expect((await weightsIn('moving')).equals(await weightsIn('unmoved'))).toBe(true);
 });
 
-test('the same file with other content is other data', async () => {
+test('resume refuses a data file whose content has changed', async () => {
   const file = await place.write('changing.jsonl', jsonLines(samplePairs(80)));
   const config = place.config('changed', { data: [{ ...pairs, file, loss: 'CosineSimilarityLoss' }] });
   await abortedAt(3, config);
@@ -100,7 +100,7 @@ test('the same file with other content is other data', async () => {
   expect(error).toMatchObject({ code: 'invalid-argument', details: { differing: ['data 0'] } });
 });
 
-test('resume without a checkpoint begins at the first step, and says so', async () => {
+test('resume without a checkpoint starts at the first step and reports that', async () => {
   const messages: string[] = [];
   const { outcome } = await place.run(place.config('unresumed', { maxSteps: 2 }), {
     resume: true,
@@ -110,7 +110,7 @@ test('resume without a checkpoint begins at the first step, and says so', async 
   expect(messages).toEqual([expect.stringMatching(/^There is no checkpoint .*unresumed\.checkpoint\.safetensors: /)]);
 });
 
-test('finish makes a model of the best weights of the checkpoint, and trains nothing', async () => {
+test('finish writes a model with the best weights of the checkpoint, without training', async () => {
   const config = place.config('finished', { evaluateEvery: 2 });
   expect((await errorOf(() => place.run(config, { finish: true }))).message).toContain('There is no checkpoint');
   await abortedAt(9, config);
@@ -133,7 +133,7 @@ test('finish makes a model of the best weights of the checkpoint, and trains not
   expect((await readdir(place.path)).filter((name) => name.startsWith('finished.'))).toEqual([]);
 });
 
-test('the model card shows Python only where Python has the model, and how many examples were used', async () => {
+test('the model card has Python code only if Python can load the model, and states the number of examples', async () => {
   const repeated = Array.from({ length: 40 }, (_, i) => ({ a: i < 20 ? 'the same' : `text ${i}`, b: `other ${i}` }));
   const file = await place.write('repeated.jsonl', jsonLines(repeated));
   const data = [{ file, columns: ['a', 'b'], loss: 'MultipleNegativesRankingLoss' }];

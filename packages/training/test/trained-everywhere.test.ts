@@ -32,13 +32,13 @@ async function vectorsOf(backend: Backend): Promise<Float32Array> {
   return vectors.data;
 }
 
-/** The largest difference from the plain interpreter's vectors. */
+/** Largest difference to the vectors of the plain interpreter. */
 function worst(actual: ArrayLike<number>): number {
   if (actual.length !== expected.length) return Infinity;
   return expected.reduce((most, value, i) => Math.max(most, Math.abs(value - actual[i]!)), 0);
 }
 
-test('files that depend on the old weights are left out, all others are copied', async () => {
+test('files that depend on the old weights are not copied, but all others are', async () => {
   const found = (await readdir(place.file('trained'), { recursive: true, withFileTypes: true }))
     .filter((entry) => entry.isFile())
     .map((entry) => relative(place.file('trained'), join(entry.parentPath, entry.name)));
@@ -56,18 +56,18 @@ test('files that depend on the old weights are left out, all others are copied',
   });
 });
 
-test('the weights have changed by more than a self-check of the old ones would accept', async () => {
+test('the weights have changed so much that the self-check of the old weights would fail', async () => {
   const embedder = await loadEmbedder(place.file('source'), { backend: plainBackend() });
   const { vectors } = await embedder.embed(texts);
   await embedder.dispose();
   expect(worst(vectors.data)).toBeGreaterThan(1e-2);
 });
 
-test('a trained folder gives the same vectors on onnxruntime as on the plain interpreter', async () => {
+test('a trained model computes the same vectors on onnxruntime as on the plain interpreter', async () => {
   expect(worst(await vectorsOf(onnx()))).toBeLessThan(1e-5);
 });
 
-test('a trained folder gives the same vectors on TensorFlow.js, WebAssembly', async () => {
+test('a trained model computes the same vectors on TensorFlow.js with WebAssembly', async () => {
   expect(worst(await vectorsOf(tfjs({ device: 'wasm' })))).toBeLessThan(1e-5);
 });
 
@@ -84,7 +84,7 @@ test.skipIf(reasonWithoutNative)(
   },
 );
 
-test('a trained folder gives the same vectors in @huggingface/transformers, from its onnx/model.onnx', async () => {
+test('a trained model computes the same vectors in @huggingface/transformers, from its onnx/model.onnx', async () => {
   env.allowRemoteModels = false;
   env.localModelPath = place.path;
   const extractor = await pipeline('feature-extraction', 'trained', { dtype: 'fp32' });

@@ -27,7 +27,7 @@ function setOf(name: string, count: number, loss = 'CoSENTLoss') {
   return { name, loss: lossFromName(loss), examples: { columns, labels: examples.map(({ score }) => score) } };
 }
 
-/** Trains with an engine that computes nothing and an evaluation that gives these scores. */
+/** Trains with a fake engine, and with an evaluation that returns the given scores. */
 async function trainScripted(
   scores: readonly number[],
   options: TrainingOptions,
@@ -64,7 +64,7 @@ test('evaluates every n steps, keeps the best weights, and stops when patience i
   expect((await engine.state()).weights).toEqual(Float32Array.of(4));
 });
 
-test('a score that is not a number is never the best, and hides none that comes after it', async () => {
+test('a score of NaN is never the best and does not prevent later scores from becoming the best', async () => {
   const outcome = await trainScripted([Number.NaN, 0.5, Number.NaN, 0.7, 0.6], { batchSize: 10, evaluateEvery: 1 });
   expect(outcome).toMatchObject({ steps: 4, bestStep: 3 });
 });
@@ -78,7 +78,7 @@ test('evaluates after each epoch, and at the end', async () => {
   ).toEqual([0, 3]);
 });
 
-test('gradients of several batches make one step; the learning rate warms up and falls', async () => {
+test('gradients of several batches are accumulated in one step; the learning rate warms up and decays', async () => {
   const orders: StepOrder[] = [];
   const scripted = scriptedEngine(() => ({}));
   const engine: TrainingEngine = { ...scripted, step: (order) => (orders.push(order), scripted.step(order)) };
@@ -90,7 +90,7 @@ test('gradients of several batches make one step; the learning rate warms up and
   expect(new Set(orders.map(({ seed }) => seed)).size).toBe(20);
 });
 
-test('several sets: in proportion to their size, or in turn', () => {
+test('several data sets are mixed in proportion to their size, or round-robin', () => {
   const sets = [setOf('large', 64), setOf('small', 16)];
   const turns = (mixing: 'proportional' | 'round-robin') =>
     planEpoch(sets, { batchSize: 8, seed: 1, mixing }, 0).map(({ set }) => set);
@@ -101,7 +101,7 @@ test('several sets: in proportion to their size, or in turn', () => {
   expect(mixed).not.toEqual(sorted);
 });
 
-/** Steps and best steps of the checkpoints that a run writes. */
+/** Returns the steps and best steps of the checkpoints that a run writes. */
 function checkpointsOf() {
   const checkpoints: TrainingCheckpoint[] = [];
   return {
@@ -111,7 +111,7 @@ function checkpointsOf() {
   };
 }
 
-test('an abort ends the run between steps; what is trained is kept, with the best weights', async () => {
+test('an abort stops the run between steps, and the checkpoint has the current and the best weights', async () => {
   const controller = new AbortController();
   const kept = checkpointsOf();
   const error = await errorOf(() =>
@@ -126,7 +126,7 @@ test('an abort ends the run between steps; what is trained is kept, with the bes
   expect(kept.last().history.steps).toHaveLength(7);
 });
 
-test('an abort ends an evaluation, whose step is kept', async () => {
+test('an abort during an evaluation keeps the weights of its step', async () => {
   const controller = new AbortController();
   const kept = checkpointsOf();
   const engine = scriptedEngine(() => ({}));
@@ -145,7 +145,7 @@ test('an abort ends an evaluation, whose step is kept', async () => {
   expect(kept.steps()).toEqual([[4, 0, 4]]);
 });
 
-test('aborted before its first step, a run keeps nothing', async () => {
+test('a run that is aborted before its first step writes no checkpoint', async () => {
   const kept = checkpointsOf();
   const error = await errorOf(() =>
     trainScripted([], {}, undefined, { signal: AbortSignal.abort(), onCheckpoint: kept.onCheckpoint }),
@@ -155,7 +155,7 @@ test('aborted before its first step, a run keeps nothing', async () => {
   expect(kept.steps()).toEqual([]);
 });
 
-test('a checkpoint that cannot be written ends the run; the error says which one is kept', async () => {
+test('a checkpoint that cannot be written stops the run; the error names the last valid one', async () => {
   const kept = checkpointsOf();
   const onCheckpoint = async (checkpoint: TrainingCheckpoint) => {
     if (checkpoint.step > 4) throw new SentvecError('io-failed', 'The disk is full.');
@@ -168,7 +168,7 @@ test('a checkpoint that cannot be written ends the run; the error says which one
   expect(kept.steps().map(([step]) => step)).toEqual([2, 4]);
 });
 
-test('finish ends at the checkpoint, with its best weights, and trains nothing', async () => {
+test('finish returns the best weights of the checkpoint, without training', async () => {
   const kept = checkpointsOf();
   await errorOf(() =>
     trainScripted(
@@ -184,7 +184,7 @@ test('finish ends at the checkpoint, with its best weights, and trains nothing',
   expect((await engine.state()).weights).toEqual(Float32Array.of(2));
 });
 
-test('a run of 150,000 steps can be resumed and drawn', async () => {
+test('a run of 150,000 steps can be resumed, and its curves can be drawn', async () => {
   const count = 150_000;
   const engine = scriptedEngine(() => ({}));
   const steps = Array.from({ length: count }, (_, index) => ({
@@ -201,7 +201,7 @@ test('a run of 150,000 steps can be resumed and drawn', async () => {
   expect(curvesImage(outcome.history)).toContain('1.0000</text>');
 });
 
-/** Losses of 0.4 and gradient norms of 1, which go elsewhere after step 30. */
+/** Losses of 0.4 and gradient norms of 1, which change after step 30. */
 async function trainDiverging(
   later: Partial<StepResult>,
   options: TrainingOptions = {},
@@ -216,7 +216,7 @@ async function trainDiverging(
   return { messages, run };
 }
 
-test('a loss that runs away gives one warning; the run continues', async () => {
+test('a diverging loss causes one warning, and the run continues', async () => {
   const { messages, run } = await trainDiverging({ loss: 4 });
   expect((await run).steps).toBe(100);
   expect(messages).toEqual([
@@ -226,13 +226,13 @@ test('a loss that runs away gives one warning; the run continues', async () => {
   ]);
 });
 
-test('gradients that vanish with a loss no better than at the beginning give a warning', async () => {
+test('vanishing gradients with a loss that has not improved cause a warning', async () => {
   const { messages, run } = await trainDiverging({ loss: 0.4, gradientNorm: 1e-7 });
   expect((await run).steps).toBe(100);
   expect(messages).toEqual([expect.stringMatching(/^The model may have collapsed: /)]);
 });
 
-test('a loss that runs away with gradients that explode ends the run, unless the watch is off', async () => {
+test('a diverging loss with exploding gradients stops the run, unless watchDivergence is off', async () => {
   const { messages, run } = await trainDiverging({ loss: 4, gradientNorm: 100 });
   const error = await errorOf(() => run);
   expect(error.code).toBe('training-failed');
@@ -249,39 +249,46 @@ const exploding = { loss: 4, gradientNorm: 100 };
 test.each([
   ['without an evaluation', undefined, undefined],
   ['with one', async () => ({ score: 0 }), 0],
-])('an explosion leaves the weights of before the loss ran away, %s', async (_, evaluate, bestStep) => {
-  const kept = checkpointsOf();
-  // A checkpoint is written while the loss runs away, at step 33, and replaced.
-  const options = { checkpointEvery: 33 };
-  const { run } = await trainDiverging(exploding, options, { evaluate, onCheckpoint: kept.onCheckpoint });
-  const error = await errorOf(() => run);
-  expect(kept.steps()).toEqual([
-    [33, bestStep, 33],
-    [25, bestStep, 25],
-  ]);
-  expect(error.details).toMatchObject({ checkpointStep: 25 });
-  const { history, state } = kept.last();
-  expect(history.steps.map(({ step }) => step)).toEqual(Array.from({ length: 25 }, (__, index) => index + 1));
-  expect(state.steps).toBe(25);
+])(
+  'after an explosion, the checkpoint has the weights from before the divergence, %s',
+  async (_, evaluate, bestStep) => {
+    const kept = checkpointsOf();
+    // A checkpoint is written at step 33, while the loss diverges, and replaced later.
+    const options = { checkpointEvery: 33 };
+    const { run } = await trainDiverging(exploding, options, { evaluate, onCheckpoint: kept.onCheckpoint });
+    const error = await errorOf(() => run);
+    expect(kept.steps()).toEqual([
+      [33, bestStep, 33],
+      [25, bestStep, 25],
+    ]);
+    expect(error.details).toMatchObject({ checkpointStep: 25 });
+    const { history, state } = kept.last();
+    expect(history.steps.map(({ step }) => step)).toEqual(Array.from({ length: 25 }, (__, index) => index + 1));
+    expect(state.steps).toBe(25);
 
-  const finishing = scriptedEngine(() => ({}));
-  await trainScripted([], { epochs: 10, batchSize: 4 }, finishing, { evaluate, resumeFrom: kept.last(), finish: true });
-  expect((await finishing.state()).weights).toEqual(Float32Array.of(bestStep ?? 25));
+    const finishing = scriptedEngine(() => ({}));
+    await trainScripted([], { epochs: 10, batchSize: 4 }, finishing, {
+      evaluate,
+      resumeFrom: kept.last(),
+      finish: true,
+    });
+    expect((await finishing.state()).weights).toEqual(Float32Array.of(bestStep ?? 25));
 
-  // Resumed as it was, it makes the same steps again; without the watch it goes on.
-  const again = await trainDiverging(exploding, options, { evaluate, resumeFrom: kept.last() });
-  expect((await errorOf(() => again.run)).details['step']).toBe(error.details['step']);
-  const unwatched = await trainDiverging(
-    exploding,
-    { ...options, watchDivergence: false },
-    { evaluate, resumeFrom: kept.last() },
-  );
-  expect((await unwatched.run).history.steps.map(({ step }) => step)).toEqual(
-    Array.from({ length: 100 }, (__, index) => index + 1),
-  );
-});
+    // Resumed with the same settings, it stops again at the same step; with watchDivergence off it continues.
+    const again = await trainDiverging(exploding, options, { evaluate, resumeFrom: kept.last() });
+    expect((await errorOf(() => again.run)).details['step']).toBe(error.details['step']);
+    const unwatched = await trainDiverging(
+      exploding,
+      { ...options, watchDivergence: false },
+      { evaluate, resumeFrom: kept.last() },
+    );
+    expect((await unwatched.run).history.steps.map(({ step }) => step)).toEqual(
+      Array.from({ length: 100 }, (__, index) => index + 1),
+    );
+  },
+);
 
-test('a loss that runs away until it is NaN leaves the weights from before it did, too', async () => {
+test('if a diverging loss becomes NaN, the checkpoint also has the weights from before the divergence', async () => {
   const kept = checkpointsOf();
   const engine = scriptedEngine((step) => ({ loss: step < 30 ? 0.4 : step < 45 ? 4 : Number.NaN }));
   const options = { epochs: 10, batchSize: 4 };
@@ -291,7 +298,7 @@ test('a loss that runs away until it is NaN leaves the weights from before it di
   expect(kept.steps()).toEqual([[25, undefined, 25]]);
 });
 
-test('an update whose loss turns out bad is not kept', async () => {
+test('an update after which the loss is invalid is not kept', async () => {
   const kept = checkpointsOf();
   // The 25th update breaks the weights: the loss of step 26 shows it.
   const engine = scriptedEngine((step) => (step < 25 ? { loss: 0.4 } : exploding));
@@ -301,7 +308,7 @@ test('an update whose loss turns out bad is not kept', async () => {
   expect(kept.steps()).toEqual([[0, undefined, 0]]);
 });
 
-test('an engine that is lost leaves the last weights that were good', async () => {
+test('if the engine is lost, the last good weights are kept', async () => {
   const kept = checkpointsOf();
   const scripted = scriptedEngine(() => ({}));
   let isLost = false;
@@ -344,7 +351,7 @@ test('patience without an evaluation is refused', async () => {
   expect(error).toMatchObject({ code: 'invalid-argument', message: expect.stringContaining('patience') as string });
 });
 
-test('examples that fit into no batch give a warning, and are counted', async () => {
+test('examples that fit into no batch cause a warning with their number', async () => {
   const messages: string[] = [];
   const texts = Array.from({ length: 12 }, (_, i) => `anchor ${i < 8 ? 0 : i}`);
   const set = {
@@ -356,7 +363,8 @@ test('examples that fit into no batch give a warning, and are counted', async ()
     sets: [set],
     onWarning: (message) => messages.push(message),
   });
-  // The anchor 0 is in eight batches: with three of the four others in the first, with one in the second, then alone.
+  // The anchor 0 is in eight batches: in the first with three of the four other anchors, in the second with one, then
+  // alone.
   expect(outcome.usedExamples).toEqual([6]);
   expect(messages).toEqual([
     'An epoch uses 6 of the 12 examples of pairs. ' +
@@ -364,7 +372,7 @@ test('examples that fit into no batch give a warning, and are counted', async ()
   ]);
 });
 
-test('a warning says which examples round-robin mixing leaves out', async () => {
+test('a warning names the number of examples that round-robin mixing does not use', async () => {
   const messages: string[] = [];
   await trainScripted([], { batchSize: 8, mixing: 'round-robin' }, undefined, {
     sets: [setOf('large', 64), setOf('small', 16)],
@@ -377,7 +385,7 @@ test('a warning says which examples round-robin mixing leaves out', async () => 
   ]);
 });
 
-test('classes are distinguished by their names, whatever numbers they are', async () => {
+test('class labels are compared as strings, even if they are numbers', async () => {
   const seen: Float32Array[] = [];
   const scripted = scriptedEngine(() => ({}));
   const engine: TrainingEngine = {
@@ -393,7 +401,7 @@ test('classes are distinguished by their names, whatever numbers they are', asyn
   expect(new Set(seen[0]).size).toBe(6);
 });
 
-test('a text that the tokenizer gives no token for is refused with its row', async () => {
+test('a text without tokens is refused with an error that names its row', async () => {
   const { reader } = await loadTrainable(goldenModel('tiny-bert'));
   const set = setOf('pairs', 8);
   const [first, second] = set.examples.columns as [string[], string[]];
@@ -413,7 +421,7 @@ test.each([
   'distilbert',
   'static-embedding',
   'universal-sentence-encoder-lite',
-])('%s from scratch: a folder with positions for its longest text, that is served', async (modelType) => {
+])('%s from scratch: the folder has positions for its maximum length, and can be loaded', async (modelType) => {
   const texts = samplePairs(50).flatMap(({ a, b }) => [a, b]);
   const files = await fromScratch('scratch', texts, {
     config: { model_type: modelType },

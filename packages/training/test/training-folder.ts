@@ -13,10 +13,10 @@ import {
 } from '@sentvec/training/node';
 import { jsonLines, samplePairs } from './sample-pairs.ts';
 
-/** Columns and label of `pairs.jsonl`, which every training folder has. */
+/** Columns and label of `pairs.jsonl`, which is in every training folder. */
 export const pairs = { file: 'pairs.jsonl', columns: ['a', 'b'], label: 'score' };
 
-/** A folder for the files of one test file, removed at the end. */
+/** A temporary folder for one test file, deleted at the end. */
 export class TrainingFolder {
   path = '';
 
@@ -37,7 +37,7 @@ export class TrainingFolder {
     return name;
   }
 
-  /** A small configuration that works, with changes. */
+  /** Returns a small valid configuration with changes. */
   config(output: string, changes: object = {}): object {
     return {
       model: goldenPath('models/tiny-bert-multipool'),
@@ -60,7 +60,7 @@ export class TrainingFolder {
   }
 }
 
-/** The error that something ends with. */
+/** Returns the error with which a promise rejects. */
 export async function errorOf(work: () => Promise<unknown>): Promise<SentvecError> {
   const error: unknown = await work().catch((caught: unknown) => caught);
   if (SentvecError.is(error)) return error;

@@ -1,4 +1,4 @@
-/** The public types as a caller meets them: what they infer, and what does not compile. Nothing here is executed. */
+/** Type tests of the public API: inferred types, and code that must not compile. Nothing here is executed. */
 import {
   meanOf,
   pairOf,
@@ -14,7 +14,7 @@ import { expectTypeOf, it } from 'vitest';
 
 declare const request: TrainingRequest;
 
-it('a loss is written over the tensor operations, whatever a tensor is', () => {
+it('a loss is generic over the tensor type of the operations', () => {
   const squaredDistance: Loss = {
     name: 'SquaredDistance',
     columns: { least: 2, most: 2 },
@@ -27,16 +27,16 @@ it('a loss is written over the tensor operations, whatever a tensor is', () => {
   };
   expectTypeOf(squaredDistance).toExtend<Loss>();
   expectTypeOf(() => {
-    // @ts-expect-error -- a loss is a tensor of its operations, not a number
+    // @ts-expect-error -- compute() must return a tensor, not a number
     const number: Loss = { name: 'One', columns: { least: 1, most: 1 }, labels: 'none', compute: () => 1 };
     return number;
   }).toBeFunction();
 });
 
-it('a run takes an engine, a reader and sets, and gives its history', () => {
+it('train() requires an engine, a reader and data sets, and returns the history', () => {
   expectTypeOf(() => {
     expectTypeOf(train(request)).toEqualTypeOf<Promise<TrainingOutcome>>();
-    // @ts-expect-error -- without an engine nothing is computed
+    // @ts-expect-error -- the engine is required
     void train({ reader: request.reader, sets: request.sets });
   }).toBeFunction();
   expectTypeOf<Parameters<NonNullable<TrainingRequest['evaluate']>>>().toEqualTypeOf<

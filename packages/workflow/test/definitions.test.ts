@@ -28,7 +28,7 @@ const letters = defineStep({
 });
 
 describe('types', () => {
-  it('follow the values from stage to stage', () => {
+  it('are inferred from stage to stage', () => {
     const workflow = defineWorkflow({
       id: 'typed',
       input: v.object({ word: v.string(), times: v.optional(v.number()) }),
@@ -43,20 +43,20 @@ describe('types', () => {
     >();
   });
 
-  it('refuse a step that does not accept the value before it, and items without forEach', () => {
+  it('reject a step that does not accept the previous result, and a source without forEach', () => {
     const number = defineWorkflow({ id: 'typed', input: v.number() });
-    // @ts-expect-error -- length takes a text
+    // @ts-expect-error -- the step `length` requires a string
     number.step(length);
     const items = defineWorkflow({ id: 'typed', input: v.object({ word: v.string() }) }).step(letters);
-    // @ts-expect-error -- a step's items must go through forEach
+    // @ts-expect-error -- the items of a step must be consumed by forEach
     expectTypeOf(items).toExtend<Workflow<never, unknown>>();
-    // @ts-expect-error -- a result that the output schema does not take
+    // @ts-expect-error -- the result does not match the output schema
     defineStep({ id: 'wrong', input: v.string(), output: v.number(), run: (text) => text });
   });
 });
 
 describe('schemas', () => {
-  it('may be of any Standard Schema library, and be mixed', async () => {
+  it('can be from any Standard Schema library, also mixed', async () => {
     const workflow = defineWorkflow({
       id: 'mixed',
       input: z.object({ word: z.string(), times: z.number().default(2) }),
@@ -97,7 +97,7 @@ describe('schemas', () => {
   });
 });
 
-describe('definitions that cannot be used', () => {
+describe('invalid definitions', () => {
   const text = defineWorkflow({ id: 'text', input: v.string() });
 
   it('are refused with a reason', () => {
@@ -125,7 +125,7 @@ describe('requests', () => {
   const request = (id: string, input: unknown, content?: unknown) =>
     identifyRequest(defineWorkflow({ id, input: v.any(), identify: async () => ({ content }) }), input);
 
-  it('are the same by workflow, input and content, not by the order of keys', async () => {
+  it('are equal if workflow, input and content are equal, independent of the key order', async () => {
     const one = await request('a', { x: 1, y: [{ p: 1, q: 2 }] }, 'sizes');
     expect(await request('a', { y: [{ q: 2, p: 1 }], x: 1 }, 'sizes')).toEqual(one);
     for (const other of [request('b', { x: 1, y: [{ p: 1, q: 2 }] }, 'sizes'), request('a', { x: 1 }, 'sizes')])
@@ -138,7 +138,7 @@ describe('requests', () => {
 });
 
 describe('retry delays', () => {
-  it('double from attempt to attempt up to the longest, and leave a share to chance', () => {
+  it('double with each attempt up to the maximum, with jitter', () => {
     const exact = fullRetryPolicy({ attempts: 6, delay: 100, jitter: 0, maxDelay: 500 });
     const error = new Error('not now');
     const after = (attempts: number) => ({ attempts, milliseconds: 0 });
@@ -152,7 +152,7 @@ describe('retry delays', () => {
     expect(new Set(delays).size).toBeGreaterThan(10);
   });
 
-  it('go on for minutes for temporary faults; end after four attempts for an unknown error, at once for a permanent one', () => {
+  it('continue for minutes after temporary faults; stop after four attempts for unknown errors, and immediately for permanent ones', () => {
     const policy = fullRetryPolicy({ jitter: 0 });
     const full = new SentvecError('io-failed', 'The disk is full.', { errno: 'ENOSPC' });
     const network = Object.assign(new Error('fetch failed'), {

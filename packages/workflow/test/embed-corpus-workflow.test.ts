@@ -44,7 +44,7 @@ async function contents(output: string): Promise<Map<string, string>> {
   );
 }
 
-/** An embedder that fails on texts with a certain word, as a broken backend would. */
+/** An embedder that fails on texts with a certain word, like a faulty backend. */
 function poisonedBy(word: string): Embedder {
   const embed = async (texts: string | readonly string[], options?: EmbedOptions): Promise<Embedded> => {
     if ([texts].flat().some((text) => text.includes(word)))
@@ -57,7 +57,7 @@ function poisonedBy(word: string): Embedder {
 const request = (output: string) => ({ inputs: [corpus], output: join(folder, output), chunkRows: 64 });
 
 describe('embedCorpusWorkflow in this process', () => {
-  it('writes what the corpus package writes, byte for byte, and adds up what the chunks gave', async () => {
+  it('writes the same files as embedCorpus(), byte for byte, and sums up the results of the chunks', async () => {
     const workflow = embedCorpusWorkflow({ embedder: async () => embedder });
     const run = await runtime.start(workflow, { model: 'tiny', request: request('workflow') });
     const result = await run.result();
@@ -69,7 +69,7 @@ describe('embedCorpusWorkflow in this process', () => {
     expect(status.total as CorpusTotal).toMatchObject({ rows, rejected: 0, tokens: result.tokens, reusedRows: 0 });
   });
 
-  it('writes the same bytes with sparse vectors, also after an attempt that failed', async () => {
+  it('writes the same bytes with sparse vectors, even after a failed attempt', async () => {
     await using sparse = await loadSparseEmbedder(goldenModel('splade-inference-free'), {
       backend: onnx({ sessions: 1 }),
     });
@@ -127,7 +127,7 @@ describe('embedCorpusWorkflow in this process', () => {
     expect(await contents(join(folder, 'broken'))).toEqual(await contents(join(folder, 'whole')));
   });
 
-  it('makes dead letters of rows with poison texts, and a replay after a fix completes the output', async () => {
+  it('turns rows with poison texts into dead letters, and a replay after a fix completes the output', async () => {
     await writeFile(
       corpus,
       lines([{ text: 'fine' }, { text: 7 }, { text: 'arsenic here' }, { title: 'no text' }, { text: 'also fine' }]),
@@ -157,7 +157,7 @@ describe('embedCorpusWorkflow in this process', () => {
     expect(await contents(join(folder, 'poison'))).toEqual(await contents(join(folder, 'healthy')));
   });
 
-  it('refuses what is finished, unless it is asked to resume', async () => {
+  it('refuses a finished output, unless resume is set', async () => {
     const workflow = embedCorpusWorkflow({ embedder: async () => embedder });
     await (await runtime.start(workflow, { model: 'tiny', request: request('done') })).result();
     const other = inProcessRuntime();
@@ -169,7 +169,7 @@ describe('embedCorpusWorkflow in this process', () => {
 });
 
 describe('restricted access', () => {
-  it('keeps requests to the roots and models of the worker', async () => {
+  it('restricts requests to the roots and models of the worker', async () => {
     const inside = join(folder, 'inside');
     const secret = join(folder, 'secret.jsonl');
     await mkdir(inside);
@@ -220,7 +220,7 @@ describe('restricted access', () => {
     expect(() => access.checkBucket('s3://ours/database/part.parquet')).toThrow(/bucket/);
   });
 
-  it('looks again at the file of each chunk, since a link may lead elsewhere by then', async () => {
+  it('checks the file again for each chunk, because a link may have changed meanwhile', async () => {
     const inside = join(folder, 'within');
     await mkdir(inside);
     const secret = join(folder, 'hidden.jsonl');

@@ -12,7 +12,7 @@ runtimeContract({
   },
 });
 
-it('refuses options that it does not have, and numbers that make no sense', () => {
+it('refuses unknown options and invalid numbers', () => {
   expect(() => inProcessRuntime({ parallel: 2 } as never)).toThrow(/has no option "parallel"/);
   for (const concurrency of [0, -1, 1.5, NaN, Infinity])
     expect(() => inProcessRuntime({ concurrency })).toThrow(/concurrency must be a whole number of at least 1/);

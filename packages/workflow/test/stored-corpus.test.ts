@@ -1,4 +1,4 @@
-// The workflow over a bucket: nothing of this machine may be touched, and of the store only what is allowed.
+// The workflow with a bucket: no local files may be accessed, and only the allowed parts of the store.
 import { onnx } from '@sentvec/backend-onnx';
 import type { Embedder } from '@sentvec/core';
 import { loadEmbedder } from '@sentvec/core/node';
@@ -32,7 +32,7 @@ afterAll(async () => {
 const access = restrictAccess({ roots: [], buckets: ['s3://bucket/ours', 'hf://datasets/us/data'], models: ['tiny'] });
 const workflow = embedCorpusWorkflow({ embedder: async () => embedder, access });
 
-it('embeds a corpus of a bucket into the bucket, and says so when it is asked again', async () => {
+it('embeds a corpus from a bucket into the bucket, and reports a finished output when it is requested again', async () => {
   const request = { inputs: ['s3://bucket/ours/*.jsonl'], output: 's3://bucket/ours/vectors', chunkRows: 64 };
   const result = await (await runtime.start(workflow, { model: 'tiny', request })).result();
   expect(result).toMatchObject({ output: request.output, rows: 200, rejected: 0, shards: 4 });
@@ -42,7 +42,7 @@ it('embeds a corpus of a bucket into the bucket, and says so when it is asked ag
   expect([...server.objects().keys()].filter((key) => key.includes('.unfinished'))).toEqual([]);
 });
 
-it('reads a data set that is allowed, whatever its revision', async () => {
+it('reads an allowed data set at any revision', async () => {
   const files = { 'a.jsonl': Buffer.from('{"text":"one"}\n'), 'b.jsonl': Buffer.from('{"text":"two"}\n') };
   hub.repositories.set('datasets/us/data', { commit: 'a'.repeat(40), files, branches: ['main', 'v1'] });
   const inputs = ['hf://datasets/us/data/a.jsonl', 'hf://datasets/us/data@v1/b*.jsonl'];
@@ -58,7 +58,7 @@ it.each([
   ['a glob', { inputs: ['s3://bucket/*/in.jsonl'], output: 's3://bucket/ours/x' }],
   ['an output', { inputs: ['s3://bucket/ours/in.jsonl'], output: 's3://bucket/theirs/x' }],
   ['a folder', { inputs: ['s3://bucket/ours/in.jsonl'], output: '/tmp/x' }],
-])('refuses %s elsewhere', async (_, request) => {
+])('refuses %s outside of the allowed locations', async (_, request) => {
   const before = [...server.objects().keys()];
   const run = await runtime.start(workflow, { model: 'tiny', request });
   await expect(run.result()).rejects.toMatchObject({ code: 'job-refused' });
