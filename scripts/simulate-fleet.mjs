@@ -1,5 +1,5 @@
-// A fleet of hundreds of workers on one machine, and what Redis and the coordinator have to do for it:
-// apps/worker/simulation. `--help` names its options.
+// Simulates hundreds of workers on one machine and measures the load of Redis and of the coordinator; see
+// apps/worker/simulation. `--help` lists the options.
 import { run } from './pnpm.mjs';
 import { setUp } from './setup.mjs';
 import { ensureSystemPackages } from './system-packages.mjs';

@@ -31,7 +31,7 @@ const counted = ['core', 'architectures', 'corpus', 'workflow'];
 
 const pnpm = (...words) => run([...pnpmCommand(), ...words]);
 
-/** Runs a command and prints what it has printed when it ends, or at once if `live`. @returns whether it succeeded */
+/** Runs a command, and prints its output when it exits, or immediately if `live`. @returns whether it succeeded */
 function run([program, ...words], { live = false } = {}) {
   const child = spawn(program, words, { stdio: ['ignore', ...Array(2).fill(live ? 'inherit' : 'pipe')] });
   const printed = [];
@@ -62,8 +62,8 @@ async function runChecks(names) {
 }
 
 /**
- * Both halves at once. Most tests of the one wait, for processes, pages and servers, and the other computes: together
- * they keep two cores busy to the end.
+ * Runs both groups of tests concurrently. Most tests of the first group wait for processes, pages and servers, whereas
+ * the second group computes; together they keep two cores busy.
  */
 async function runVitest() {
   ensureSystemPackages();

@@ -1,5 +1,5 @@
-// Runs the commands of the bench one after the other and keeps what they measured as one JSON file, which the page
-// "Speed" of the docs is made from (scripts/speed-page.mjs).
+// Runs all benchmarks sequentially and writes their results to one JSON file, from which scripts/speed-page.mjs
+// generates the page "Speed" of the docs.
 import { spawn } from 'node:child_process';
 import { mkdir, readFile } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
@@ -8,14 +8,14 @@ import { writeFileAtomically } from '@sentvec/platform/node';
 import { describeMachine, type PrintedReport } from './report.ts';
 import { resultsFolder, speedPage, speedPageFile, type BenchResults, type PartResult } from './speed-page.ts';
 
-/** A command of the bench, as it is run here. */
+/** A benchmark, and how to run it. */
 interface Part {
   /** `pnpm bench NAME`. */
   readonly name: string;
   readonly title: string;
   readonly program: string;
   readonly options?: readonly string[];
-  /** Options of this command that are passed on to it. */
+  /** Options of `pnpm bench all` that are passed on to this benchmark. */
   readonly peers?: readonly ('python' | 'fastembed')[];
 }
 
@@ -40,9 +40,7 @@ const parts: readonly Part[] = [
 
 const usage = `pnpm bench all [--only NAME,NAME] [--output FILE] [--python COMMAND] [--fastembed FOLDER]
 
-Runs the parts of the bench one after the other, about 30 minutes on 2 cores, and writes what they print as JSON: after
-each part, so that a run that is stopped loses one part. Without --output it also writes the page "Speed" of the docs.
-Results of the same file that are not measured again stay in it.
+Runs all benchmarks sequentially, which takes about 30 minutes on 2 cores, and writes their results as JSON. The file is written after each benchmark, so that a stopped run loses only one. Without --output, the page "Speed" of the docs is written too. Existing results in the file are kept for benchmarks that do not run.
 --only       some parts: ${parts.map(({ name }) => name).join(', ')}
 --output     default: bench/results/DATE.json
 --python     a command that starts a Python with torch and transformers: "python3", "chroot /opt/py python3"
@@ -64,7 +62,7 @@ else await main(values.only?.split(',') ?? parts.map(({ name }) => name));
 
 async function main(names: readonly string[]): Promise<void> {
   const unknown = names.filter((name) => !parts.some((part) => part.name === name));
-  if (unknown.length > 0) throw new Error(`--only: there is no part ${unknown.join(', ')}.\n\n${usage}`);
+  if (unknown.length > 0) throw new Error(`--only: unknown benchmark ${unknown.join(', ')}.\n\n${usage}`);
   const date = new Date().toISOString().slice(0, 10);
   const file = values.output ?? join(resultsFolder, `${date}.json`);
   await mkdir(dirname(file), { recursive: true });
@@ -87,7 +85,7 @@ async function earlierParts(file: string): Promise<readonly PartResult[]> {
   return text === undefined ? [] : (JSON.parse(text) as BenchResults).parts;
 }
 
-/** @throws Error when the part fails */
+/** Runs one benchmark. @throws Error if it fails */
 async function run({ name, title, program, options = [], peers = [] }: Part): Promise<PartResult> {
   const started = performance.now();
   const more = peers.flatMap((peer) => (values[peer] === undefined ? [] : [`--${peer}`, values[peer]]));
@@ -99,9 +97,9 @@ async function run({ name, title, program, options = [], peers = [] }: Part): Pr
     child.once('error', reject);
     child.once('close', resolve);
   });
-  if (code !== 0) throw new Error(`pnpm bench ${name} ended with ${code}.`);
+  if (code !== 0) throw new Error(`pnpm bench ${name} exited with code ${code}.`);
   const seconds = Math.round((performance.now() - started) / 1000);
-  // A part that cannot run here says so in a sentence and ends with 0.
+  // A benchmark that cannot run on this machine prints the reason and exits with 0.
   if (!printed.startsWith('{')) return { name, title, seconds, skipped: printed.trim() };
   return { name, title, seconds, ...(JSON.parse(printed) as PrintedReport) };
 }

@@ -1,5 +1,5 @@
-// The nightly case: a part of the rows of a corpus has changed, and `sentvec embed --update --cache` runs again.
-// Processor time counts, of all threads of the process: other programs do not change it.
+// Measures a nightly update: some rows of a corpus have changed, and `sentvec embed --update --cache` runs again. It
+// measures the CPU time of all threads of the process, which does not depend on other programs.
 import { execFile } from 'node:child_process';
 import { createWriteStream } from 'node:fs';
 import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
@@ -15,7 +15,7 @@ import { printReport } from './report.ts';
 
 const usage = `pnpm bench nightly [--rows N] [--changed SHARE] [--model MODEL] [--json]
 
-Embeds a corpus, changes some of its rows at random, and compares the processor time of embedding it anew with that of
+Embeds a corpus, changes some of its rows at random, and compares the CPU time of embedding it again with that of
 \`sentvec embed --update --cache\`. Both outputs must have the same shards.
 --rows     default 20,000
 --changed  the share of rows that change, default 0.01
@@ -59,7 +59,7 @@ async function main(rows: number, changed: number, model: string): Promise<void>
     const update = await embed('--update --cache, some rows changed', output, '--update', '--cache', cache);
     await embed('--update --cache, nothing changed', output, '--update', '--cache', cache);
     const [one, other] = [await hashesOf(output), await hashesOf(anew)];
-    if (one !== other) throw new Error('The updated output differs from the one that was embedded anew.');
+    if (one !== other) throw new Error('The updated output differs from that of a complete run.');
     const table = {
       header: ['processor time', 'seconds', 'of anew'],
       rows: results.map(({ name, seconds }) => [
@@ -80,7 +80,7 @@ async function hashesOf(directory: string): Promise<string> {
   return manifest.shards.map(({ sha256 }) => sha256).join('\n');
 }
 
-/** The processor time of a command, in seconds, user and system. */
+/** Runs a command and returns its CPU time (user and system) in seconds. */
 async function processorSeconds(folder: string, words: readonly string[]): Promise<number> {
   const cli = fileURLToPath(new URL('../../packages/cli/bin/sentvec.mjs', import.meta.url));
   const [reporter, report] = [join(folder, 'report.mjs'), join(folder, 'report.json')];
@@ -92,7 +92,7 @@ process.on('exit', () => writeFileSync(${JSON.stringify(report)}, JSON.stringify
   return (user + system) / 1e6;
 }
 
-/** Rows of 4 to 20 words. Of those that change, each is one more sentence. */
+/** Returns rows of 4 to 20 words. Each changed row has an additional sentence. */
 function* lines(rows: number, changed: number): Generator<string> {
   const random = uniform(1);
   const choose = uniform(2);

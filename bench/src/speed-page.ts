@@ -1,30 +1,30 @@
-// The page "Speed" of the docs: the newest results of `pnpm bench all`, as tables.
+// Generates the page "Speed" of the docs from the newest results of `pnpm bench all`.
 import { readdir, readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { inMarkdown, type PrintedReport } from './report.ts';
 
-/** What a part of the bench printed, or why it did not run. */
+/** The output of a benchmark, or the reason why it did not run. */
 export type PartResult = { readonly name: string; readonly title: string; readonly seconds: number } & (
   | PrintedReport
   | { readonly skipped: string }
 );
 
-/** A file in `bench/results/`. */
+/** The content of a file in `bench/results/`. */
 export interface BenchResults {
-  /** Of the run, as 2026-11-29. */
+  /** Date of the run, such as 2026-11-29. */
   readonly date: string;
   readonly machine: string;
   readonly parts: readonly PartResult[];
 }
 
-/** The folder of the results: a file for each date. */
+/** The folder of the results, with one file per date. */
 export const resultsFolder: string = fileURLToPath(new URL('../results/', import.meta.url));
 
-/** The file of the page. */
+/** The path of the page. */
 export const speedPageFile: string = fileURLToPath(new URL('../../apps/docs/guide/speed.md', import.meta.url));
 
-/** The page, made from the newest results. */
+/** Generates the page from the newest results. */
 export async function speedPage(): Promise<string> {
   const files = (await readdir(resultsFolder)).filter((name) => name.endsWith('.json')).toSorted();
   const file = files.at(-1)!;

@@ -1,4 +1,5 @@
-// Static models beside their tokenizer alone: the vectors are looked up and averaged, so the tokenizer decides the speed.
+// Compares static models with their tokenizer alone. Vectors are only looked up and averaged, so the tokenizer
+// determines the speed.
 import { join } from 'node:path';
 import { parseArgs } from 'node:util';
 import { cacheDirectory, directoryModel, loadEmbedder, nodeTokenizer } from '@sentvec/core/node';
@@ -64,7 +65,7 @@ async function main(rounds: number): Promise<void> {
   printReport({ method: `medians of ${rounds} rounds`, tables: [{ header, rows }], results }, values.json);
 }
 
-/** A folder of StaticEmbedding with the tokenizer of {@link miniLm}. */
+/** Creates a StaticEmbedding folder with the tokenizer of {@link miniLm}. */
 async function prepare(directory: string): Promise<string> {
   const folder = join(directory, 'static-256-random-1');
   if ((await stat(folder).catch(() => undefined)) !== undefined) return folder;

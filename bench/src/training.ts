@@ -147,7 +147,7 @@ interface Compared {
   readonly candidate: 'sentvec' | 'PyTorch';
   /** Of a step: the median. */
   readonly milliseconds: number;
-  /** The most that the process held at once. */
+  /** Peak memory of the process. */
   readonly megabytes: number;
   /** Of sentvec to PyTorch, and the largest relative difference of a loss, where PyTorch ran. */
   readonly ratio?: { readonly time: number; readonly memory: number; readonly losses: number };

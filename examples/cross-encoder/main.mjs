@@ -1,5 +1,5 @@
-// node main.mjs DATA [FOLDER]: an embedder and a cross-encoder, trained from the same start on the same pairs of
-// sentences for as many steps, compared on STS-B dev. README.md has the numbers.
+// Usage: node main.mjs DATA [FOLDER]. Trains an embedder and a cross-encoder from the same start, on the same pairs of
+// sentences and with the same number of steps, and compares them on STS-B dev. README.md has the results.
 import { existsSync } from 'node:fs';
 import { mkdir, readFile, writeFile } from 'node:fs/promises';
 import { join, resolve } from 'node:path';
@@ -38,22 +38,22 @@ for (const seed of seeds.split(',').map(Number)) {
     epochs: 1,
     batchSize: 32,
   });
-  // The same start, the same pairs, as many steps.
+  // The cross-encoder has the same start, the same pairs and the same number of steps.
   await train(embedder, { seed, model: start, data: [{ ...scored, loss: 'CoSENTLoss' }] });
   const crossEncoder = { seed, kind: 'reranker', data: [{ ...scored, loss: 'BinaryCrossEntropyLoss' }] };
   await train(`cross-encoder-${seed}`, { ...crossEncoder, model: start });
-  // What a user would take: it begins with all that the embedder has learned.
+  // This is the recommended setup: the cross-encoder starts from the trained embedder.
   await train(`cross-encoder-of-embedder-${seed}`, { ...crossEncoder, model: embedder });
 }
 
-/** Trains a model into the folder, unless it is there, and says how it does on STS-B dev after each epoch. */
+/** Trains a model in the folder, unless it exists, and prints its score on STS-B dev after each epoch. */
 async function train(name, settings) {
   if (!name.startsWith(only)) return undefined;
-  if (existsSync(join(folder, name))) return console.log(`${name}: is in ${folder} already`);
+  if (existsSync(join(folder, name))) return console.log(`${name}: already exists in ${folder}`);
   const config = { ...common, ...settings, output: name };
   await writeFile(join(folder, `${name}.json`), `${JSON.stringify(config, undefined, 2)}\n`);
   const started = performance.now();
-  // The same as the command: sentvec train NAME.json
+  // Equivalent to the command: sentvec train NAME.json
   const { outcome } = await trainFromConfig(parseTrainingConfig(config, `${name}.json`), {
     directory: folder,
     openModel: (model) => (model === 'use-lite' ? useLite() : directoryModel(join(folder, model))),
@@ -68,7 +68,9 @@ async function train(name, settings) {
   );
 }
 
-/** A premise, what it entails, what contradicts it: as many as a premise has of both. */
+/**
+ * Returns triplets of a premise, an entailed sentence and a contradicting sentence: as many as the premise has of both.
+ */
 async function writeTriplets(file) {
   const hypotheses = new Map();
   for (const line of (await readFile(files.inferences, 'utf8')).trim().split('\n')) {

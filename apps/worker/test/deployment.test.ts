@@ -1,5 +1,5 @@
-// The files for containers, Compose, Kubernetes and systemd: each is checked against the fields that its format has (as far
-// as these files use them), and each command, variable, port, path and metric in them against the worker itself.
+// Tests the files for Docker, Compose, Kubernetes and systemd: the fields of each format (as far as these files use
+// them), and the commands, variables, ports, paths and metrics of the worker.
 import { spawnSync } from 'node:child_process';
 import { existsSync, readFileSync } from 'node:fs';
 import { mkdtemp, rm, writeFile } from 'node:fs/promises';
@@ -17,7 +17,7 @@ const deploy = join(import.meta.dirname, '../deploy');
 const read = (file: string): string => readFileSync(join(deploy, file), 'utf8');
 const token = 'sixteen characters';
 
-/** The configuration that a worker reads from an environment. Each `SENTVEC_…` must be one of its variables. */
+/** Reads the worker configuration from environment variables. Each `SENTVEC_…` variable must exist. */
 function configurationOf(environment: Readonly<Record<string, string>>) {
   const known = Object.values(settings).map(({ variable }) => variable);
   const own = Object.keys(environment).filter((name) => name.startsWith('SENTVEC_'));
@@ -25,7 +25,7 @@ function configurationOf(environment: Readonly<Record<string, string>>) {
   return readConfiguration({}, environment);
 }
 
-/** Whoever stops a worker must wait for longer than it takes. */
+/** The stop timeout of the supervisor must be longer than that of the worker. */
 function expectGrace(seconds: number, stopTimeout: number): void {
   expect(seconds).toBeGreaterThanOrEqual(stopTimeout / 1000 + 5);
 }
@@ -47,7 +47,7 @@ describe('the image', () => {
     .map((line) => ({ word: line.slice(0, line.indexOf(' ')), rest: line.slice(line.indexOf(' ') + 1) }));
   const last = (word: string): string => lines.findLast((line) => line.word === word)!.rest;
 
-  it('has instructions of Docker, and copies what is there', () => {
+  it('has valid Docker instructions and copies existing files', () => {
     const instructions = [
       ...['FROM', 'WORKDIR', 'COPY', 'ENV', 'RUN', 'USER', 'VOLUME', 'EXPOSE'],
       ...['HEALTHCHECK', 'STOPSIGNAL', 'ENTRYPOINT', 'CMD'],
@@ -64,7 +64,7 @@ describe('the image', () => {
     expect(ignored).not.toContain('apps');
   });
 
-  it('runs the command as a user without rights, on a Node that it supports', () => {
+  it('runs the command as an unprivileged user, on a supported version of Node', () => {
     const [entry = '', ...more] = (JSON.parse(last('ENTRYPOINT')) as string[]).slice(1);
     expect(more).toEqual([]);
     expect(existsSync(join(root, 'packages/cli', relative('/sentvec', entry)))).toBe(true);
@@ -82,7 +82,7 @@ describe('the image', () => {
     );
   });
 
-  it('asks the worker for its health', () => {
+  it('has a health check that queries the worker', () => {
     expect(last('HEALTHCHECK')).toMatch(/CMD \["node", "\/sentvec\/probe.mjs", "\/healthz"\]$/);
   });
 });
@@ -113,7 +113,7 @@ describe('Compose', () => {
     volumes: v.record(text, v.strictObject({})),
   });
 
-  it('has the fields of Compose, a Redis that loses nothing, and a worker that accepts its settings', () => {
+  it('has valid Compose fields, a durable Redis, and valid worker settings', () => {
     const { services, volumes } = v.parse(schema, parse(read('compose.yaml')));
     const { redis, worker } = services;
     const environment = { ...worker.environment, SENTVEC_TOKEN: token };
@@ -246,7 +246,7 @@ describe('Kubernetes', () => {
   });
   const workers = () => v.parse(v.strictTuple([deployment, budget]), documentsOf('worker.yaml'));
 
-  it('has the fields of its objects, which find each other, and settings that a worker accepts', () => {
+  it('has valid fields, matching references between objects, and valid worker settings', () => {
     const [{ spec }, { spec: disruption }] = workers();
     const { template } = spec;
     const [{ env, ports, volumeMounts, args }] = template.spec.containers;
@@ -264,7 +264,7 @@ describe('Kubernetes', () => {
     expect(template.spec.volumes.map((volume) => volume.name)).toEqual(volumeMounts.map((mount) => mount.name));
   });
 
-  it('scales the workers by the depth of their queue', () => {
+  it('scales the workers by the depth of the queue', () => {
     const [{ metadata: target, spec }] = workers();
     const [pods, scaling] = v.parse(v.strictTuple([monitor, scaled]), documentsOf('autoscaling.yaml'));
     const [worker] = spec.template.spec.containers;
@@ -290,7 +290,7 @@ describe('systemd', () => {
     ),
   );
 
-  it('has settings that a worker accepts, and time to stop', () => {
+  it('has valid worker settings, and a long enough stop timeout', () => {
     const { stopTimeout } = configurationOf(environment);
     expectGrace(Number(value('TimeoutStopSec')), stopTimeout);
     expect(value('ExecStart')).toMatch(/ sentvec worker$/);
@@ -300,7 +300,7 @@ describe('systemd', () => {
   it.skipIf(process.platform !== 'linux')('is a unit that systemd understands', async () => {
     const folder = await mkdtemp(join(tmpdir(), 'sentvec-unit-'));
     try {
-      // The command is not installed here.
+      // The sentvec command is not installed on this machine.
       const path = join(folder, 'sentvec-worker.service');
       await writeFile(path, unit.replace(/^ExecStart=.*$/m, `ExecStart=${process.execPath} worker`));
       const { status, stdout, stderr, error } = spawnSync('systemd-analyze', ['verify', path], { encoding: 'utf8' });
@@ -327,7 +327,7 @@ describe('a worker as these files start it', () => {
       encoding: 'utf8',
     });
 
-  it('passes its probes, and a probe fails when it must', () => {
+  it('passes its probes, and a probe fails if the worker is unhealthy', () => {
     for (const path of ['/healthz', '/readyz']) expect(probe(path)).toMatchObject({ status: 0, stdout: /^200 / });
     expect(probe('/readyz', { SENTVEC_TOKEN: 'of another worker' })).toMatchObject({ status: 1, stdout: /^401 / });
     expect(probe('/readyz', { SENTVEC_PORT: '1' })).toMatchObject({ status: 1, stdout: /^No answer: / });

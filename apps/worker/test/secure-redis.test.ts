@@ -1,4 +1,5 @@
-// A fleet over TLS: with a certificate of its own authority, client certificates, one Redis or a cluster of three.
+// Workers that use Redis over TLS, with a private authority and client certificates, on one server or a cluster of
+// three.
 import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -32,7 +33,7 @@ afterAll(async () => {
   await rm(folder, { recursive: true });
 });
 
-/** The environment of a worker process. */
+/** Returns the environment variables of a worker process. */
 const environment = ({ caFile, certFile, keyFile, serverName: name }: FullTls, url: string) => ({
   SENTVEC_REDIS_URL: url,
   SENTVEC_REDIS_CA: caFile,
@@ -41,7 +42,10 @@ const environment = ({ caFile, certFile, keyFile, serverName: name }: FullTls, u
   SENTVEC_REDIS_SERVER_NAME: name,
 });
 
-/** Embeds a corpus by two workers, and in this process. Gives both outputs; calls `during` while the workers work. */
+/**
+ * Embeds a corpus with two workers and in this process, and returns both outputs. Calls `during` while the workers are
+ * active.
+ */
 async function embedThrough(url: string, output: string, during: () => Promise<void> = async () => {}) {
   const { tls } = certificates;
   const corpus = await fleet.corpus('corpus.jsonl', texts(1200));
@@ -62,12 +66,12 @@ async function embedThrough(url: string, output: string, during: () => Promise<v
 }
 
 describe('a fleet over TLS with client certificates', () => {
-  it('writes the same bytes as this process', async () => {
+  it('writes the same bytes as an in-process run', async () => {
     const { actual, expected } = await embedThrough(`rediss://${redis.address}`, fleet.path('one'));
     expect(actual).toEqual(expected);
   });
 
-  it('writes the same bytes through a cluster of three whose primary changes meanwhile', async () => {
+  it('writes the same bytes through a cluster of three during a failover', async () => {
     const cluster = await startSecureCluster(certificates, 'sentvec');
     try {
       const { actual, expected } = await embedThrough(cluster.url, fleet.path('cluster'), cluster.failOver);

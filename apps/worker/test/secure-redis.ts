@@ -1,4 +1,4 @@
-// Redis over TLS for tests, alone or as a cluster: real servers on this machine, with certificates that are made for them.
+// Starts real Redis servers with TLS for tests, as a single server or a cluster, with newly created certificates.
 import { writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
@@ -6,23 +6,26 @@ import { connectRedis, type RedisTls } from '@sentvec/queue';
 import { freePort, startRedis, type RedisServer } from '@sentvec/testing';
 import { generate } from 'selfsigned';
 
-/** The only name in the certificate of the servers: none of them is reached by it. */
+/** The only name in the server certificate. No server can be reached by this name. */
 export const serverName = 'redis.sentvec.test';
 
-/** {@link RedisTls} with everything given. */
+/** {@link RedisTls} with all options set. */
 export type FullTls = Readonly<Record<keyof RedisTls, string>>;
 
-/** Files with certificates and keys. */
+/** Paths of certificate and key files. */
 export interface Certificates {
-  /** What a client needs that a server lets in. */
+  /** The options of a client that the servers accept. */
   readonly tls: FullTls;
-  /** A client whose certificate another authority has signed. */
+  /** A client whose certificate is signed by another authority. */
   readonly stranger: FullTls;
-  /** Of `redis-server`, without a port. */
+  /** TLS arguments for `redis-server`, without the port. */
   readonly serverArguments: readonly string[];
 }
 
-/** An authority, a server and a client that it has signed, and a stranger with an authority of its own. */
+/**
+ * Creates an authority, a server certificate and a client certificate signed by it, and a client certificate signed by
+ * another authority.
+ */
 export async function makeCertificates(folder: string): Promise<Certificates> {
   const file = async (name: string, text: string): Promise<string> => {
     await writeFile(join(folder, name), text);
@@ -61,7 +64,7 @@ export async function makeCertificates(folder: string): Promise<Certificates> {
   };
 }
 
-/** A Redis that lets in clients over TLS whose certificate it trusts. */
+/** A Redis that accepts only TLS clients with a trusted certificate. */
 export interface SecureRedis extends RedisServer {
   /** `127.0.0.1:PORT`, over TLS. */
   readonly address: string;
@@ -78,20 +81,20 @@ export async function startSecureRedis(
   return { ...server, address: `127.0.0.1:${port}` };
 }
 
-/** Three primaries that share the slots, and a replica of the one with the keys of a queue. */
+/** A cluster with three primaries, and a replica of the primary that has the keys of a queue. */
 export interface RedisCluster {
-  /** `rediss+cluster://…`: the primaries. */
+  /** URL `rediss+cluster://…` with the primaries. */
   readonly url: string;
-  /** Makes the replica the primary, without losing anything. */
+  /** Promotes the replica to primary without data loss. */
   readonly failOver: () => Promise<void>;
   readonly stop: () => Promise<void>;
 }
 
 const slots = 16_384;
 
-/** Starts a cluster whose nodes talk over TLS, to each other too. */
+/** Starts a cluster that uses TLS for clients and between its nodes. */
 export async function startSecureCluster(certificates: Certificates, queue: string): Promise<RedisCluster> {
-  // The port for other nodes is 10,000 higher by default, which may be beyond the last one.
+  // The default port of the cluster bus is 10,000 higher, which may exceed the maximum port.
   const node = async () =>
     startSecureRedis(
       certificates,

@@ -6,7 +6,7 @@ import { SentvecError } from '@sentvec/core';
 import { ioError, isSystemError } from '@sentvec/platform/node';
 import { isStorageUri, joinLocation, locateFile } from '@sentvec/storage';
 
-/** Calls for small files that are on their way at once. */
+/** Maximum number of concurrent requests for small files. */
 export const callsAtOnce = 32;
 
 /** The location of a file in a folder, which may be local or in a store. */

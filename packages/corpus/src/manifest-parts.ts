@@ -1,7 +1,7 @@
 /**
- * The shards of an output folder, one after the other. A manifest lists up to 4,096 of them itself; those of larger
- * outputs are in files of their own, its parts, which it lists with their hashes. So it is small, and is written last
- * and in one step, whatever the size of the output.
+ * Lists the shards of an output folder. A manifest itself lists up to 4,096 shards. For larger outputs, the shards are
+ * listed in separate files, the parts, and the manifest lists the parts with their hashes. The manifest therefore stays
+ * small, and can be written last and atomically for any size of the output.
  */
 import { SentvecError } from '@sentvec/core';
 import { sha256 } from '@sentvec/platform';
@@ -19,20 +19,21 @@ import {
   type ShardFile,
 } from './manifest.ts';
 
-/** Shards of a manifest without parts, at most, and of each part. */
+/** Maximum number of shards in a manifest without parts, and in each part. */
 export const shardsOfPart = 4096;
 
-/** What a manifest says about all of its shards. */
+/** The fields of a manifest that summarize its shards. */
 export type ShardSummary = Pick<
   Manifest,
   'rows' | 'pieces' | 'rejected' | 'truncated' | 'tokens' | 'backends' | 'shards' | 'parts'
 >;
 
 /**
- * What a manifest says about these shards. Constant memory: where they are many, they are written as parts.
+ * Computes the summary of the shards for a manifest, in constant memory: if there are many shards, they are written to
+ * parts.
  *
- * @param write stores the file of a part
- * @param most shards of a manifest without parts, and of each part
+ * @param write writes the file of a part
+ * @param most maximum number of shards in a manifest without parts, and in each part
  */
 export async function summarizeShards(
   entries: Iterable<ShardEntry> | AsyncIterable<ShardEntry>,
@@ -64,7 +65,9 @@ export async function summarizeShards(
   };
 }
 
-/** Its name says what is in it, so that no part takes the place of one that readers need. */
+/**
+ * Writes a part. Its name has a content hash, so that it never replaces a part that readers of the old manifest need.
+ */
 async function storePart(
   shards: readonly ShardEntry[],
   index: number,
@@ -90,7 +93,10 @@ function countsOf(shards: readonly ShardEntry[]): Omit<ManifestPart, keyof Shard
   };
 }
 
-/** How many shards an output has, their bytes, and their vectors that were not removed. */
+/**
+ * Returns the number of shards of an output, their total size in bytes, and the number of vectors that were not
+ * removed.
+ */
 export function shardTotals(manifest: Pick<Manifest, 'shards' | 'parts'>): {
   readonly shards: number;
   readonly bytes: number;
@@ -105,9 +111,9 @@ export function shardTotals(manifest: Pick<Manifest, 'shards' | 'parts'>): {
 }
 
 /**
- * The shards that a manifest lists, in order. Memory: those of one part.
+ * Yields the shards of a manifest in order. Only one part is in memory at a time.
  *
- * @throws SentvecError `invalid-output` for a part that is missing or damaged, `io-failed`
+ * @throws SentvecError `invalid-output` if a part is missing or damaged; `io-failed`
  */
 export async function* shardsOf(
   directory: string,
@@ -147,7 +153,10 @@ const partSchema: v.GenericSchema<unknown, readonly ShardEntry[]> = v.array(
   v.pipe(v.string(), v.parseJson(), manifestSchemas.listedShard),
 );
 
-/** Names of the files that a manifest lists: shards, its parts, the list of rejected rows. Some 100 bytes for each. */
+/**
+ * Returns the names of all files of a manifest: shards, parts, and the list of rejected rows. Takes about 100 bytes per
+ * name.
+ */
 export async function namesOfListed(directory: string, manifest: Manifest): Promise<Set<string>> {
   const names = new Set((manifest.parts ?? []).map(({ file }) => file));
   const rejected = rejectedFileOf(manifest);

@@ -90,7 +90,7 @@ interface CheckedFile {
 }
 
 /**
- * Looks at each file of a finished folder, a few at once: at its size, and with `verify` at its content.
+ * Checks the files of a finished folder, several concurrently: their sizes, and with `verify` also their content.
  *
  * @throws SentvecError `io-failed`, `aborted`
  */

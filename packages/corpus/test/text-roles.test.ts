@@ -21,7 +21,7 @@ test.each([
   [{ as: 'query' }, 'query', 'query: ', 'queryone'],
   [{ prompt: 'query' }, 'document', 'query: ', 'queryone'],
   [{ prompt: null }, 'document', '', 'one'],
-] as const)('%j is embedded as %s, and the manifest says so', async (more, as, prompt, embedded) => {
+] as const)('%j is embedded as %s, and the manifest records that', async (more, as, prompt, embedded) => {
   const request = await requestOf(more);
   const manifest = await embedCorpus(request, withPrompt);
   expect(manifest).toMatchObject({ options: { as }, prompt });

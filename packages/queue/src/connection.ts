@@ -41,7 +41,7 @@ export interface ConnectOptions {
    * @default 800 for a producer, else 15,000
    */
   readonly timeout?: number | undefined;
-  /** For a URL that asks for TLS. */
+  /** TLS options, for a URL with a TLS scheme. */
   readonly tls?: RedisTls | undefined;
   /** Ends the attempt to connect. */
   readonly signal?: AbortSignal | undefined;
@@ -108,7 +108,9 @@ async function checkServers(opened: OpenedConnection, role: ConnectionRole, name
   for (const info of await Promise.all(primariesOf(connection).map((server) => server.info()))) checkServer(info, name);
 }
 
-/** The servers that hold the data: in a cluster, where the keys of a queue may move, all its primaries. */
+/**
+ * Returns the servers that hold the data. In a cluster these are all primaries, because the keys of a queue may move.
+ */
 function primariesOf(connection: RedisConnection): readonly Redis[] {
   return connection instanceof Cluster ? connection.nodes('master') : [connection];
 }
@@ -138,8 +140,8 @@ export function isDenial(reason: string): boolean {
 interface OpenedConnection {
   readonly connection: RedisConnection;
   /**
-   * Of a cluster: why its first node denies access, if it does. A connection to a cluster says only that it could not be
-   * made.
+   * For a cluster, returns the reason if its first node denies access. The error of a cluster connection does not
+   * contain it.
    */
   readonly denial?: (() => Promise<Error | undefined>) | undefined;
 }
@@ -249,9 +251,9 @@ export async function isDurable(connection: RedisConnection): Promise<boolean> {
 
 /** The message of a Redis error, without the script name and without a full stop. */
 export function reasonOf(thrown: unknown): string {
-  // A cluster says that it could not be reached; the error of the last node says why.
+  // The error of a cluster only states that it is unreachable; the error of the last node has the reason.
   const error = (thrown as { readonly lastNodeError?: unknown } | undefined)?.lastNodeError ?? thrown;
-  // OpenSSL's own reason, where the message is a line of its log.
+  // If the message is a line of OpenSSL's error log, extract its reason.
   const { reason: plain, code } = error as { readonly reason?: unknown; readonly code?: unknown };
   const reason =
     typeof plain === 'string' && String(code).startsWith('ERR_SSL')

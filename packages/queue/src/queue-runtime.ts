@@ -32,7 +32,7 @@ export interface QueueRuntimeOptions {
    * @default 'redis://127.0.0.1:6379'
    */
   readonly url?: string | undefined;
-  /** For a URL that asks for TLS. @default see {@link RedisTls} */
+  /** TLS options, for a URL with a TLS scheme. @default see {@link RedisTls} */
   readonly tls?: RedisTls | undefined;
   /**
    * Name of the queue. Each worker serves one queue; several queues can share a Redis.

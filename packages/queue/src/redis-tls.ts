@@ -1,4 +1,4 @@
-// TLS between this process and Redis: the files that the options name, read and checked before anything connects.
+// TLS options for Redis: reads and checks the certificate files before a connection is opened.
 import { createPrivateKey, X509Certificate } from 'node:crypto';
 import { readFile } from 'node:fs/promises';
 import { createSecureContext, type ConnectionOptions } from 'node:tls';
@@ -6,21 +6,24 @@ import { SentvecError } from '@sentvec/core';
 import { checkOptionNames, type OptionNames } from '@sentvec/platform';
 import { guardIo } from '@sentvec/platform/node';
 
-/** Whom a connection over TLS trusts, and who this client is. Files are PEM; messages and logs show only their names. */
+/**
+ * The trusted authorities of a TLS connection, and the client certificate. Files are in PEM format. Messages and logs
+ * contain only their names.
+ */
 export interface RedisTls {
   /**
-   * File with the certificates of the authorities to trust, one after another.
+   * File with the certificates of all trusted authorities.
    *
    * @default those that Node trusts: its own list, and `NODE_EXTRA_CA_CERTS`
    */
   readonly caFile?: string | undefined;
-  /** File with the certificate of this client, for a server that wants one. Needs `keyFile`. */
+  /** File with the client certificate, if the server requires one. Requires `keyFile`. */
   readonly certFile?: string | undefined;
-  /** File with the private key of this client, not encrypted. Needs `certFile`. */
+  /** File with the unencrypted private key of the client. Requires `certFile`. */
   readonly keyFile?: string | undefined;
   /**
-   * The name that must be in the certificate of the server, and of each node of a cluster, whose nodes are often known by
-   * address only.
+   * Name for which the certificate of the server is issued. In a cluster, this applies to each node, because nodes
+   * often announce only an IP address.
    *
    * @default the host of the URL, or the address by which a cluster announces a node
    */
@@ -32,10 +35,10 @@ const optionNames: OptionNames<RedisTls> = { caFile: true, certFile: true, keyFi
 /**
  * Reads and checks the files of the options.
  *
- * @param isSecure whether the URL asks for TLS
- * @returns what Node takes; `undefined` when the URL does not ask for TLS
- * @throws SentvecError `invalid-argument` for options that do not fit together, or to the URL, and for files that hold
- *   something else; `io-failed`
+ * @param isSecure whether the URL has a TLS scheme
+ * @returns options for `tls.connect` of Node; `undefined` if the URL has no TLS scheme
+ * @throws SentvecError `invalid-argument` if the options contradict each other or the URL, or if a file has other
+ * content; `io-failed`
  */
 export async function readTls(tls: RedisTls, isSecure: boolean): Promise<ConnectionOptions | undefined> {
   checkOptionNames('tls', tls, optionNames);
@@ -43,7 +46,7 @@ export async function readTls(tls: RedisTls, isSecure: boolean): Promise<Connect
   const given = Object.entries({ caFile, certFile, keyFile, serverName }).find(([, value]) => value !== undefined);
   if (!isSecure) {
     if (given === undefined) return undefined;
-    // Going on without TLS would send in the clear what somebody wanted to protect.
+    // Connecting without TLS would send data unencrypted, although the caller wanted to protect it.
     throw invalid(
       `\`tls.${given[0]}\` is for a connection over TLS: the URL must begin with rediss:// or rediss+cluster://.`,
     );
@@ -81,7 +84,7 @@ function check(parse: () => unknown, message: string): void {
   try {
     parse();
   } catch {
-    // Without the cause, which may quote the file.
+    // Omit the cause, which may contain parts of the file.
     throw invalid(message);
   }
 }
@@ -91,10 +94,10 @@ function invalid(message: string): SentvecError {
 }
 
 /**
- * What to do about an error of TLS; `undefined` for any other.
+ * Returns the remedy for a TLS error; `undefined` for other errors.
  *
- * @param isSecure whether the URL asks for TLS: then a connection that is closed may be the answer to a client without a
- *   certificate, and no answer that of a server without TLS @default false
+ * @param isSecure whether the URL has a TLS scheme. If so, a closed connection may mean that a client certificate is
+ * missing, and a timeout that the server does not use TLS. @default false
  */
 export function tlsHint(reason: string, isSecure = false): string | undefined {
   if (/altnames/.test(reason)) return 'Give the name that is in its certificate (`tls.serverName`).';

@@ -79,7 +79,10 @@ export function writeFloatLists(
   };
 }
 
-/** The coded levels of entries: an entry begins a list (0) or goes on with it (1), and none is missing. */
+/**
+ * Encodes the levels of entries. The repetition level is 0 for the first entry of a list and 1 for the others; there
+ * are no null entries.
+ */
 interface ListLevels {
   readonly rows: number;
   readonly repetition: Uint8Array;

@@ -158,7 +158,10 @@ function splitColumns(vectors: SparseShardVectors): [number[][], number[][]] {
   return [rows.map(({ indices }) => [...indices]), rows.map(({ values }) => [...values])];
 }
 
-/** Entries of 8 bits with their levels: an entry begins a list (0) or goes on with it (1), and none is missing. */
+/**
+ * 8-bit entries with their repetition levels: 0 for the first entry of a list, 1 for the others. There are no null
+ * entries.
+ */
 function listPages({ data, cols }: ShardVectors): EncodedColumn['pageData'] {
   const repetitionLevels = new Uint8Array(data.length).fill(1);
   for (let at = 0; at < data.length; at += cols) repetitionLevels[at] = 0;

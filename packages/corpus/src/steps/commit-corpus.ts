@@ -53,7 +53,7 @@ export async function commitCorpus(
   async function* shards(chunks: number): AsyncGenerator<ShardEntry, void> {
     let firstRow = 0;
     let index = 0;
-    // In a store each takes two calls: of 50,000 chunks, one after the other would take the better part of an hour.
+    // In a store, each chunk takes two requests. Sequential requests for 50,000 chunks would take about an hour.
     for await (const finished of inOrder(numbersTo(chunks), callsAtOnce, (each) => readCompleteChunk(run, each))) {
       throwIfAborted(options.signal);
       const { chunk, shard, rejectedRows } = finished;
