@@ -1,7 +1,7 @@
 import { mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { createEmbedder, type Encoder } from '@sentvec/core';
+import { createEmbedder, SentvecError, type Encoder } from '@sentvec/core';
 import { cachedEmbedder, openVectorCache } from '@sentvec/core/node';
 import { afterAll, beforeAll, describe, expect, it, vi } from 'vitest';
 import { paddedLength, planBatches } from '../src/embedder/batching.ts';
@@ -131,7 +131,7 @@ describe('cachedEmbedder()', () => {
 
   it('stays within maxBytes, and several embedders can use a cache concurrently', async () => {
     const directory = join(folder, 'bounded');
-    const entry = 16 + 8 + 8 + 4 * 4;
+    const entry = 16 + 4 + 8 + 4 * 4;
     for (let part = 0; part < 3; part += 1) {
       const cached = cachedEmbedder(
         countingEmbedder().embedder,
@@ -181,4 +181,42 @@ it('paddedLength() rounds a length up, at most to the positions of the model, so
     0,
   );
   expect(batches).toEqual([[1], [0, 2, 4], [3, 5]]);
+});
+
+describe('calls at once', () => {
+  it('compute what they do not find together, and each gets its own, also when they fail together', async () => {
+    const directory = join(folder, 'together');
+    const { embedder } = countingEmbedder();
+    const embedStream = embedder.embedStream.bind(embedder);
+    const computing = vi.spyOn(embedder, 'embedStream');
+    const cached = cachedEmbedder(embedder, await openVectorCache(directory));
+    await cached.embed(texts.slice(0, 1)); // Opens the space.
+    computing.mockClear();
+    const parts = Array.from({ length: 10 }, (_, index) => texts.slice(10 * index, 10 * index + 12));
+    const done: number[] = [];
+    const results = await Promise.all(
+      parts.map((part) => cached.embed(part, { onProgress: ({ rows }) => void done.push(rows) })),
+    );
+    expect(computing).toHaveBeenCalledTimes(3); // Two that begin at once, then all others together.
+    for (const [index, part] of parts.entries())
+      expect(results[index]!.vectors).toEqual((await embedder.embed(part, { shareBatches: false })).vectors);
+    expect(done.filter((rows) => rows === 12).length).toBeGreaterThanOrEqual(10);
+
+    // A group that fails is computed call by call.
+    computing.mockImplementation((asked, options) => {
+      if ((asked as readonly string[]).length > 12) throw new SentvecError('backend-failed', 'Too many.');
+      return embedStream(asked, options);
+    });
+    const abort = new AbortController();
+    const call = (from: number, signal?: AbortSignal) => cached.embed(texts.slice(from, from + 10), { signal });
+    const calls = [call(120), call(140), call(160), call(180, abort.signal), call(200)];
+    setImmediate(() => abort.abort());
+    const settled = await Promise.allSettled(calls);
+    for (const [index, from] of [120, 140, 160, undefined, 200].entries()) {
+      if (from === undefined) continue;
+      const { vectors } = await embedder.embed(texts.slice(from, from + 10), { shareBatches: false });
+      expect(settled[index]).toMatchObject({ status: 'fulfilled', value: { vectors } });
+    }
+    await cached.dispose();
+  });
 });

@@ -35,7 +35,7 @@ export interface EmbedCorpusOptions {
 }
 
 /**
- * Number of chunks in flight. With two, the backend computes batches of the next chunk while the last batches of the
+ * Number of chunks in flight, unless the embedder says how many calls it wants at once. With two, the backend computes batches of the next chunk while the last batches of the
  * current chunk finish and its shard is written.
  */
 const chunksInFlight = 2;
@@ -81,6 +81,8 @@ async function embedChunks(
     failure ??= { error };
     chunks.abort(error);
   };
+  const wanted = embedder.kind === 'sparse' ? undefined : embedder.concurrentCalls;
+  const concurrentCalls = wanted ?? chunksInFlight;
   const inFlight = new Set<Promise<void>>();
   const begin = (chunk: CorpusChunk): void => {
     const onProgress: EmbedChunkOptions['onProgress'] = (done) => progress.advance(chunk, done);
@@ -93,7 +95,7 @@ async function embedChunks(
   try {
     for await (const chunk of planCorpus(run, { signal })) {
       begin(chunk);
-      if (inFlight.size >= chunksInFlight) await Promise.race(inFlight);
+      if (inFlight.size >= concurrentCalls) await Promise.race(inFlight);
     }
   } catch (error) {
     fail(error);

@@ -1,6 +1,7 @@
 // Inputs in a bucket result in the same vectors as local files, even if the store fails some requests.
 import { gzipSync } from 'node:zlib';
-import { readFile } from 'node:fs/promises';
+import { readdir, readFile } from 'node:fs/promises';
+import { setTimeout as sleep } from 'node:timers/promises';
 import { SentvecError } from '@sentvec/core';
 import { embedCorpus, findInputs, openEmbeddings, readTable, type CorpusRequest } from '@sentvec/corpus';
 import { startHub, startS3, type HubServer, type ObjectFault, type S3Server } from '@sentvec/testing';
@@ -124,6 +125,46 @@ it('a run fails if an object changes meanwhile, and resume embeds the changed ro
   const all: string[] = [];
   for await (const { texts: some } of embeddings.batches()) all.push(...some!);
   expect(all.at(-1)).toMatch(/^ROW 2999/u);
+});
+
+it('many inputs are unpacked and planned beside each other, in their order, and one that is broken is named', async () => {
+  const names = Array.from({ length: 9 }, (_, index) => `part-${index}.jsonl${index % 3 === 0 ? '.gz' : ''}`);
+  for (const [index, name] of names.entries()) {
+    const lines = jsonLines
+      .split('\n')
+      .slice(300 * index, 300 * index + 300)
+      .join('\n');
+    const content = name.endsWith('.gz') ? gzipSync(lines) : Buffer.from(lines);
+    server.put(name, content);
+    await files.write(name, content);
+  }
+  const expected = await embed(
+    names.map((name) => files.path(name)),
+    files.path('local'),
+    { chunkRows: 100 },
+  );
+  let pending = 0;
+  let most = 0;
+  server.setFault(async ({ method }) => {
+    if (method !== 'GET') return undefined;
+    most = Math.max(most, (pending += 1));
+    await sleep(20);
+    pending -= 1;
+    return undefined;
+  });
+  const inputs = names.map((name) => `s3://bucket/${name}`);
+  const found = await embed(inputs, files.path('stored'), { chunkRows: 100 });
+  expect(most).toBeGreaterThanOrEqual(3);
+  const { 'manifest.json': _, ...shards } = found;
+  const { 'manifest.json': __, ...local } = expected;
+  expect(Object.keys(shards)).toHaveLength(28);
+  expect(shards).toEqual(local);
+
+  server.put('part-3.jsonl.gz', gzipSync(jsonLines).subarray(0, 500));
+  server.put('part-6.jsonl.gz', Buffer.from([0x1f, 0x8b, 8, 0, 1, 2, 3]));
+  const broken = embed(inputs, files.path('broken'));
+  await expect(broken).rejects.toMatchObject({ code: 'invalid-corpus', details: { file: inputs[3] } });
+  expect(await readdir(files.path('.'))).not.toContain('broken');
 });
 
 it('readTable() reads from a bucket', async () => {

@@ -22,6 +22,11 @@ export interface Embedder extends AsyncDisposable {
    * without it.
    */
   readonly backend?: string | undefined;
+  /**
+   * How many calls to make at once when there are many, as for the chunks of a corpus.
+   * @default 2
+   */
+  readonly concurrentCalls?: number | undefined;
   readonly head: Head;
   readonly prompts: Readonly<Record<string, string>>;
   readonly defaultPrompt: string | undefined;

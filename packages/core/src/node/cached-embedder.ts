@@ -15,6 +15,7 @@ import type {
 import { embedOptionNames } from '../embedder/settings.ts';
 import { SentvecError, throwIfAborted } from '../errors.ts';
 import { rowOf } from '../search/matrix-rows.ts';
+import { MissingTexts } from './missing-texts.ts';
 import type { CachedSpace, CachedVector, VectorCache } from './vector-cache.ts';
 
 /**
@@ -23,9 +24,13 @@ import type { CachedSpace, CachedVector, VectorCache } from './vector-cache.ts';
  */
 const vectorsToCompare = 3;
 
+/** How many calls to make at once: the few missing texts of each are computed together. */
+const concurrentCalls = 8;
+
 /** A vector space of the embedder, with its part of the cache. */
 interface OpenSpace {
   readonly vectors: CachedSpace;
+  readonly missing: MissingTexts;
   /** Template for the receipts of all calls. */
   readonly receipt: Receipt;
   readonly dimension: number;
@@ -75,6 +80,7 @@ export function cachedEmbedder(embedder: Embedder, cache: VectorCache): Embedder
   };
   return {
     ...embedder,
+    concurrentCalls,
     embed,
     embedQuery: embedAs('query'),
     embedDocuments: embedAs('document'),
@@ -97,7 +103,7 @@ async function openSpace(embedder: Embedder, cache: VectorCache, chosen: EmbedOp
   }
   const { receipt, vectors } = alone;
   const vectorsOfSpace = await cache.space(receipt.fingerprint, embedder.backend, vectors.cols);
-  return { vectors: vectorsOfSpace, receipt, dimension: vectors.cols };
+  return { vectors: vectorsOfSpace, missing: new MissingTexts(embedder), receipt, dimension: vectors.cols };
 }
 
 async function embedTexts(
@@ -122,9 +128,9 @@ async function embedTexts(
   const hits = texts.length - missing.length;
   const onProgress: EmbedOptions['onProgress'] = ({ rows, tokens }) =>
     options.onProgress?.({ rows: Math.min(texts.length, hits + rows), tokens });
-  let computed: Map<string, CachedVector>;
+  let computed: ReadonlyMap<string, CachedVector>;
   try {
-    computed = await compute(embedder, [...again.map(({ text }) => text), ...missing], { ...options, onProgress });
+    computed = await space.missing.compute([...again.map(({ text }) => text), ...missing], { ...options, onProgress });
   } catch (error) {
     if (SentvecError.is(error, 'aborted')) throw error;
     return embedder.embed(texts, { ...options, shareBatches: false }); // Embeds the original texts, so that the error has the caller's row.
@@ -146,20 +152,6 @@ async function embedTexts(
     space,
     started,
   );
-}
-
-async function compute(
-  embedder: Embedder,
-  texts: readonly string[],
-  options: EmbedOptions,
-): Promise<Map<string, CachedVector>> {
-  const computed = new Map<string, CachedVector>();
-  if (texts.length === 0) return computed;
-  for await (const each of embedder.embedStream(texts, { ...options, shareBatches: false })) {
-    const { text, vector, tokens, length = 0 } = each;
-    computed.set(text, { vector, tokens, cutFrom: length });
-  }
-  return computed;
 }
 
 function assemble(found: readonly CachedVector[], { receipt, dimension: cols }: OpenSpace, started: number): Embedded {

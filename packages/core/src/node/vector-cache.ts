@@ -6,6 +6,7 @@ import { hash, randomUUID } from 'node:crypto';
 import { open, readdir, rm, stat, utimes } from 'node:fs/promises';
 import { cpus } from 'node:os';
 import { basename, join } from 'node:path';
+import { crc32 } from 'node:zlib';
 import { canonicalJson, checkOptionNames, sha256, warn, type OptionNames } from '@sentvec/platform';
 import { makeFolder, writeFileAtomically } from '@sentvec/platform/node';
 import { SentvecError } from '../errors.ts';
@@ -53,9 +54,12 @@ const bytesOfFile = 2 ** 22;
 const minListingInterval = 10_000;
 /** A file starts with the keys of all its vectors, so that only these are read to index it. The entries follow. */
 const keyBytes = 16;
-const hashBytes = 8;
-/** The size of an entry before its numbers: the hash of the rest, the number of tokens, the full length of a truncated text. */
-const headBytes = hashBytes + 8;
+const checksumBytes = 4;
+/**
+ * The size of an entry before its numbers: the CRC-32 of the rest, the number of tokens, the full length of a truncated
+ * text.
+ */
+const headBytes = checksumBytes + 8;
 const ending = '.vectors';
 
 /**
@@ -72,7 +76,7 @@ export async function openVectorCache(directory: string, options: VectorCacheOpt
     directory,
     space: async (fingerprint, backend, dimension) => {
       const machine = [backend ?? null, process.arch, cpus()[0]?.model ?? null];
-      const key = await sha256(canonicalJson([2, fingerprint, ...machine]));
+      const key = await sha256(canonicalJson([3, fingerprint, ...machine]));
       const folder = join(directory, key.slice(0, 32));
       await makeFolder(folder);
       const space = new CachedSpace(folder, dimension, () => trim(directory, maxBytes));
@@ -141,7 +145,7 @@ export class CachedSpace {
     }
   }
 
-  /** The cached vector of each text. An entry with a wrong hash counts as missing. */
+  /** The cached vector of each text. An entry with a wrong checksum counts as missing. */
   async find(texts: readonly string[]): Promise<(CachedVector | undefined)[]> {
     const keys = texts.map(keyOf);
     const isUnknown = (key: string): boolean => !this.#unwritten.has(key) && !this.#index.has(key);
@@ -217,21 +221,21 @@ export class CachedSpace {
 
   #encode({ vector, tokens, cutFrom }: CachedVector): Buffer {
     const entry = Buffer.alloc(this.#entryBytes);
-    entry.writeUInt32LE(tokens, hashBytes);
-    entry.writeUInt32LE(cutFrom, hashBytes + 4);
+    entry.writeUInt32LE(tokens, checksumBytes);
+    entry.writeUInt32LE(cutFrom, checksumBytes + 4);
     entry.set(new Uint8Array(vector.buffer, vector.byteOffset, vector.byteLength), headBytes);
-    hashOf(entry).copy(entry);
+    entry.writeUInt32LE(crc32(entry.subarray(checksumBytes)));
     return entry;
   }
 
   #decode(bytes: Buffer, index: number, file: string): CachedVector | undefined {
     const begin = index * this.#entryBytes;
     const entry = bytes.subarray(begin, begin + this.#entryBytes);
-    if (hashOf(entry).compare(entry, 0, hashBytes) !== 0) return undefined;
+    if (crc32(entry.subarray(checksumBytes)) !== entry.readUInt32LE()) return undefined;
     return {
       vector: new Float32Array(bytes.buffer, bytes.byteOffset + begin + headBytes, this.#dimension),
-      tokens: entry.readUInt32LE(hashBytes),
-      cutFrom: entry.readUInt32LE(hashBytes + 4),
+      tokens: entry.readUInt32LE(checksumBytes),
+      cutFrom: entry.readUInt32LE(checksumBytes + 4),
       file,
     };
   }
@@ -256,11 +260,6 @@ async function readRange(path: string, start: number, end: number): Promise<Buff
 /** Hashes UTF-16 code units instead of UTF-8, in which all lone surrogates would become the same character. */
 function keyOf(text: string): string {
   return hash('sha256', Buffer.from(text, 'utf16le'), 'buffer').toString('latin1', 0, keyBytes);
-}
-
-/** Hash of an entry, except for the bytes of the hash itself. */
-function hashOf(entry: Buffer): Buffer {
-  return hash('sha256', entry.subarray(hashBytes), 'buffer').subarray(0, hashBytes);
 }
 
 /** Removes the least recently used files until the cache has at most `maxBytes`. */

@@ -31,6 +31,9 @@ export interface InspectedInput extends FileState {
   readonly columns?: readonly string[] | undefined;
 }
 
+/** Inputs that are unpacked, inspected and planned at once. */
+export const inputsAtOnce = 4;
+
 /** How many first bytes the format is detected from. */
 export const headBytes: number = 65_536;
 

@@ -39,15 +39,24 @@ export const parquetSink: Sink = {
     const schema = schemaOf(layout);
     const { vectors } = shard;
     const bytes = isSparse(vectors) ? 2 * vectors.values.byteLength : vectors.data.byteLength;
-    const writer = new ByteWriter(bytes + 65_536);
+    // Room for all of it: a writer that grows copies what it holds.
+    const writer = new ByteWriter(bytes + 16 * vectors.rows + lengthOfTexts(shard) + 65_536);
     const kvMetadata = Object.entries(layout.metadata).map(([key, value]) => ({ key, value }));
     const file = new ParquetWriter({ writer, schema, kvMetadata, createdBy: 'sentvec' });
     if (shard.ids.length > 0) writeRowGroup(file, shard, layout);
     await file.finish();
-    return [new Uint8Array(writer.getBytes())];
+    return [writer.getBytes()];
   },
   decode: async ([file], layout) => decodeShard(toArrayBuffer(file!), layout),
 };
+
+/** Bytes that texts take at most, as long as most of their letters are ASCII. */
+function lengthOfTexts({ ids, columns }: Shard): number {
+  let length = 0;
+  for (const values of [ids, ...columns])
+    for (const value of values) length += typeof value === 'string' ? value.length + 4 : 8;
+  return length;
+}
 
 function schemaOf({
   idType,

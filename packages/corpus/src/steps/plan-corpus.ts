@@ -1,13 +1,18 @@
 /** Splits the corpus of a run into chunks. */
 import { throwIfAborted } from '@sentvec/core';
 import * as v from 'valibot';
-import { chunkBytes, type CorpusChunk } from '../chunk.ts';
-import type { InspectedInput } from '../inputs/inspect-input.ts';
+import { inOrder } from '@sentvec/platform';
+import { chunkBytes, type CorpusChunk, type InputSplit } from '../chunk.ts';
+import { inputsAtOnce, type InspectedInput } from '../inputs/inspect-input.ts';
+import { ReadAhead } from '../read-ahead.ts';
 import { jsonSchemas } from '../json-file.ts';
 import type { CorpusOptions } from '../request.ts';
 import { readRunInputs, type CorpusRun } from '../run/corpus-run.ts';
 import { runFolder, writeRunFile } from '../run/run-folder.ts';
 import { splitInput, toChunk } from '../rows/split-input.ts';
+
+/** Splits of an input that are made while those before it are read. */
+const splitsAhead = 16;
 
 /** The number of chunks and rows of a corpus, which is known when its plan is complete. JSON. */
 export interface CorpusSize {
@@ -53,14 +58,26 @@ export async function* planChunks(
   signal: AbortSignal | undefined,
 ): AsyncGenerator<CorpusChunk, void> {
   const limits = { rows: options.chunkRows, bytes: chunkBytes };
+  const opened = new Set<ReadAhead<InputSplit>>();
+  const open = async (input: InspectedInput) => {
+    const ahead = input === inputs[0] ? 0 : splitsAhead;
+    const splits = new ReadAhead(splitInput(input, options, limits, signal), ahead);
+    opened.add(splits);
+    return { input, splits };
+  };
   let index = 0;
   let firstRow = 0;
-  for (const input of inputs) {
-    for await (const split of splitInput(input, options, limits, signal)) {
-      throwIfAborted(signal);
-      yield toChunk(split, input, { index, firstRow });
-      index += 1;
-      firstRow += split.rows;
+  try {
+    for await (const { input, splits } of inOrder(inputs, inputsAtOnce, open)) {
+      for await (const split of splits) {
+        throwIfAborted(signal);
+        yield toChunk(split, input, { index, firstRow });
+        index += 1;
+        firstRow += split.rows;
+      }
+      opened.delete(splits);
     }
+  } finally {
+    await Promise.all([...opened].map((splits) => splits.close()));
   }
 }

@@ -2,10 +2,10 @@
 import { basename, dirname, join, resolve, sep } from 'node:path';
 import type { Readable } from 'node:stream';
 import { SentvecError, throwIfAborted } from '@sentvec/core';
-import { canonicalJson } from '@sentvec/platform';
+import { AbortScope, canonicalJson, inOrder } from '@sentvec/platform';
 import { isStorageUri } from '@sentvec/storage';
 import { findInputs, realPath, type FoundInput } from '../inputs/find-inputs.ts';
-import { inspectInput, type InspectedInput } from '../inputs/inspect-input.ts';
+import { inputsAtOnce, inspectInput, type InspectedInput } from '../inputs/inspect-input.ts';
 import { unpackInput } from '../inputs/unpack-input.ts';
 import type { Calibration, Manifest } from '../manifest.ts';
 import { shardsOf } from '../manifest-parts.ts';
@@ -167,16 +167,36 @@ class Preparation {
     const { inputs, options: corpus } = this.#wanted;
     const { unpacked: folder, temporary } = this.#folder;
     const { signal, standardInput = process.stdin } = this.#options;
+    const scope = new AbortScope(signal);
+    const unpacked = inputs.map(() => 0);
+    const started: Promise<InspectedInput>[] = [];
+    const ready = async (input: FoundInput, index: number): Promise<InspectedInput> => {
+      throwIfAborted(scope.signal);
+      const onProgress = (bytes: number): void => {
+        unpacked[index] = bytes;
+        this.#options.onProgress?.(unpacked.reduce((sum, each) => sum + each, 0));
+      };
+      const copying = { folder, temporary, standardInput, signal: scope.signal, onProgress };
+      const { path, state } = await unpackInput(input, index, copying);
+      return inspectInput(input.name, path, state, corpus.inputFormat, scope.signal);
+    };
+    const begin = ([index, input]: readonly [number, FoundInput]): Promise<InspectedInput> => {
+      const inspected = ready(input, index);
+      started.push(inspected);
+      return inspected;
+    };
     const inspected: InspectedInput[] = [];
-    let before = 0;
-    for (const [index, input] of inputs.entries()) {
-      throwIfAborted(signal);
-      const onProgress = (bytes: number): void => this.#options.onProgress?.(before + bytes);
-      const { path, state } = await unpackInput(input, index, { folder, temporary, standardInput, signal, onProgress });
-      if (path !== input.path) before += state.bytes;
-      inspected.push(await inspectInput(input.name, path, state, corpus.inputFormat, signal));
+    try {
+      for await (const each of inOrder(inputs.entries(), inputsAtOnce, begin)) inspected.push(each);
+      return inspected;
+    } catch (error) {
+      scope.abort(error);
+      throw error;
+    } finally {
+      // Nothing is written any more when the preparation is removed.
+      await Promise.allSettled(started);
+      scope.close();
     }
-    return inspected;
   }
 
   /** Computes the calibration, if the precision needs one. */
