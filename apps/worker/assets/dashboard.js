@@ -129,7 +129,7 @@ async function act(path) {
   }
 }
 
-function workerView({ id, startedAt, active, concurrency, counts, setAside }, now) {
+function workerView({ id, startedAt, models = [], active, concurrency, counts, setAside }, now) {
   // A worker that another program has started counts what that program likes.
   const { rows = 0, tokens = 0, deadLetters = 0, failures = 0 } = counts;
   // On a narrow screen each cell is a line, with its title before it.
@@ -141,6 +141,9 @@ function workerView({ id, startedAt, active, concurrency, counts, setAside }, no
       'td',
       {},
       element('code', {}, id),
+      ...models.map(({ name, fingerprint, error }) =>
+        element('div', {}, `${name} ${error ?? fingerprint?.slice(0, 12) ?? 'is being loaded'}`),
+      ),
       setAside && element('div', { class: 'error' }, `Set aside: ${setAside}`),
     ),
     cell('Steps', `${active.length} of ${concurrency}`),

@@ -91,13 +91,16 @@ async function main() {
   const request = (output) => ({ inputs: [corpus], output: join(disk, output), chunkRows: counts['chunk-rows'] });
 
   const startedAt = performance.now();
-  await undisturbed(request('undisturbed'));
+  const fingerprint = await undisturbed(request('undisturbed'));
   say(`undisturbed, in one process: ${seconds(performance.now() - startedAt)}`);
-  const files = inBucket ? await disturbedInBucket(corpus, request) : await disturbedInFolder(request);
+  const files = inBucket
+    ? await disturbedInBucket(corpus, request, fingerprint)
+    : await disturbedInFolder(request, fingerprint);
   say(`all ${files} files are identical to those of the undisturbed run, byte for byte`);
   if (counts.damages > 0)
     await damageFolders({
       model,
+      fingerprint,
       root,
       disk,
       redis,
@@ -109,16 +112,16 @@ async function main() {
 }
 
 /** @returns number of files */
-async function disturbedInFolder(request) {
-  await disturbed(request('disturbed'));
+async function disturbedInFolder(request, fingerprint) {
+  await disturbed(request('disturbed'), fingerprint);
   return mustBeIdentical(join(disk, 'disturbed'), join(disk, 'undisturbed'));
 }
 
 /** @returns number of files */
-async function disturbedInBucket(corpus, request) {
+async function disturbedInBucket(corpus, request, fingerprint) {
   const stored = `${scheme}://bucket/corpus.jsonl`;
   bucket.put('corpus.jsonl', await readFile(corpus));
-  await disturbed({ ...request('disturbed'), inputs: [stored], output: `${scheme}://bucket/disturbed` });
+  await disturbed({ ...request('disturbed'), inputs: [stored], output: `${scheme}://bucket/disturbed` }, fingerprint);
   const { calls, failed, lost } = bucket.counts;
   say(`${calls} requests to the store, of which ${failed} failed; ${lost} responses were dropped`);
   return mustEqualFolder(bucket, 'disturbed', join(disk, 'undisturbed'), [corpus, stored]);
@@ -133,6 +136,7 @@ async function mustBeIdentical(folder, undisturbedFolder) {
   return names.size;
 }
 
+/** @returns the fingerprint of the model: workers with other weights serve the queue too, and start later */
 async function undisturbed(request) {
   const embedder = await loadEmbedder(model, { backend: onnx({ sessions: 1, threadsPerSession: 1 }) });
   const run = await inProcessRuntime().start(embedCorpusWorkflow({ embedder: async () => embedder }), {
@@ -140,10 +144,12 @@ async function undisturbed(request) {
     request,
   });
   await run.result();
+  const { hash } = await embedder.fingerprint();
   await embedder.dispose();
+  return hash;
 }
 
-async function disturbed(request) {
+async function disturbed(request, fingerprint) {
   const settings = {
     SENTVEC_REDIS_URL: redis.url,
     ...(inBucket ? { SENTVEC_BUCKETS: `${scheme}://bucket` } : { SENTVEC_ROOTS: root }),
@@ -158,7 +164,7 @@ async function disturbed(request) {
   connection.on('error', () => {});
   const overview = new QueueOverview(connection, 'sentvec');
   const startedAt = performance.now();
-  const run = await runtime.start(embedCorpusWorkflow(), { model, request });
+  const run = await runtime.start(embedCorpusWorkflow(), { model, fingerprint, request });
   let position = { done: 0, ended: false };
   const look = async () => {
     // Redis may be down at this moment: the previous progress is used then.
@@ -171,15 +177,22 @@ async function disturbed(request) {
     workers.splice(workers.indexOf(victim), 1);
     workers.push(await startWorker(settings));
   };
+  const queues = async () => [overview.queues.steps, ...(await overview.modelQueues())];
+  const steps = {
+    getActive: async () => (await Promise.all((await queues()).map((queue) => queue.getActive()))).flat(),
+    getJob: async (id) =>
+      (await Promise.all((await queues()).map((queue) => queue.getJob(id)))).find((job) => job !== undefined),
+  };
   const disasters = new Disasters({
     random,
     redis,
-    steps: overview.queues.steps,
+    steps,
     workers,
     replace,
     position: look,
     run,
-    again: (changes) => runtime.start(embedCorpusWorkflow(), { model, request: { ...request, ...changes } }),
+    again: (changes) =>
+      runtime.start(embedCorpusWorkflow(), { model, fingerprint, request: { ...request, ...changes } }),
     commands: async () => Number(/total_commands_processed:(\d+)/.exec(await connection.info('stats'))[1]),
     fillDisk: () => fill(disk),
     seconds: counts.seconds,
@@ -285,7 +298,7 @@ async function check(run, result, connection) {
   ) {
     throw new Error(`The counts are wrong: ${JSON.stringify({ state, items, total, result })}.`);
   }
-  const left = async () => (await connection.keys('*')).filter((key) => /:(steps|batches):r/.test(key));
+  const left = async () => (await connection.keys('*')).filter((key) => /:(steps(-[0-9a-f]+)?|batches):r/.test(key));
   for (let attempt = 0; (await left()).length > 0; attempt += 1) {
     if (attempt > 300) throw new Error(`Redis still has jobs after the end of the run: ${(await left()).join(', ')}.`);
     await sleep(100);

@@ -11,12 +11,22 @@ import { pick } from './random.mjs';
 const rows = 5000;
 const chunkRows = 250;
 
-/** @param context `{ model, root, disk, redis, random, undisturbed, mustBeIdentical, say }` of the chaos test */
-export async function damageFolders({ model, root, disk, redis, random, undisturbed, mustBeIdentical, say }) {
+/** @param context `{ model, fingerprint, root, disk, redis, random, undisturbed, mustBeIdentical, say }` of the chaos test */
+export async function damageFolders({
+  model,
+  fingerprint,
+  root,
+  disk,
+  redis,
+  random,
+  undisturbed,
+  mustBeIdentical,
+  say,
+}) {
   const runtime = await queueRuntime({ url: redis.url });
   const corpus = join(root, 'damaged.jsonl');
   const request = (output) => ({ inputs: [corpus], output: join(disk, output), chunkRows });
-  const start = (output) => runtime.start(embedCorpusWorkflow(), { model, request: request(output) });
+  const start = (output) => runtime.start(embedCorpusWorkflow(), { model, fingerprint, request: request(output) });
   await writeCorpus(corpus, rows);
   const copy = join(root, 'damaged-copy.jsonl');
   await copyFile(corpus, copy);

@@ -8,6 +8,7 @@ import {
   type Receipt,
   type SparseEmbedder,
 } from '@sentvec/core';
+import type { ServedModel } from '@sentvec/queue';
 import { cachedEmbedder, loadEmbedder, loadSparseEmbedder, openModel, type VectorCache } from '@sentvec/core/node';
 import { useLite } from '@sentvec/model-use-lite';
 
@@ -20,14 +21,23 @@ export interface ModelRegistryOptions {
   /** Called with the receipt of every `embed` call. */
   readonly onReceipt?: ((receipt: Receipt) => void) | undefined;
   readonly onWarning?: ((message: string) => void) | undefined;
+  /** Called when {@link ModelRegistry.served} changes. */
+  readonly onServed?: (() => void) | undefined;
 }
 
 /** A model that can embed a corpus. */
 export type WorkerModel = Embedder | SparseEmbedder;
 
-/** Loads the models of a worker on first use, and keeps them loaded. */
+/** Maximum length of a reason in the heartbeats. */
+const maxReason = 300;
+
+/** Milliseconds until loading a model is retried. */
+const retryInterval = 30_000;
+
+/** Loads the models of a worker, and keeps them loaded. */
 export class ModelRegistry {
   readonly #options: ModelRegistryOptions;
+  readonly #served = new Map<string, ServedModel>();
   readonly #models = new Map<string, Promise<WorkerModel>>();
   readonly #closing = new AbortController();
 
@@ -51,6 +61,37 @@ export class ModelRegistry {
     }
   };
 
+  /** The models of this worker, with the fingerprints of those that have been loaded. */
+  get served(): readonly ServedModel[] {
+    return [...this.#served.values()];
+  }
+
+  /**
+   * Loads models one after another, so that their fingerprints are known. If loading a model fails, it is retried every 30
+   * seconds.
+   */
+  async serve(models: readonly string[]): Promise<void> {
+    for (const name of models) if (!this.#served.has(name)) this.#served.set(name, { name });
+    const failed: string[] = [];
+    for (const name of models) {
+      try {
+        await this.get(name);
+      } catch (error) {
+        if (this.#closing.signal.aborted) return;
+        failed.push(name);
+        const reason = error instanceof Error ? error.message : String(error);
+        this.#options.onWarning?.(`The model ${name} cannot be served: ${reason}`);
+        this.#serve({ name, error: reason.slice(0, maxReason) });
+      }
+    }
+    if (failed.length > 0) setTimeout(() => void this.serve(failed), retryInterval).unref();
+  }
+
+  #serve(model: ServedModel): void {
+    this.#served.set(model.name, model);
+    this.#options.onServed?.();
+  }
+
   /**
    * Returns the loaded model, which must be dense.
    *
@@ -71,9 +112,17 @@ export class ModelRegistry {
   async #load(model: string): Promise<WorkerModel> {
     const { signal } = this.#closing;
     const files = model === 'use-lite' ? await useLite({ signal }) : await openModel(model, { signal });
-    if ((await readModelKind(files)) !== 'sparse') return loadEmbedder(files, { ...this.#options, signal });
-    const { poolings: _, ...options } = this.#options;
-    return loadSparseEmbedder(files, { ...options, signal });
+    const { onServed: _, poolings, ...options } = this.#options;
+    const loaded =
+      (await readModelKind(files)) === 'sparse'
+        ? await loadSparseEmbedder(files, { ...options, signal })
+        : await loadEmbedder(files, { ...options, poolings, signal });
+    // Also if a step has loaded it after an earlier attempt failed.
+    if (this.#served.has(model)) {
+      const { hash } = await loaded.fingerprint();
+      this.#serve({ name: model, fingerprint: hash, backend: loaded.backend });
+    }
+    return loaded;
   }
 }
 

@@ -103,6 +103,7 @@ async function start(
   const runtime = await queueRuntime({ url, tls, queue, connectTimeout, ...telemetry });
   cleanups.push(() => runtime.close());
 
+  let worker: QueueWorker | undefined;
   const metrics = new Metrics(overview);
   const poolings: PoolingPlugin[] = [];
   const registry = new ModelRegistry({
@@ -111,6 +112,7 @@ async function start(
     selfCheck,
     onReceipt: (receipt) => metrics.embedded(receipt),
     onWarning: (message) => logger.warn({}, message),
+    onServed: () => void worker?.modelsChanged(),
   });
   cleanups.push(() => registry.close());
   const cached = cache === undefined ? undefined : new CachedModels(await openVectorCache(cache));
@@ -134,7 +136,6 @@ async function start(
   const plugins = await loadPlugins(configuration.plugins, { embedder: dense, access, logger });
   poolings.push(...plugins.poolings);
 
-  let worker: QueueWorker | undefined;
   const isServing = () => worker?.isServing ?? false;
   const health = new HealthCheck(models[0] ?? 'use-lite', registry.get);
   const app = routes({ queue, isServing, runtime, overview, metrics, health, token, logger });
@@ -150,6 +151,8 @@ async function start(
   if (globalConcurrency !== undefined)
     await overview.limitConcurrency(globalConcurrency === 0 ? undefined : globalConcurrency);
   throwIfAborted(signal);
+  // Jobs that need a model come as soon as it is known; what is loaded is not waited for.
+  void registry.serve(models);
   worker = await startQueueWorker({
     url,
     tls,
@@ -157,6 +160,7 @@ async function start(
     workflows,
     concurrency,
     window,
+    models: () => registry.served,
     logger,
     observer: metrics,
     counts: () => metrics.counts,

@@ -109,13 +109,13 @@ export async function embedHere(
   corpus: string,
   output: string,
   chunkRows: number,
-  more: { batchTokens?: number } = {},
+  { model = tinyModel, ...more }: { batchTokens?: number; model?: string } = {},
 ): Promise<void> {
-  const embedder = await loadEmbedder(tinyModel, { backend: onnx({ sessions: 1, threadsPerSession: 1 }) });
+  const embedder = await loadEmbedder(model, { backend: onnx({ sessions: 1, threadsPerSession: 1 }) });
   const here = inProcessRuntime();
   await (
     await here.start(embedCorpusWorkflow({ embedder: async () => embedder }), {
-      model: tinyModel,
+      model,
       request: { inputs: [corpus], output, chunkRows, ...more },
     })
   ).result();

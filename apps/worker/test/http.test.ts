@@ -220,7 +220,7 @@ describe('access', () => {
     expect((await answerTo(open, `GET http://localhost/ HTTP/1.1\r\nHost: localhost\r\n${closing}`)).status).toBe(200);
     const absolute = `GET http://evil.example/ HTTP/1.1\r\nHost: localhost\r\n${closing}`;
     expect((await answerTo(open, absolute)).status).toBe(421);
-    expect(() => readConfiguration({ host: '0.0.0.0' }, {})).toThrow(/--token \(SENTVEC_TOKEN\) is needed/);
+    expect(() => readConfiguration({ host: '0.0.0.0' }, {})).toThrow(/--token \(SENTVEC_TOKEN\) is required/);
     expect(() => readConfiguration({ host: '0.0.0.0', token: 'short' }, {})).toThrow(/16 characters/);
   });
 
@@ -287,15 +287,20 @@ describe('jobs that name forbidden files or models', () => {
       [/outside/, tinyModel, { ...good, inputs: [fleet.path('root/../../../../../../etc/passwd')] }],
       [/outside/, tinyModel, { ...good, inputs: [fleet.path('root/link.jsonl')] }],
       [/outside/, tinyModel, { ...good, output: '/etc/vectors' }],
-      [/model.*not among/, 'org/another-model', good],
     ];
     for (const [reason, model, request] of jobs) {
       const run = await runtime.start(embedCorpusWorkflow(), { model, request } as never);
       await expect(run.result()).rejects.toMatchObject({ code: 'job-refused', message: expect.stringMatching(reason) });
       expect((await overview.refusedJobs(1))[0]?.reason).toMatch(reason);
     }
+    const other = await runtime.start(embedCorpusWorkflow(), { model: 'org/another-model', request: good } as never);
+    await expect
+      .poll(async () => (await other.status()).notice)
+      .toMatch(/needs model org\/another-model: no live worker serves it. They serve: /);
+    await other.cancel();
     // A forged job, added to an active run, for a chunk that its plan does not have.
-    await overview.queues.steps.pause();
+    const [steps] = await overview.modelQueues();
+    await steps!.pause();
     const run = await runtime.start(embedCorpusWorkflow(), {
       model: tinyModel,
       request: { ...good, output: fleet.path('root/more') },
@@ -304,8 +309,8 @@ describe('jobs that name forbidden files or models', () => {
     const file = { bytes: 9, modified: 0, changed: 0, inode: 0 };
     const chunk = { input: 'x', path: '/etc/passwd', file, format: 'text', content: 'x', ...place };
     const value = { model: tinyModel, output: fleet.path('root/more'), key: '00000000', fingerprint: 'x', chunk };
-    await overview.queues.steps.add('embed', { run: run.id, attempt: 1, stage: 'embed', index: 7, value });
-    await overview.queues.steps.resume();
+    await steps!.add('embed', { run: run.id, attempt: 1, stage: 'embed', index: 7, value });
+    await steps!.resume();
     await expect(run.result()).rejects.toMatchObject({
       code: 'job-refused',
       message: expect.stringMatching(/etc\/passwd.*outside/),

@@ -8,6 +8,8 @@ export const exitCode = {
   usage: 2,
   /** A row was rejected with `--strict`. */
   rejectedRows: 3,
+  /** `queue watch --max-idle`, and nothing could work on the run for that long. The run waits on. */
+  idle: 4,
   /** Ctrl-C. */
   interrupted: 130,
 } as const;

@@ -102,7 +102,7 @@ describe('sentvec queue', () => {
     expect(await queue('schedules')).toMatch(/nightly +\*\/2 \* \* \* \* \* +UTC +\S/);
     const last = (await latest())!;
     expect(await queue('status', last)).toMatch(/next run +\S.*of the schedule nightly|ended/);
-    expect(await queue('unschedule', 'nightly')).toContain('The schedule nightly has ended.');
+    expect(await queue('unschedule', 'nightly')).toContain('The schedule nightly was removed.');
     expect((await queue('schedules')).trim()).toBe('No schedules.');
     for (const [words, problem] of [
       [['unschedule', 'nightly'], /There is no schedule nightly/],
@@ -199,8 +199,30 @@ describe('sentvec queue', () => {
     expect([resumed.code, resumed.stderr]).toEqual([2, expect.stringContaining(`sentvec queue replay ${id}`)]);
   });
 
+  it('waits for the weights that a run asks for, says so, and ends the watching when it was told to', async () => {
+    await place.writeRows('wanted.jsonl', [{ text: 'first' }]);
+    const submit = ['submit', 'wanted.jsonl', '--output', 'wanted', '--model', model];
+    const id = (await queue(...submit, '--fingerprint', '0123456789ab')).trim();
+    const watched = await place.run(['queue', 'watch', id, '--max-idle', '1', '--redis', redis.url]);
+    expect(watched.code).toBe(4);
+    expect(watched.stdout).toMatch(/state +queued/);
+    expect(watched.stdout).toMatch(/model +\S+tiny-bert 0123456789ab/);
+    expect(watched.stdout).toMatch(
+      /with fingerprint 0123456789ab: no live worker serves it\. They have it: with [0-9a-f]{12}/,
+    );
+    await queue('cancel', id);
+    const [{ models }] = JSON.parse(await queue('workers', '--json')) as [{ models: [{ fingerprint: string }] }];
+    const served = (await queue(...submit, '--fingerprint', models[0].fingerprint.slice(0, 12))).trim();
+    expect(await json('watch', served)).toMatchObject({
+      state: 'completed',
+      model: { fingerprint: models[0].fingerprint },
+    });
+  });
+
   it('starts a workflow by its id, and lists the workers', async () => {
-    expect(await queue('workers')).toMatch(/worker +workflows +steps +since +set aside\n\S+ +embed-corpus +\d of 2 /);
+    expect(await queue('workers')).toMatch(
+      /worker +models +workflows +steps +since +set aside\n\S+ +\S+tiny-bert [0-9a-f]{12} \(onnx.*\) +embed-corpus +\d of 2 /,
+    );
     await place.writeRows('some.jsonl', [{ text: 'first' }]);
     const request = { inputs: [place.path('some.jsonl')], output: place.path('started') };
     const id = (await queue('start', 'embed-corpus', JSON.stringify({ model, request }))).trim();
@@ -257,7 +279,7 @@ describe('sentvec queue', () => {
     ]);
     expect(await failure(['queue', 'status', 'one', 'two', ...flags])).toEqual([
       2,
-      expect.stringContaining('by its id'),
+      expect.stringContaining('the id of one run'),
     ]);
     expect(await failure(['queue', 'submit', '-', '-o', 'x', ...flags])).toEqual([
       2,

@@ -1,10 +1,12 @@
+// The jobs that a BullMQ worker is processing, and the reasons for which one is interrupted.
 import { once } from 'node:events';
 import { AbortScope } from '@sentvec/platform';
 
 /**
- * Why a job is interrupted: the worker stops, the worker lost the lock of the job, or another coordinator owns the run.
+ * Why a job is interrupted: the worker stops, the worker lost the lock of the job, another coordinator owns the run, or no
+ * worker has the model of the run.
  */
-export type InterruptionReason = 'stopping' | 'lock lost' | 'superseded';
+export type InterruptionReason = 'stopping' | 'lock lost' | 'superseded' | 'unserved';
 
 /** Aborts work that has not failed. Its job returns to the queue, or another worker has it already. */
 export class Interruption extends Error {

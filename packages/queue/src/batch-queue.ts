@@ -3,7 +3,9 @@ import { SentvecError } from '@sentvec/core';
 import { FlowProducer, Job, Queue, type Telemetry } from 'bullmq';
 import type { RedisConnection } from './connection.ts';
 import { indexOfJob, jobIds, type BatchJob, type StepJob } from './jobs.ts';
-import { queueNames } from './names.ts';
+import { queueNames, type QueueNames } from './names.ts';
+import type { PinnedModel } from './served-models.ts';
+import { stepsQueueName, StepQueues } from './step-queues.ts';
 
 /** Consecutive items of a stage that are added to the queue together, as the children of one BullMQ flow. */
 export interface JobBatch {
@@ -21,6 +23,8 @@ export type BatchScope = Pick<BatchJob, 'run' | 'attempt' | 'stage'>;
 /** Options of all jobs of a batch. */
 export interface BatchOptions {
   readonly priority: number;
+  /** The model of the run. */
+  readonly model: PinnedModel | undefined;
 }
 
 const redisRetries = { attempts: 1_000_000, backoff: { type: 'fixed', delay: 1000 } };
@@ -33,16 +37,16 @@ const keptFailures = { count: 1000, age: 7 * 24 * 3600 };
 export class BatchQueue {
   readonly #flows: FlowProducer;
   readonly #batches: Queue;
-  /** The queue of the items. */
-  readonly steps: Queue;
+  /** The queues of the items. */
+  readonly steps: StepQueues;
 
-  constructor(connection: RedisConnection, prefix: string, telemetry: Telemetry | undefined) {
-    const options = { connection, prefix, skipVersionCheck: true, ...(telemetry && { telemetry }) };
+  constructor(connection: RedisConnection, names: QueueNames, telemetry: Telemetry | undefined) {
+    const options = { connection, prefix: names.prefix, skipVersionCheck: true, ...(telemetry && { telemetry }) };
     this.#flows = new FlowProducer(options);
     this.#batches = new Queue(queueNames.batches, options);
-    this.steps = new Queue(queueNames.steps, options);
+    this.steps = new StepQueues(connection, names, telemetry);
     this.#flows.on('error', () => {});
-    for (const queue of [this.#batches, this.steps]) queue.on('error', () => {});
+    this.#batches.on('error', () => {});
   }
 
   /** Adds a batch with its items. Idempotent. */
@@ -50,7 +54,7 @@ export class BatchQueue {
     scope: BatchScope,
     { number, first }: JobBatch,
     items: readonly unknown[],
-    { priority }: BatchOptions,
+    { priority, model }: BatchOptions,
   ): Promise<void> {
     const options = {
       // Retries of steps are counted in the job data. These BullMQ attempts are only for failures of Redis.
@@ -60,9 +64,10 @@ export class BatchQueue {
       removeOnComplete: true,
       removeOnFail: keptFailures,
     };
+    const queueName = stepsQueueName(model);
     const children = items.map((value, offset) => {
       const data: StepJob = { ...scope, index: first + offset, value };
-      return { name: scope.stage, queueName: queueNames.steps, data, opts: { ...options, jobId: jobIds.step(data) } };
+      return { name: scope.stage, queueName, data, opts: { ...options, jobId: jobIds.step(data) } };
     });
     const data: BatchJob = { ...scope, batch: number };
     const opts = {
@@ -112,8 +117,8 @@ export class BatchQueue {
 
   /** The error of a batch that failed with BullMQ's reason `child KEY failed`. */
   async #lostError({ run, stage }: BatchScope, reason: string): Promise<SentvecError> {
-    const [, id = ''] = /^child .*:(\S+) failed$/.exec(reason) ?? [];
-    const item = await Job.fromId(this.steps, id);
+    const [, queue = queueNames.steps, id = ''] = /^child .*:([^\s:]+):([^\s:]+) failed$/.exec(reason) ?? [];
+    const item = await Job.fromId(this.steps.named(queue), id);
     const step = `${run}/${stage}${item ? `#${indexOfJob(id)}` : ''}`;
     const message = /stalled/.test(item?.failedReason ?? reason)
       ? `Step "${step}" could not be finished: every worker that executed it crashed or froze. Look for the cause in the system log, for example running out of memory.`

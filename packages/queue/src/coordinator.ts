@@ -20,6 +20,7 @@ import type { ParkedJobs } from './parked-jobs.ts';
 import type { RunProgress } from './run-fields.ts';
 import type { RunStore } from './run-store.ts';
 import type { RunAttempt } from './run-watcher.ts';
+import type { PinnedModel } from './served-models.ts';
 
 /** Milliseconds between two probes of an open circuit breaker. The delay doubles each time. */
 const probeDelay = { first: 1000, max: 30_000 };
@@ -48,6 +49,10 @@ export interface CoordinatorParts {
   readonly progress: Partial<RunProgress>;
   /** Returns the maximum number of unfinished items of a stage in the queue, for the current number of workers. */
   readonly window: () => number;
+  /** See {@link WorkerParts.isServed}. */
+  readonly isServed: (model: PinnedModel) => boolean;
+  /** Milliseconds without a worker for the model of the run after which the coordinator stops. */
+  readonly unservedTimeout: number;
 }
 
 /** The items of one stage. */
@@ -67,6 +72,7 @@ export class Coordinator implements StageRunner {
   #progress: Partial<RunProgress>;
   #probes = 0;
   #nextProbe = 0;
+  #unservedSince: number | undefined;
   #wakeStage: (() => void) | undefined;
 
   constructor(parts: CoordinatorParts) {
@@ -116,7 +122,7 @@ export class Coordinator implements StageRunner {
       {
         queue,
         scope: { run: run.id, attempt: run.attempt, stage: path },
-        options: { priority },
+        options: { priority, model: run.model },
         save: async (value) =>
           this.#mustOwn(await store.saveCheckpoint(run.id, this.owner, path, JSON.stringify(value))),
         report: async (items, total) => {
@@ -139,7 +145,19 @@ export class Coordinator implements StageRunner {
     signal.throwIfAborted();
     const failure = await store.readFailure(run.id);
     if (failure) throw new FailedStep(failure);
+    this.#checkServed();
     await this.#release();
+  }
+
+  /**
+   * Stops coordinating a run whose model no worker has had for a while. Its jobs stay in the queue. A worker coordinates it
+   * again as soon as a worker has the model.
+   */
+  #checkServed(): void {
+    const { run, isServed, unservedTimeout } = this.#parts;
+    if (run.model === undefined || isServed(run.model)) this.#unservedSince = undefined;
+    else if (performance.now() - (this.#unservedSince ??= performance.now()) >= unservedTimeout)
+      throw new Interruption('unserved');
   }
 
   /**

@@ -15,6 +15,7 @@ export type { RecoverySettings } from './recovery-settings.ts';
 export type { RedisTls } from './redis-tls.ts';
 export type { RefusedJob } from './refused-jobs.ts';
 export type { Schedule, ScheduleOptions } from './schedules.ts';
+export type { ModelServer, PinnedModel, ServedModel } from './served-models.ts';
 export type { StepReport, WorkerObserver } from './worker-parts.ts';
 export { QueueOverview, type StepCounts } from './queue-overview.ts';
 export type { ActiveStep, WorkerFacts } from './worker-registry.ts';

@@ -18,6 +18,8 @@ export interface QueueNames {
   readonly refused: string;
   /** Sorted set of worker ids by the time of their last heartbeat. */
   readonly workers: string;
+  /** Sorted set of the models of all workers, as JSON, by the time of the last heartbeat of a worker with the model. */
+  readonly models: string;
   /** String: the {@link WorkerFacts} of a worker's last heartbeat. */
   worker(id: string): string;
   /** Hash: status and input of a run. */
@@ -36,7 +38,7 @@ export interface QueueNames {
   readonly rateCounter: string;
 }
 
-/** The names of the three BullMQ queues. */
+/** The names of the BullMQ queues. The steps of each model have a queue whose name begins with `steps`. */
 export const queueNames = { runs: 'runs', batches: 'batches', steps: 'steps' } as const;
 
 /** The keys of a queue. Several queues can share a Redis. */
@@ -50,6 +52,7 @@ export function namesOf(queue: string): QueueNames {
     schedules: `${prefix}:schedules`,
     refused: `${prefix}:refused`,
     workers: `${prefix}:workers`,
+    models: `${prefix}:models`,
     worker: (id) => `${prefix}:worker:${id}`,
     run: (id) => `${prefix}:run:${id}`,
     checkpoints: (id) => `${prefix}:checkpoints:${id}`,

@@ -1,10 +1,12 @@
 // Parks steps of a run as delayed BullMQ jobs, and puts them back into the queue when they are due.
-import { DelayedError, ErrorCode, Job, type Queue } from 'bullmq';
+import { DelayedError, ErrorCode, Job } from 'bullmq';
 import type { RedisConnection } from './connection.ts';
 import type { RunJob } from './jobs.ts';
 import type { QueueNames } from './names.ts';
 import { dueScript, parkScript, probeScript, unparkScript } from './run-scripts.ts';
 import type { RunAttempt } from './run-watcher.ts';
+import type { PinnedModel } from './served-models.ts';
+import type { StepQueues } from './step-queues.ts';
 
 /**
  * A far future time (in 2039), as the delay of parked jobs. It keeps a job out of the queue independent of the clocks
@@ -22,9 +24,9 @@ const maxReleased = 100;
 export class ParkedJobs {
   readonly #redis: RedisConnection;
   readonly #names: QueueNames;
-  readonly #steps: Queue;
+  readonly #steps: Pick<StepQueues, 'of'>;
 
-  constructor(redis: RedisConnection, names: QueueNames, steps: Queue) {
+  constructor(redis: RedisConnection, names: QueueNames, steps: Pick<StepQueues, 'of'>) {
     this.#redis = redis;
     this.#names = names;
     this.#steps = steps;
@@ -45,26 +47,26 @@ export class ParkedJobs {
   }
 
   /** Returns the due parked jobs of an attempt to the queue, unless the run is paused. */
-  async release({ id, attempt }: RunAttempt): Promise<void> {
+  async release({ id, attempt, model }: RunAttempt): Promise<void> {
     const key = this.#names.parked(id, attempt);
     const due = (await this.#redis.eval(dueScript, 2, key, this.#names.run(id), maxReleased)) as string[];
-    await this.#promote(key, due);
+    await this.#promote(key, due, model);
   }
 
   /** For an open circuit breaker: returns one due parked job to the queue. Returns `false` if none is due. */
-  async releaseProbe({ id, attempt }: RunAttempt): Promise<boolean> {
+  async releaseProbe({ id, attempt, model }: RunAttempt): Promise<boolean> {
     const key = this.#names.parked(id, attempt);
     const due = (await this.#redis.eval(probeScript, 2, key, this.#names.run(id), attempt)) as string[];
-    await this.#promote(key, due);
+    await this.#promote(key, due, model);
     return due.length > 0;
   }
 
   /** @param due pairs of job id and due time */
-  async #promote(key: string, due: readonly string[]): Promise<void> {
+  async #promote(key: string, due: readonly string[], model: PinnedModel | undefined): Promise<void> {
     const records = due.flatMap((id, index) => (index % 2 === 0 ? [[id, due[index + 1]!] as const] : []));
     await Promise.all(
       records.map(async ([id, time]) => {
-        const job = await Job.fromId(this.#steps, id);
+        const job = await Job.fromId(this.#steps.of(model), id);
         try {
           await job?.promote();
         } catch (error) {
@@ -79,9 +81,9 @@ export class ParkedJobs {
   }
 
   /** Removes all parked jobs of an attempt that is over. */
-  async clear({ id, attempt }: RunAttempt): Promise<void> {
+  async clear({ id, attempt, model }: RunAttempt): Promise<void> {
     const key = this.#names.parked(id, attempt);
-    for (const job of await this.#redis.zrange(key, 0, -1)) await this.#steps.remove(job);
+    for (const job of await this.#redis.zrange(key, 0, -1)) await this.#steps.of(model).remove(job);
     await this.#redis.del(key);
   }
 }

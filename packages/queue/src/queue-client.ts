@@ -10,7 +10,7 @@ import { readEvents, type ReadEventsOptions } from './run-events.ts';
 import { openRunQueue } from './run-queue.ts';
 import { RunStore } from './run-store.ts';
 import { Schedules } from './schedules.ts';
-import { idleReason, WorkerRegistry, type WorkerFacts } from './worker-registry.ts';
+import { idleReason, serves, WorkerRegistry, type WorkerFacts } from './worker-registry.ts';
 
 /** Timeout of a producer's action in milliseconds. */
 export const actionTimeout: number = 1500;
@@ -70,8 +70,13 @@ export class QueueClient {
   async withNotices(statuses: readonly RunStatus[]): Promise<readonly RunStatus[]> {
     if (statuses.every(({ state }) => hasEnded(state))) return statuses;
     const workers = await this.workers();
-    return statuses.map((status) =>
-      hasEnded(status.state) ? status : { ...status, notice: idleReason(workers, status) ?? status.notice },
+    return Promise.all(
+      statuses.map(async (status) => {
+        if (hasEnded(status.state)) return status;
+        const isServed = status.model === undefined || workers.some((worker) => serves(worker, status));
+        const lastSeen = isServed ? undefined : await this.#inTime(() => this.#registry.lastSeen(status.model!));
+        return { ...status, notice: idleReason(workers, status, lastSeen) ?? status.notice };
+      }),
     );
   }
 

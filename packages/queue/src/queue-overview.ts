@@ -5,6 +5,7 @@ import type { RedisConnection } from './connection.ts';
 import { namesOf, queueNames, type QueueNames } from './names.ts';
 import { RateLimit, type RateLimitSetting } from './rate-limit.ts';
 import { WorkerRegistry, type WorkerFacts } from './worker-registry.ts';
+import { StepQueues } from './step-queues.ts';
 import { RefusedJobs, type RefusedJob } from './refused-jobs.ts';
 
 /** Numbers of jobs in the queue of steps, by state. */
@@ -19,8 +20,9 @@ export interface StepCounts {
 /** A view of a whole queue: its jobs, its workers and its refused jobs. */
 export class QueueOverview {
   readonly names: QueueNames;
-  /** The BullMQ queues, for tools that use them directly. */
+  /** The BullMQ queues, for tools that use them directly. `steps` has the steps of runs that need no model. */
   readonly queues: { readonly runs: Queue; readonly batches: Queue; readonly steps: Queue };
+  readonly #steps: StepQueues;
   readonly #refusedJobs: RefusedJobs;
   readonly #rateLimit: RateLimit;
   readonly #registry: WorkerRegistry;
@@ -35,20 +37,35 @@ export class QueueOverview {
       opened.on('error', () => {});
       return opened;
     };
-    this.queues = { runs: open(queueNames.runs), batches: open(queueNames.batches), steps: open(queueNames.steps) };
+    this.#steps = new StepQueues(redis, this.names);
+    this.queues = { runs: open(queueNames.runs), batches: open(queueNames.batches), steps: this.#steps.of(undefined) };
   }
 
   async counts(): Promise<StepCounts> {
-    const counts = await this.queues.steps.getJobCounts('wait', 'prioritized', 'active', 'delayed', 'failed');
-    const of = (...states: string[]) => states.reduce((sum, state) => sum + (counts[state] ?? 0), 0);
+    const all = await Promise.all(
+      (await this.#steps.all()).map(({ queue }) =>
+        queue.getJobCounts('wait', 'prioritized', 'active', 'delayed', 'failed'),
+      ),
+    );
+    const of = (...states: string[]) =>
+      all.reduce((sum, counts) => states.reduce((more, state) => more + (counts[state] ?? 0), sum), 0);
     return { waiting: of('wait', 'prioritized'), active: of('active'), delayed: of('delayed'), failed: of('failed') };
   }
 
-  /** Limits the number of active steps of all workers together; `undefined` removes the limit. */
+  /** The BullMQ queues of steps of all models, for tools that use them directly. */
+  async modelQueues(): Promise<readonly Queue[]> {
+    return (await this.#steps.all()).slice(1).map(({ queue }) => queue);
+  }
+
+  /**
+   * Limits the number of active steps of all workers together, for each model separately; `undefined` removes the limit.
+   */
   async limitConcurrency(max: number | undefined): Promise<void> {
     if (max !== undefined) checkCount(max, 'max');
-    if (max === undefined) await this.queues.steps.removeGlobalConcurrency();
-    else await this.queues.steps.setGlobalConcurrency(max);
+    for (const { queue } of await this.#steps.all()) {
+      if (max === undefined) await queue.removeGlobalConcurrency();
+      else await queue.setGlobalConcurrency(max);
+    }
   }
 
   /** Limits how many steps all workers together may begin in a period; `undefined` removes the limit. */
@@ -67,6 +84,8 @@ export class QueueOverview {
   }
 
   async close(): Promise<void> {
-    await Promise.all(Object.values(this.queues).map((queue) => queue.close().catch(() => {})));
+    await Promise.all(
+      [this.queues.runs, this.queues.batches, this.#steps].map((queue) => queue.close().catch(() => {})),
+    );
   }
 }

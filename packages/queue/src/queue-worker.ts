@@ -24,7 +24,9 @@ import { StepProcessor } from './step-processor.ts';
 import { BatchProcessor } from './batch-processor.ts';
 import { BatchQueue } from './batch-queue.ts';
 import type { WorkerObserver, WorkerParts } from './worker-parts.ts';
-import { WorkerRegistry, type WorkerFacts } from './worker-registry.ts';
+import { servesModel, type PinnedModel, type ServedModel } from './served-models.ts';
+import { stepsQueueName } from './step-queues.ts';
+import { pinnedModels, WorkerRegistry, type WorkerFacts } from './worker-registry.ts';
 
 /** Options of {@link startQueueWorker}. */
 export interface QueueWorkerOptions {
@@ -66,6 +68,13 @@ export interface QueueWorkerOptions {
    */
   readonly retentionSeconds?: number | undefined;
   readonly recovery?: Partial<RecoverySettings> | undefined;
+  /**
+   * Returns the models of this worker; called at each heartbeat. The worker executes steps of runs that need one of these
+   * models, or no model. Call {@link QueueWorker.modelsChanged} when they change.
+   *
+   * @default unknown: while such a worker has a workflow, the steps of its new runs are for all workers
+   */
+  readonly models?: (() => readonly ServedModel[]) | undefined;
   /** @default no logging */
   readonly logger?: Logger | undefined;
   readonly observer?: WorkerObserver | undefined;
@@ -85,6 +94,7 @@ const optionNames: OptionNames<QueueWorkerOptions> = {
   rateLimit: true,
   retentionSeconds: true,
   recovery: true,
+  models: true,
   logger: true,
   observer: true,
   counts: true,
@@ -148,8 +158,12 @@ export class QueueWorker {
   readonly #parts: WorkerParts;
   readonly #runs: RunProcessor;
   readonly #steps: StepProcessor;
-  readonly #stepsWorker: Worker;
-  readonly #workers: readonly Worker[];
+  /** The BullMQ workers of steps, by the names of their queues. */
+  readonly #stepsWorkers = new Map<string, Worker>();
+  /** BullMQ workers of models that were removed, whose active steps have not ended. */
+  readonly #closing = new Set<Worker>();
+  readonly #otherWorkers: readonly Worker[];
+  readonly #stepSettings: WorkerSettings;
   /** Of the batches. Only a coordinator listens: what happens to a batch would wake up every worker of the fleet. */
   #events: QueueEvents | undefined;
   readonly #runQueue: Queue;
@@ -159,12 +173,13 @@ export class QueueWorker {
   #heartbeats: NodeJS.Timeout | undefined;
   #declines = 0;
   #setAside: string | undefined;
+  #stepsPaused = false;
   #isListed = false;
   #deniedAt = -Infinity;
   #stopping: Promise<void> | undefined;
 
   constructor(redis: RedisConnection, options: QueueWorkerOptions) {
-    const { workflows, concurrency = 2, window = 512, logger = silentLogger } = options;
+    const { workflows, concurrency = 2, window = 512, logger = silentLogger, models = () => undefined } = options;
     const { retentionSeconds = defaultRetentionSeconds, observer = {} } = options;
     const settings = { ...defaultRecovery, ...options.recovery };
     this.redis = redis;
@@ -172,7 +187,7 @@ export class QueueWorker {
     this.#options = options;
     const store = new RunStore(redis, this.names, retentionSeconds);
     this.#runQueue = openRunQueue(redis, this.names.prefix, options.telemetry);
-    const queue = new BatchQueue(redis, this.names.prefix, options.telemetry);
+    const queue = new BatchQueue(redis, this.names, options.telemetry);
     this.#parts = {
       id: this.id,
       store,
@@ -188,6 +203,10 @@ export class QueueWorker {
       setAside: (reason) => this.#declined(reason),
       stepDone: () => (this.#declines = 0),
       declineTimeout: settings.declineTimeout,
+      concurrency,
+      models,
+      isServed: (model) =>
+        [...this.#fleet, { startedAt: 0, models: models() }].some((worker) => servesModel(worker, model)),
       logger,
       observer,
       window: () => Math.max(window, 2 * this.#fleet.reduce((sum, worker) => sum + worker.concurrency, 0)),
@@ -196,7 +215,7 @@ export class QueueWorker {
       holdBack: () => this.#pauseFor(runsWorker, 2 * declineDelay),
       coordinates: () => this.#coordinates(),
     });
-    this.#steps = new StepProcessor(this.#parts, () => this.#pauseFor(this.#stepsWorker, 2 * declineDelay));
+    this.#steps = new StepProcessor(this.#parts, () => this.#pauseSteps(2 * declineDelay));
     const batches = new BatchProcessor(this.#parts);
     const base = { ...settings, telemetry: options.telemetry };
     // The job of a coordinator may stall any number of times, because a coordinator executes no steps and so is not the
@@ -210,16 +229,48 @@ export class QueueWorker {
       ...neverStalled,
       concurrency: runConcurrency,
     });
-    this.#stepsWorker = this.#worker(queueNames.steps, this.#steps.process, { ...base, concurrency });
+    this.#stepSettings = { ...base, concurrency };
     batchesWorker.on('completed', (job) => void batches.completed(job));
     runsWorker.on('lockRenewalFailed', (ids) => this.#runs.active.interrupt('lock lost', ids));
-    this.#stepsWorker.on('lockRenewalFailed', (ids) => this.#steps.active.interrupt('lock lost', ids));
-    this.#workers = [this.#stepsWorker, runsWorker, batchesWorker];
+    this.#otherWorkers = [runsWorker, batchesWorker];
+    this.#serveModels();
   }
 
   /** Number of active steps. */
   get active(): number {
-    return this.#steps.active.size;
+    return this.#steps.activeJobs;
+  }
+
+  get #workers(): readonly Worker[] {
+    return [...this.#stepsWorkers.values(), ...this.#otherWorkers];
+  }
+
+  /** Publishes the models of this worker, after they have changed. */
+  async modelsChanged(): Promise<void> {
+    if (this.#heartbeats && !this.#stopping) await this.#heartbeat();
+  }
+
+  /** Opens a BullMQ worker for each model of this worker, and one for steps without a model; closes all others. */
+  #serveModels(): void {
+    const models = pinnedModels({ startedAt: 0, models: this.#parts.models() });
+    const served = new Map<string, PinnedModel | undefined>([
+      [queueNames.steps, undefined],
+      ...models.map((model) => [stepsQueueName(model), model] as const),
+    ]);
+    for (const [name, model] of served) {
+      if (this.#stepsWorkers.has(name)) continue;
+      const worker = this.#worker(name, this.#steps.process, this.#stepSettings);
+      worker.on('lockRenewalFailed', (ids) => this.#steps.active.interrupt('lock lost', ids));
+      if (this.#stepsPaused) void worker.pause(true);
+      this.#stepsWorkers.set(name, worker);
+      if (model) this.#parts.queue.steps.takeOverLimit(model).catch(() => {}); // Redis is away; the next start does it.
+    }
+    for (const [name, worker] of this.#stepsWorkers) {
+      if (served.has(name)) continue;
+      this.#stepsWorkers.delete(name);
+      this.#closing.add(worker);
+      void worker.close().finally(() => this.#closing.delete(worker));
+    }
   }
 
   /** Whether the worker accepts jobs, and Redis is reachable and writable. */
@@ -256,20 +307,25 @@ export class QueueWorker {
 
   /** Sends a heartbeat with the state of this worker, and looks after runs that have not begun. */
   async #heartbeat(): Promise<void> {
-    const { registry, store, versions } = this.#parts;
-    const { concurrency = 2, counts = () => ({}) } = this.#options;
+    const { registry, store, versions, models, concurrency, queue } = this.#parts;
+    const { counts = () => ({}), retentionSeconds = defaultRetentionSeconds } = this.#options;
     try {
+      this.#serveModels();
       await registry.heartbeat({
         id: this.id,
         startedAt: this.#startedAt,
         concurrency,
         workflows: versions,
+        models: models(),
         active: this.#steps.activeSteps,
         counts: counts(),
         setAside: this.#setAside,
       });
       // Only a coordinator needs it: N workers that each read the facts of all would read N² of them.
-      if (this.#runs.active.size > 0) await this.#readFleet();
+      if (this.#runs.active.size > 0) {
+        const now = await this.#readFleet();
+        await queue.steps.removeOld(now - 1000 * retentionSeconds);
+      }
       for (const { job, priority } of await store.pending()) await addRunJob(this.#runQueue, job, priority);
       this.#isListed = true;
     } catch (error) {
@@ -285,8 +341,11 @@ export class QueueWorker {
     await this.#readFleet();
   }
 
-  async #readFleet(): Promise<void> {
-    this.#fleet = (await this.#parts.registry.read()).workers;
+  /** Returns the time by the clock of Redis. */
+  async #readFleet(): Promise<number> {
+    const { now, workers } = await this.#parts.registry.read();
+    this.#fleet = workers;
+    return now;
   }
 
   #listen(): QueueEvents {
@@ -301,11 +360,11 @@ export class QueueWorker {
   /** Sets this worker aside after it has declined a few steps in a row. */
   #declined(reason: string): void {
     this.#declines += 1;
-    if (this.#declines < maxDeclines || this.#stepsWorker.isPaused() || this.#stopping) return;
+    if (this.#declines < maxDeclines || this.#stepsPaused || this.#stopping) return;
     const time = Math.min(setAsideTime.max, setAsideTime.min * 2 ** (this.#declines - maxDeclines));
     this.#parts.logger.error({ reason, milliseconds: time }, 'this worker cannot execute its steps and is set aside');
     this.#setAside = reason;
-    this.#pauseFor(this.#stepsWorker, time, () => (this.#setAside = undefined));
+    this.#pauseSteps(time, () => (this.#setAside = undefined));
     void this.#heartbeat();
   }
 
@@ -327,6 +386,20 @@ export class QueueWorker {
     return true;
   }
 
+  /** Pauses the steps of all models for a while. */
+  #pauseSteps(milliseconds: number, resumed: () => void = () => {}): void {
+    if (this.#stepsPaused) return;
+    this.#stepsPaused = true;
+    for (const worker of this.#stepsWorkers.values()) void worker.pause(true);
+    const resume = () => {
+      if (this.#stopping) return;
+      this.#stepsPaused = false;
+      for (const worker of this.#stepsWorkers.values()) void worker.resume();
+      resumed();
+    };
+    setTimeout(resume, milliseconds).unref();
+  }
+
   #pauseFor(worker: Worker, milliseconds: number, resumed: () => void = () => {}): void {
     if (worker.isPaused()) return;
     void worker.pause(true);
@@ -344,6 +417,7 @@ export class QueueWorker {
     // If it cannot be deregistered, it is removed from the list when its heartbeats stop.
     const deregistered = this.redis.status === 'ready' && registry.deregister(this.id).catch(() => {});
     await Promise.all(this.#workers.map((worker) => worker.pause(true)));
+    this.#steps.returnWaiting();
     // Coordinators are interrupted at once, because another worker can continue from their checkpoints.
     this.#runs.active.interrupt('stopping');
     const stepTimeout = Math.max(deadline / 2, deadline - 3500);
@@ -368,7 +442,7 @@ export class QueueWorker {
   }
 
   async #close(force: boolean): Promise<void> {
-    await Promise.all(this.#workers.map((worker) => worker.close(force)));
+    await Promise.all([...this.#workers, ...this.#closing].map((worker) => worker.close(force)));
   }
 
   #worker(name: string, processor: Processor, { telemetry, ...options }: WorkerSettings): Worker {

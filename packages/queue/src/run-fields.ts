@@ -1,10 +1,13 @@
 // Parses groups of fields of a run in Redis.
-import type { RunError, RunItems, RunState, RunStatus } from '@sentvec/workflow';
+import type { NeededModel, RunError, RunItems, RunState, RunStatus } from '@sentvec/workflow';
+import type { PinnedModel } from './served-models.ts';
 
 /** The fields of a run that workers poll. */
 export interface RunPosition extends Pick<RunStatus, 'state' | 'attempt' | 'workflow'> {
   /** The workflow version of the attempt; `undefined` before it has begun. */
   readonly version: string | undefined;
+  /** The model of the run. `undefined` before it has begun, and if any worker can execute its steps. */
+  readonly model: PinnedModel | undefined;
   /** Number of failed step attempts since the last completed step. */
   readonly faults: number;
   /** Id of the only job that may be executed while the circuit breaker of the run is open. */
@@ -12,14 +15,28 @@ export interface RunPosition extends Pick<RunStatus, 'state' | 'attempt' | 'work
 }
 
 /** The fields of a {@link RunPosition}. */
-export const positionFields: readonly string[] = ['state', 'attempt', 'workflow', 'version', 'faults', 'probe'];
+export const positionFields: readonly string[] = [
+  'state',
+  'attempt',
+  'workflow',
+  'version',
+  'faults',
+  'probe',
+  'model',
+];
 
 /** Parses the values of {@link positionFields}. `undefined` if there is no such run. */
 export function parsePosition(values: readonly (string | null)[]): RunPosition | undefined {
-  const [state, attempt, workflow, version, faults, probe] = values;
+  const [state, attempt, workflow, version, faults, probe, model] = values;
   if (!state) return undefined;
   const known = { state: state as RunState, attempt: Number(attempt), workflow: workflow ?? '' };
-  return { ...known, version: version ?? undefined, faults: Number(faults ?? 0), probe: probe ?? undefined };
+  return {
+    ...known,
+    version: version ?? undefined,
+    model: model ? (JSON.parse(model) as PinnedModel) : undefined,
+    faults: Number(faults ?? 0),
+    probe: probe ?? undefined,
+  };
 }
 
 /**
@@ -42,7 +59,7 @@ export interface RunProgress {
 
 /** The fields for the status of a run: all except input and output, which may be large. */
 export const statusFields: readonly string[] =
-  'id workflow version state attempt createdAt startedAt finishedAt progress error faults fault'.split(' ');
+  'id workflow version model needs state attempt createdAt startedAt finishedAt progress error faults fault'.split(' ');
 
 /** Parses the values of {@link statusFields}. `undefined` if there is no such run. */
 export function parseStatus(values: readonly (string | null)[]): RunStatus | undefined {
@@ -55,6 +72,7 @@ export function parseStatus(values: readonly (string | null)[]): RunStatus | und
     id: fields['id'] ?? '',
     workflow: fields['workflow'] ?? '',
     version: fields['version'],
+    model: (json('model') ?? json('needs')) as NeededModel | undefined,
     state: fields['state'] as RunState,
     attempt: Number(fields['attempt']),
     createdAt: Number(fields['createdAt']),

@@ -2,7 +2,17 @@
 // another worker.
 import { setTimeout as sleep } from 'node:timers/promises';
 import { SentvecError } from '@sentvec/core';
-import { checkSchema, dependsOnWorker, hasEnded, runStages, toRunError, type RunError } from '@sentvec/workflow';
+import {
+  checkInput,
+  checkSchema,
+  dependsOnWorker,
+  hasEnded,
+  runStages,
+  toRunError,
+  type AnyWorkflow,
+  type NeededModel,
+  type RunError,
+} from '@sentvec/workflow';
 import { UnrecoverableError, WaitingError, type Job } from 'bullmq';
 import { ActiveJobs, Interruption } from './active-jobs.ts';
 import type { StageCheckpoint } from './batch-stage.ts';
@@ -14,6 +24,8 @@ import { checkJobSize, jobRefusedError } from './refused-jobs.ts';
 import type { StoredRun } from './run-store.ts';
 import type { RunAttempt } from './run-watcher.ts';
 import { isScheduleJob } from './schedules.ts';
+import { chooseModel, servesModel, type PinnedModel } from './served-models.ts';
+import { serves } from './worker-registry.ts';
 import type { GenericSchema } from 'valibot';
 import { changedError, refuseJob, workflowOf, type WorkerParts } from './worker-parts.ts';
 
@@ -26,6 +38,9 @@ class UnfitWorker extends Error {
     this.error = error;
   }
 }
+
+/** Interval in milliseconds of reads of the registry while a worker with the model of a run is starting. */
+const modelInterval = 500;
 
 /** What a {@link RunProcessor} needs of its worker. */
 export interface RunHost {
@@ -64,6 +79,8 @@ export class RunProcessor {
       await this.active.run(job.id ?? '', run.signal, (signal) => this.#coordinate(run, signal));
     } catch (error) {
       if (error instanceof UnfitWorker) return await this.#decline(job, token, data, run, error.error);
+      // The run waits among the pending ones, not here: it would take the place of runs that can go on.
+      if (error instanceof Interruption && error.reason === 'unserved') return;
       if (!(error instanceof Interruption)) await this.#endIfLast(job, run, error);
       if (!(error instanceof Interruption) || error.reason !== 'stopping') throw error;
       await job.moveToWait(token);
@@ -91,18 +108,23 @@ export class RunProcessor {
   }
 
   async #coordinate(run: RunAttempt, signal: AbortSignal): Promise<void> {
-    const { store, queue, parked, logger, window } = this.#parts;
+    const { store, queue, parked, logger, window, isServed, declineTimeout } = this.#parts;
     const stored = await store.read(run.id);
     if (!stored) return;
     await this.#host.coordinates();
     const { priority, status } = stored;
     const { stage, items, total } = status;
     const progress = { ...(stage && { stage }), ...(items && { items }), total };
-    const coordinator = new Coordinator({ store, queue, parked, run, signal, logger, priority, progress, window });
+    const fleet = { window, isServed, unservedTimeout: declineTimeout };
+    const coordinator = new Coordinator({ store, queue, parked, run, signal, logger, priority, progress, ...fleet });
     this.#coordinators.set(run.id, coordinator);
     try {
-      if (!signal.aborted) await this.#run(stored, coordinator, run);
+      if (!signal.aborted) await this.#run(stored, coordinator, run, signal);
     } catch (error) {
+      if (error instanceof Interruption && error.reason === 'unserved' && run.model) {
+        logger.warn({ run: run.id, model: run.model }, 'no worker serves the model of a run: it waits');
+        await store.postpone(run.id, run.attempt, run.model);
+      }
       if (signal.aborted && !run.signal.aborted) throw signal.reason;
       if (!run.signal.aborted) await this.#fail(run, error);
     } finally {
@@ -112,21 +134,62 @@ export class RunProcessor {
     if (!after || hasEnded(after.state) || after.attempt !== run.attempt) await this.#removeBatches(run);
   }
 
-  async #run({ status, input }: StoredRun, coordinator: Coordinator, { id, attempt }: RunAttempt): Promise<void> {
+  async #run({ input }: StoredRun, coordinator: Coordinator, run: RunAttempt, signal: AbortSignal): Promise<void> {
+    const { id, attempt } = run;
     const { store, logger } = this.#parts;
     const { owner } = coordinator;
-    const workflow = workflowOf(this.#parts, { workflow: status.workflow, version: undefined });
-    const begun = await store.begin(id, attempt, owner, this.#parts.versions[workflow.id]!);
+    const workflow = workflowOf(this.#parts, run);
+    const version = this.#parts.versions[workflow.id]!;
+    const model = await this.#chooseModel(run, workflow, input, signal);
+    const begun = await store.begin(id, attempt, { owner, version, model });
     if (begun === 'changed') throw changedError(workflow.id);
     if (begun !== 'ok') {
       logger.info({ run: id, attempt, reason: begun }, 'a run has ended before it could be coordinated');
       return;
     }
-    logger.info({ run: id, attempt, workflow: workflow.id }, 'coordinating a run');
+    // Another coordinator may have chosen first.
+    run.model = (await store.readPosition(id))?.model;
+    logger.info({ run: id, attempt, workflow: workflow.id, model: run.model }, 'coordinating a run');
     const output = await runStages(workflow, input, coordinator);
     const fields = { output: JSON.stringify(output ?? null) };
     const reply = await store.transition(id, { from: ['running', 'paused'], to: 'completed', attempt, owner, fields });
     logger.info({ run: id, attempt, reply }, 'a run has ended');
+  }
+
+  /**
+   * Chooses the model of a run, or returns the model that it has; `undefined` if any worker can execute its steps. Waits
+   * while a worker that may have the model is starting.
+   *
+   * @throws Interruption `unserved` if no worker has the model; the run is then postponed
+   */
+  async #chooseModel(
+    { id, attempt, version: begunWith, model }: RunAttempt,
+    workflow: AnyWorkflow,
+    input: unknown,
+    signal: AbortSignal,
+  ): Promise<PinnedModel | undefined> {
+    // An attempt that began with steps for any worker goes on so: some may be in that queue.
+    if (!workflow.model || (begunWith !== undefined && model === undefined)) return undefined;
+    const { registry, store, declineTimeout } = this.#parts;
+    const needed: NeededModel | undefined = model ?? workflow.model((await checkInput(workflow, input)) as never);
+    if (needed === undefined) return undefined;
+    for (;;) {
+      const { now, workers } = await registry.read();
+      const version = this.#parts.versions[workflow.id];
+      const able = workers.filter((worker) => serves(worker, { workflow: workflow.id, version }));
+      const chosen = model && able.some((worker) => servesModel(worker, model)) ? model : chooseModel(able, needed);
+      if (chosen === 'any') {
+        if (model === undefined) return undefined;
+      } else if (chosen !== undefined) return chosen;
+      const isStarting = able.some(
+        ({ startedAt, models = [] }) =>
+          now - startedAt < declineTimeout ||
+          models.some(({ name, fingerprint, error }) => name === needed.name && !fingerprint && !error),
+      );
+      await store.postpone(id, attempt, needed);
+      if (!isStarting) throw new Interruption('unserved');
+      await sleep(modelInterval, undefined, { signal });
+    }
   }
 
   /**
@@ -163,7 +226,9 @@ export class RunProcessor {
     error?: SentvecError,
   ): Promise<void> {
     try {
-      await this.#declined.decline(job, data, run, error);
+      // Whoever serves the workflow can coordinate, whatever models it has.
+      const required = { workflow: run.workflow, version: run.version };
+      await this.#declined.decline(job, data, required, error);
     } catch (failure) {
       if (!SentvecError.is(failure)) throw failure;
       await this.#end(run, toRunError(failure, run.id));

@@ -93,8 +93,9 @@ return { 'created' }`;
 
 /**
  * Makes a coordinator the owner of an attempt, in place of any previous owner. KEYS[3]: the pending runs. ARGV: owner,
- * attempt, event, version of the workflow. Returns `ok`; `missing`; `superseded` by another attempt; `changed` if the
- * attempt began with another version; or the state of a run that has ended.
+ * attempt, event, version of the workflow, and the model as JSON or an empty string, which the run keeps if it has no model
+ * yet. Returns `ok`; `missing`; `superseded` by another attempt; `changed` if the attempt began with another version; or
+ * the state of a run that has ended.
  */
 export const beginScript: string = `${publishing}${ending}
 local state, attempt, version = unpack(redis.call('HMGET', KEYS[1], 'state', 'attempt', 'version'))
@@ -103,6 +104,8 @@ if attempt ~= ARGV[2] then return 'superseded' end
 if hasEnded(state) then return state end
 if version and version ~= ARGV[4] then return 'changed' end
 redis.call('HSET', KEYS[1], 'owner', ARGV[1], 'version', ARGV[4])
+redis.call('HDEL', KEYS[1], 'needs')
+if ARGV[5] ~= '' then redis.call('HSETNX', KEYS[1], 'model', ARGV[5]) end
 redis.call('HSETNX', KEYS[1], 'startedAt', now)
 redis.call('ZREM', KEYS[3], redis.call('HGET', KEYS[1], 'id'))
 if state == 'queued' then
@@ -110,6 +113,16 @@ if state == 'queued' then
   publish(ARGV[3])
 end
 return 'ok'`;
+
+/**
+ * Adds the run of attempt ARGV[1] to the pending runs KEYS[2], whose jobs are added again after ARGV[2] milliseconds.
+ * ARGV[3]: the model that it waits for, as JSON.
+ */
+export const postponeScript: string = `${clock}${ending}
+local state, attempt, id = unpack(redis.call('HMGET', KEYS[1], 'state', 'attempt', 'id'))
+if attempt ~= ARGV[1] or hasEnded(state) then return 0 end
+redis.call('HSET', KEYS[1], 'needs', ARGV[3])
+return redis.call('ZADD', KEYS[2], now + ARGV[2], id)`;
 
 /**
  * Changes the state of an attempt from one of `states` to `state`, if the caller owns it (an empty owner matches any).

@@ -4,6 +4,7 @@ import {
   busyError,
   hasEnded,
   type DeadLetter,
+  type NeededModel,
   type Request,
   type RunError,
   type RunEventPayload,
@@ -13,6 +14,7 @@ import {
 import type { RedisConnection } from './connection.ts';
 import type { RunJob } from './jobs.ts';
 import type { QueueNames } from './names.ts';
+import type { PinnedModel } from './served-models.ts';
 import {
   parsePosition,
   parseStatus,
@@ -31,6 +33,7 @@ import {
   faultScript,
   ownedWriteScript,
   pendingScript,
+  postponeScript,
   replayScript,
   transitionScript,
 } from './run-scripts.ts';
@@ -80,6 +83,9 @@ export type Rejected = 'superseded' | 'missing' | 'changed' | RunState;
 
 /** Maximum number of pending runs per read. */
 const maxPending = 20;
+
+/** Milliseconds after which the job of a postponed run is added again. */
+const postponeTime = 2000;
 
 /** Maximum number of dead letters of a run. */
 const maxDeadLetters = 1000;
@@ -166,11 +172,23 @@ export class RunStore {
     }
   }
 
-  /** Makes a coordinator the owner of an attempt, in place of any previous owner. */
-  async begin(id: string, attempt: number, owner: string, version: string): Promise<'ok' | Rejected> {
+  /**
+   * Makes a coordinator the owner of an attempt, in place of any previous owner. A run that has a model already keeps it.
+   */
+  async begin(
+    id: string,
+    attempt: number,
+    { owner, version, model }: { owner: string; version: string; model?: PinnedModel | undefined },
+  ): Promise<'ok' | Rejected> {
     const keys = [this.#names.run(id), this.#names.events(id), this.#names.pending];
-    const values = [owner, attempt, stateEvent('running', attempt), version];
+    const values = [owner, attempt, stateEvent('running', attempt), version, model ? JSON.stringify(model) : ''];
     return (await this.#redis.eval(beginScript, keys.length, ...keys, ...values)) as 'ok' | Rejected;
+  }
+
+  /** Postpones the coordination of an attempt until a worker has a model. */
+  async postpone(id: string, attempt: number, model: NeededModel): Promise<void> {
+    const keys = [this.#names.run(id), this.#names.pending];
+    await this.#redis.eval(postponeScript, keys.length, ...keys, attempt, postponeTime, JSON.stringify(model));
   }
 
   async transition(id: string, change: Transition): Promise<'ok' | Rejected> {

@@ -3,6 +3,7 @@ import { SentvecError } from '@sentvec/core';
 import { hasEnded, type RunState } from '@sentvec/workflow';
 import { isCircuitOpen, type RunPosition } from './run-fields.ts';
 import type { RunStore } from './run-store.ts';
+import type { PinnedModel } from './served-models.ts';
 import { Signal } from './signal.ts';
 
 /** Milliseconds between two polls. */
@@ -60,6 +61,8 @@ export class RunAttempt {
   readonly workflow: string;
   /** {@link RunPosition.version} at the time when watching began. */
   readonly version: string | undefined;
+  /** {@link RunPosition.model} at the time when watching began, or as the coordinator has chosen it since. */
+  model: PinnedModel | undefined;
   /** Stops watching. */
   readonly release: () => void;
   /** Called when the state of the run changes. */
@@ -75,6 +78,7 @@ export class RunAttempt {
     this.attempt = attempt;
     this.workflow = position.workflow;
     this.version = position.version;
+    this.model = position.model;
     this.release = release;
     this.update(position);
   }

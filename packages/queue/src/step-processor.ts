@@ -26,6 +26,8 @@ import { queueNames } from './names.ts';
 import { checkJobSize, jobRefusedError } from './refused-jobs.ts';
 import type { RunAttempt } from './run-watcher.ts';
 import { StepEventPublisher } from './step-event-publisher.ts';
+import { servesModel } from './served-models.ts';
+import { Slots } from './slots.ts';
 import { refuseJob, workflowOf, type StepReport, type WorkerParts } from './worker-parts.ts';
 import type { ActiveStep } from './worker-registry.ts';
 
@@ -63,6 +65,9 @@ export class StepProcessor {
   readonly #parts: WorkerParts;
   readonly #declined: DeclinedJobs;
   readonly #holdBack: () => void;
+  readonly #slots: Slots;
+  /** Ids of the jobs that wait for a slot. */
+  readonly #waiting = new Set<string>();
   /** The active steps by key, with their start time and progress. */
   readonly #begun = new Map<string, { readonly at: number; progress: unknown }>();
 
@@ -73,7 +78,18 @@ export class StepProcessor {
   constructor(parts: WorkerParts, holdBack: () => void) {
     this.#parts = parts;
     this.#holdBack = holdBack;
+    this.#slots = new Slots(parts.concurrency);
     this.#declined = new DeclinedJobs(parts, queueNames.steps);
+  }
+
+  /** Number of jobs that have a slot. */
+  get activeJobs(): number {
+    return this.active.size - this.#waiting.size;
+  }
+
+  /** Returns the jobs that wait for a slot to their queues. */
+  returnWaiting(): void {
+    this.active.interrupt('stopping', [...this.#waiting]);
   }
 
   /** The active steps. */
@@ -118,14 +134,22 @@ export class StepProcessor {
   async #process(held: HeldJob): Promise<unknown> {
     const { job, token, data, run } = held;
     if (this.#declined.has(data)) return this.#decline(held);
+    if (!this.#servesModelOf(run)) return this.#giveBack(job, token);
     const work = await this.#resolve(held);
+    const id = job.id ?? '';
     let result: unknown;
     try {
-      result = await this.active.run(job.id ?? '', run.signal, async (signal) =>
-        (await this.#mayBegin(held, signal)) ? this.#execute(work, signal) : notBegun,
+      this.#waiting.add(id);
+      result = await this.active.run(id, run.signal, (signal) =>
+        this.#slots.use(signal, async () => {
+          this.#waiting.delete(id);
+          return (await this.#mayBegin(held, signal)) ? this.#execute(work, signal) : notBegun;
+        }),
       );
     } catch (error) {
       return this.#settle(work, error);
+    } finally {
+      this.#waiting.delete(id);
     }
     return result === notBegun ? this.#parts.parked.park(job, token, data) : result;
   }
@@ -284,6 +308,16 @@ export class StepProcessor {
   async #interrupted({ job, token, run }: HeldJob, error: unknown): Promise<never> {
     if (run.signal.aborted) throw new UnrecoverableError('The attempt of the run is over.');
     if (!(error instanceof Interruption) || error.reason !== 'stopping') throw error;
+    return this.#giveBack(job, token);
+  }
+
+  /** Whether this worker has the model of a run: its weights may have been replaced since it took the job. */
+  #servesModelOf({ model }: RunAttempt): boolean {
+    const models = this.#parts.models();
+    return model === undefined || models === undefined || servesModel({ startedAt: 0, models }, model);
+  }
+
+  async #giveBack(job: Job, token: string | undefined): Promise<never> {
     await job.moveToWait(token);
     throw new WaitingError();
   }

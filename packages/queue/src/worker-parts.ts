@@ -9,6 +9,7 @@ import type { RunStore } from './run-store.ts';
 import type { RequiredWorkflow, WorkerRegistry } from './worker-registry.ts';
 import type { RunWatcher } from './run-watcher.ts';
 import type { Schedules } from './schedules.ts';
+import type { PinnedModel, ServedModel } from './served-models.ts';
 
 /** The outcome of a step attempt, for metrics. */
 export interface StepReport {
@@ -57,6 +58,12 @@ export interface WorkerParts {
   readonly observer: WorkerObserver;
   /** Returns the maximum number of unfinished items of a stage in the queue, for the current number of workers. */
   readonly window: () => number;
+  /** How many steps are executed at once. */
+  readonly concurrency: number;
+  /** The models that this worker serves now; `undefined`: it does not say. */
+  readonly models: () => readonly ServedModel[] | undefined;
+  /** Whether a worker of the fleet, as it was at the last heartbeat, serves a model. */
+  readonly isServed: (model: PinnedModel) => boolean;
 }
 
 /**

@@ -21,7 +21,7 @@ beforeAll(async () => {
   const options = { connection, prefix: '{parked}' };
   steps = new Queue('steps', options);
   worker = new Worker('steps', null, { ...options, autorun: false });
-  parked = new ParkedJobs(connection, names, steps);
+  parked = new ParkedJobs(connection, names, { of: () => steps });
 });
 
 afterAll(async () => {

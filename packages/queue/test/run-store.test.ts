@@ -26,7 +26,7 @@ beforeEach(async () => {
   store = new RunStore(connection, names(), 60);
   const request = { input: 'hash', content: undefined, merges: false, writes: [] };
   await store.create({ id: 'run', workflow: 'work', input: null, priority: 1, request });
-  await store.begin('run', 1, 'early', 'v1');
+  await store.begin('run', 1, { owner: 'early', version: 'v1' });
   await store.transition('run', { from: ['running'], to: 'completed', attempt: 1, owner: 'early' });
   await store.replay('run', 1);
 });
@@ -45,7 +45,7 @@ const isUntouched = async () => {
 
 it('a write for one attempt never changes the next attempt', async () => {
   const error = { code: 'step-failed', message: 'late', details: {} } as const;
-  expect(await store.begin('run', 1, 'late', 'v1')).toBe('superseded');
+  expect(await store.begin('run', 1, { owner: 'late', version: 'v1' })).toBe('superseded');
   for (const to of ['cancelled', 'paused', 'failed', 'completed'] as const) {
     const change = { from: ['queued', 'running'], to, attempt: 1 } as const;
     expect(await store.transition('run', change)).toBe('superseded');
@@ -67,29 +67,29 @@ it('a write for one attempt never changes the next attempt', async () => {
 it('a replay that is sent twice starts one attempt', async () => {
   expect(await store.replay('run', 1)).toBe('ok');
   await isUntouched();
-  await store.begin('run', 2, 'later', 'v2');
+  await store.begin('run', 2, { owner: 'later', version: 'v2' });
   expect(await store.replay('run', 1)).toBe('superseded');
   expect(await store.replay('run', 2)).toBe('running');
 });
 
 it('if there are two coordinators, only the later one can write', async () => {
-  await store.begin('run', 2, 'one', 'v2');
-  await store.begin('run', 2, 'two', 'v2');
+  await store.begin('run', 2, { owner: 'one', version: 'v2' });
+  await store.begin('run', 2, { owner: 'two', version: 'v2' });
   expect(await store.saveProgress('run', 'one', { stage: 'one' })).toBe(false);
   const change = { from: ['running'], to: 'completed', attempt: 2 } as const;
   expect(await store.transition('run', { ...change, owner: 'one' })).toBe('superseded');
   expect(await store.saveProgress('run', 'two', { stage: 'two' })).toBe(true);
   expect(await store.transition('run', { ...change, owner: 'two' })).toBe('ok');
-  expect(await store.begin('run', 2, 'three', 'v2')).toBe('completed');
+  expect(await store.begin('run', 2, { owner: 'three', version: 'v2' })).toBe('completed');
 });
 
 it('an attempt is never continued with another version of its workflow', async () => {
-  expect(await store.begin('run', 2, 'one', 'v2')).toBe('ok');
-  expect(await store.begin('run', 2, 'two', 'v3')).toBe('changed');
+  expect(await store.begin('run', 2, { owner: 'one', version: 'v2' })).toBe('ok');
+  expect(await store.begin('run', 2, { owner: 'two', version: 'v3' })).toBe('changed');
   expect(await store.saveProgress('run', 'one', { stage: 'one' })).toBe(true);
   await store.transition('run', { from: ['running'], to: 'failed', attempt: 2 });
   await store.replay('run', 2);
-  expect(await store.begin('run', 3, 'two', 'v3')).toBe('ok');
+  expect(await store.begin('run', 3, { owner: 'two', version: 'v3' })).toBe('ok');
 });
 
 it('times come from the clock of Redis, not from that of this process', async () => {
@@ -103,7 +103,7 @@ it('the list of runs is read without their inputs and outputs', async () => {
   const input = 'x'.repeat(5_000_000);
   const request = { input: 'hash', content: undefined, merges: false, writes: [] };
   await store.create({ id: 'large', workflow: 'work', input, priority: 1, request });
-  await store.begin('large', 1, 'one', 'v1');
+  await store.begin('large', 1, { owner: 'one', version: 'v1' });
   const fields = { output: JSON.stringify(input) };
   await store.transition('large', { from: ['running'], to: 'completed', attempt: 1, owner: 'one', fields });
   const sent = async () => Number(/total_net_output_bytes:(\d+)/.exec(await connection.info('stats'))?.[1]);
@@ -114,7 +114,7 @@ it('the list of runs is read without their inputs and outputs', async () => {
 });
 
 it('data written after a run has ended expires with the run, which is removed from the index', async () => {
-  await store.begin('run', 2, 'owner', 'v1');
+  await store.begin('run', 2, { owner: 'owner', version: 'v1' });
   await store.transition('run', { from: ['running'], to: 'cancelled', attempt: 2 });
   await store.addDeadLetter('run', 2, { reference: 'row', reason: 'late' });
   await store.saveCheckpoint('run', 'owner', 'stage', '{}');

@@ -8,6 +8,7 @@ const position = (attempt: number, state: RunPosition['state']): RunPosition => 
   attempt,
   workflow: 'work',
   version: undefined,
+  model: undefined,
   faults: 0,
   probe: undefined,
 });

@@ -13,14 +13,14 @@ const workflow = defineWorkflow({ id: 'counting', input: v.number() }).step(coun
 it('a source that yields fewer items than the first coordinator has read fails the run', async () => {
   const run = await queue.runtime.start(workflow, 3);
   const store = new RunStore(queue.connection, queue.overview.names, 60);
-  await store.begin(run.id, 1, 'first', workflowVersion(workflow));
+  await store.begin(run.id, 1, { owner: 'first', version: workflowVersion(workflow) });
   const batches = [{ number: 0, first: 0, count: 5 }];
   const checkpoint = { items: 0, total: null, batches, next: 1, complete: false };
   await store.saveCheckpoint(run.id, 'first', 'item', JSON.stringify(checkpoint));
   await queue.serve({ workflows: [workflow] });
   await expect(run.result()).rejects.toMatchObject({
     code: 'invalid-argument',
-    message: expect.stringContaining('yielded 3 items when it was read again, and at least 5 before'),
+    message: expect.stringContaining('yielded 3 items when it was read again, but at least 5 before'),
   });
 });
 

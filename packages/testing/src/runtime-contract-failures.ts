@@ -148,7 +148,7 @@ export function runtimeFailureContract({ connect }: RuntimeFixture): void {
     const run = await runtime.start(workflow, null);
     await expect(run.result()).rejects.toMatchObject({
       code: 'invalid-argument',
-      message: expect.stringContaining('yielded 1 items when it was read again, and at least 2 before'),
+      message: expect.stringContaining('yielded 1 items when it was read again, but at least 2 before'),
     });
   });
 

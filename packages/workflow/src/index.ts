@@ -36,6 +36,7 @@ export {
 export {
   eventIdError,
   hasEnded,
+  type NeededModel,
   type RunError,
   type RunEvent,
   type RunHandle,

@@ -37,6 +37,7 @@ function newStatus(id: string, workflow: AnyWorkflow): RunStatus {
     id,
     workflow: workflow.id,
     version: workflowVersion(workflow),
+    model: undefined,
     state: 'queued',
     attempt: 0,
     ...times,

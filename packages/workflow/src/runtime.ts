@@ -12,6 +12,17 @@ export function hasEnded(state: RunState): boolean {
   return state === 'completed' || state === 'failed' || state === 'cancelled';
 }
 
+/** A model that a run needs. JSON. */
+export interface NeededModel {
+  /** A folder, a name on the hub, or `use-lite`. */
+  readonly name: string;
+  /**
+   * The hash of `Embedder.fingerprint()`, or its first digits.
+   * @default that of the worker that started last
+   */
+  readonly fingerprint?: string | undefined;
+}
+
 /** The status of a run. JSON. */
 export interface RunStatus {
   readonly id: string;
@@ -19,6 +30,11 @@ export interface RunStatus {
   readonly workflow: string;
   /** The workflow version of this attempt; `undefined` before it begins. See `workflowVersion`. */
   readonly version: string | undefined;
+  /**
+   * The model that the steps of the run need, if the runtime chooses workers by their models. Its fingerprint is chosen when
+   * the run begins, and is the same in all attempts.
+   */
+  readonly model: NeededModel | undefined;
   readonly state: RunState;
   /** Number of the attempt of the run, from 1. Each replay is a new attempt. */
   readonly attempt: number;

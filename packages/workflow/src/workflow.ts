@@ -4,6 +4,7 @@ import { SentvecError } from '@sentvec/core';
 import type { StandardSchemaV1 } from '@standard-schema/spec';
 import { initialTotal } from './ordered-progress.ts';
 import type { RequestIdentity } from './request.ts';
+import type { NeededModel } from './runtime.ts';
 import { checkId, type AnyStep, type Source, type Step } from './step.ts';
 
 /** Options of `forEach`. */
@@ -51,6 +52,8 @@ export interface AnyWorkflow {
   readonly version?: string | undefined;
   /** See {@link defineWorkflow}. */
   readonly identify?: ((input: never) => Promise<RequestIdentity>) | undefined;
+  /** See {@link defineWorkflow}. */
+  readonly model?: ((input: never) => NeededModel | undefined) | undefined;
   readonly input: StandardSchemaV1;
   readonly stages: readonly Stage[];
 }
@@ -97,6 +100,11 @@ export function defineWorkflow<Input extends StandardSchemaV1>(definition: {
    * @default requests with equal input are the same while their run is live, and no outputs are exclusive
    */
   readonly identify?: ((input: StandardSchemaV1.InferOutput<Input>) => Promise<RequestIdentity>) | undefined;
+  /**
+   * Returns the model that the steps of a run need, for its input. In a queue, only workers with this model execute them.
+   * @default no model: all workers with the workflow execute them
+   */
+  readonly model?: ((input: StandardSchemaV1.InferOutput<Input>) => NeededModel | undefined) | undefined;
 }): Workflow<StandardSchemaV1.InferInput<Input>, StandardSchemaV1.InferOutput<Input>> {
   checkId('workflow', definition.id);
   return new WorkflowBuilder(definition, []) as unknown as Workflow<
@@ -110,13 +118,15 @@ class WorkflowBuilder implements AnyWorkflow {
   readonly id: string;
   readonly version: string | undefined;
   readonly identify: AnyWorkflow['identify'];
+  readonly model: AnyWorkflow['model'];
   readonly input: StandardSchemaV1;
   readonly stages: readonly Stage[];
 
-  constructor({ id, version, identify, input }: Omit<AnyWorkflow, 'kind' | 'stages'>, stages: readonly Stage[]) {
+  constructor({ id, version, identify, model, input }: Omit<AnyWorkflow, 'kind' | 'stages'>, stages: readonly Stage[]) {
     this.id = id;
     this.version = version;
     this.identify = identify;
+    this.model = model;
     this.input = input;
     this.stages = stages;
   }

@@ -11,6 +11,7 @@ import { SentvecError } from '@sentvec/core';
 import { guardIo } from '@sentvec/platform/node';
 import type { QueueOverview, RefusedJob, StepCounts, WorkerFacts } from '@sentvec/queue';
 import type { Logger, RunStatus, Runtime } from '@sentvec/workflow';
+import type { Queue } from 'bullmq';
 import { Hono, type Context } from 'hono';
 import type { HealthCheck } from '../health.ts';
 import type { Metrics } from '../metrics.ts';
@@ -99,15 +100,17 @@ export function routes(parts: ServerParts): Hono {
       });
     });
   }
+  const board = bullBoard(parts.overview, '/queues');
   app.use('/queues/*', async (context, next) => {
     // In read-only mode bull-board refuses the changes that it knows. This also covers any that a later version may
     // add.
     if (!isSafe(context.req.method))
       return context.text('This view is read-only. Use the dashboard to control runs.\n', 405);
     context.header('Content-Security-Policy', boardSecurity);
+    await board.refresh();
     return next();
   });
-  app.route('/queues', bullBoard(parts.overview, '/queues'));
+  app.route('/queues', board.routes);
   app.onError((error, context) => {
     const status = SentvecError.is(error, 'run-not-found')
       ? 404
@@ -150,15 +153,24 @@ async function readOverview({ queue, runtime, overview }: ServerParts): Promise<
 }
 
 /** Mounts bull-board for the BullMQ queues in read-only mode, because runs are controlled from the dashboard. */
-function bullBoard({ queues }: QueueOverview, path: string): Hono {
+function bullBoard(overview: QueueOverview, path: string): { routes: Hono; refresh: () => Promise<void> } {
   const server = new HonoAdapter(serveStatic);
   server.setBasePath(path);
-  createBullBoard({
-    queues: Object.values(queues).map((queue) => new BullMQAdapter(queue, { readOnlyMode: true })),
+  const shown = new Set<string>();
+  const adapters = (queues: readonly Queue[]) =>
+    queues.flatMap((queue) => {
+      if (shown.has(queue.name)) return [];
+      shown.add(queue.name);
+      return [new BullMQAdapter(queue, { readOnlyMode: true })];
+    });
+  const { addQueue } = createBullBoard({
+    queues: adapters(Object.values(overview.queues)),
     serverAdapter: server,
     options: { uiConfig: { boardTitle: 'sentvec queues' } },
   });
-  return server.registerPlugin();
+  // If Redis is unreachable, the known queues are shown.
+  const refresh = async () => adapters(await overview.modelQueues().catch(() => [])).forEach(addQueue);
+  return { routes: server.registerPlugin(), refresh };
 }
 
 async function runOf(context: Context, { runtime }: ServerParts) {

@@ -1,6 +1,8 @@
 // The commands that show the status of a run once, or until it ends.
 import { type Command, defineCommand } from '../command.ts';
+import { hasEnded } from '@sentvec/workflow';
 import { exitCode } from '../exit-codes.ts';
+import { wholeNumber } from '../parse-arguments.ts';
 import { namedRun, queueArguments, withQueue } from '../queue/connection.ts';
 import { describeRun } from '../queue/describe-run.ts';
 import { watchRun } from '../queue/watch-run.ts';
@@ -33,19 +35,33 @@ export const queueStatus: Command = defineCommand({
 export const queueWatch: Command = defineCommand({
   name: 'queue watch',
   summary: 'Watch a run until it ends.',
-  args: { run: { type: 'positional', required: true, description: 'The id of a run.' }, ...queueArguments },
+  args: {
+    run: { type: 'positional', required: true, description: 'The id of a run.' },
+    'max-idle': {
+      type: 'string',
+      valueHint: 'SECONDS',
+      description: 'Stop watching if no worker could work on the run for this time. Default: no limit.',
+    },
+    ...queueArguments,
+  },
   examples: [
     { line: 'sentvec queue watch r1f0c…', does: 'Show a progress bar with rows/s, tokens/s and the time left' },
+    {
+      line: 'sentvec queue watch r1f0c… --max-idle 600',
+      does: 'In a script: stop if no worker has the model for ten minutes',
+    },
   ],
   notes: [
-    'The exit code is 0 if the run completes, else 1. Ctrl-C stops watching, not the run. If the connection to Redis is lost, the command waits for it.',
+    'The exit code is 0 if the run completes, 4 after --max-idle, else 1. Ctrl-C stops watching, not the run. If the connection to Redis is lost, the command waits for it.',
   ],
   async run({ args, positionals, print, signal, note }) {
     return withQueue(args, async (runtime) => {
       const run = await namedRun(runtime, positionals);
-      const status = await watchRun(run, { signal, note });
+      const maxIdle = wholeNumber(args['max-idle'], '--max-idle');
+      const status = await watchRun(run, { signal, note, maxIdle });
       const deadLetters = await run.deadLetters();
       await print({ text: describeRun(status, deadLetters), json: { ...status, deadLetters } });
+      if (!hasEnded(status.state)) return exitCode.idle;
       return status.state === 'completed' ? exitCode.ok : exitCode.failure;
     });
   },

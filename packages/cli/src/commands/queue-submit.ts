@@ -15,6 +15,12 @@ export const queueSubmit: Command = defineCorpusCommand({
   summary: 'Submit a corpus to the workers of a queue.',
   args: {
     model: modelArguments.model,
+    fingerprint: {
+      type: 'string',
+      valueHint: 'HASH',
+      description:
+        'Fingerprint of the model, or its first digits, as sentvec queue workers shows it. Only workers with it execute the run. Default: that of the worker that started last.',
+    },
     ...startArguments,
     every: {
       type: 'string',
@@ -47,6 +53,7 @@ export const queueSubmit: Command = defineCorpusCommand({
   notes: [
     'Prints the id of the run. Repeating a request returns the active run, unless its files have changed; an unfinished run is continued. Only one run at a time can write to a folder.',
     'With --every, each run is an update (--update, unless there is --overwrite) with a new id, and readers have the earlier vectors until it is complete. A run is skipped if the previous one has not ended. sentvec queue schedules shows the next run; sentvec queue unschedule removes the schedule.',
+    'A run keeps the fingerprint that its model had when it began. Only workers with the same fingerprint execute its steps. If there are none, the run waits, and sentvec queue status shows the reason.',
     'The workers must have access to inputs and output under the same absolute paths, and must allow these paths (sentvec worker --root, --bucket) and the model (--model).',
   ],
   async run(request, { args, print, note }) {
@@ -54,7 +61,8 @@ export const queueSubmit: Command = defineCorpusCommand({
     const priority = wholeNumber(args.priority, '--priority');
     const { isStorageUri, locateFile } = await import('@sentvec/storage');
     for (const input of [...request.inputs, request.output]) if (isStorageUri(input)) locateFile(input);
-    const input = { model: absoluteModel(args.model), request: absolutePaths(request, isStorageUri) };
+    const { fingerprint } = args;
+    const input = { model: absoluteModel(args.model), fingerprint, request: absolutePaths(request, isStorageUri) };
     const schedule = readSchedule(args, request, priority);
     if (schedule !== undefined) {
       const update = { ...input, request: { ...input.request, update: request.overwrite !== true } };

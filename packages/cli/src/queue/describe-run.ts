@@ -6,11 +6,12 @@ const shownLetters = 10;
 
 /** Formats the status of a run. `schedule`: the schedule whose latest run this is. */
 export function describeRun(status: RunStatus, letters: readonly DeadLetter[], schedule?: Schedule): string {
-  const { id, workflow, state, attempt, stage, items, error, notice, createdAt, startedAt, finishedAt } = status;
+  const { id, workflow, model, state, attempt, stage, items, error, notice, createdAt, startedAt, finishedAt } = status;
   const total = totalOf(status);
   const facts: readonly (readonly [string, string | undefined])[] = [
     ['run', id],
     ['workflow', workflow],
+    ['model', model && [model.name, model.fingerprint?.slice(0, 12)].join(' ').trim()],
     ['state', attempt > 1 ? `${state} (attempt ${attempt})` : state],
     ['stage', stage],
     [

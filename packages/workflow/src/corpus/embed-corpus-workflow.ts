@@ -76,7 +76,13 @@ export function embedCorpusWorkflow(resources: EmbedCorpusResources = {}): Workf
     retry,
     run: (result, context) => commitPrepared(result, { access }, context),
   });
-  return defineWorkflow({ id: 'embed-corpus', version, input: schemas.input, identify: identifyCorpusRequest })
+  return defineWorkflow({
+    id: 'embed-corpus',
+    version,
+    input: schemas.input,
+    identify: identifyCorpusRequest,
+    model: ({ model: name, fingerprint }) => ({ name, fingerprint }),
+  })
     .step(prepare)
     .step(plan)
     .forEach(embed, { fold: { initial: emptyTotal, add: addChunk } })

@@ -6,6 +6,11 @@ import * as v from 'valibot';
 export interface EmbedCorpusInput {
   /** A folder, a name on the hub, or `use-lite`. It is passed to `embedder` of the executing process. */
   readonly model: string;
+  /**
+   * Of the model, where workers say what they serve: see `NeededModel`.
+   * @default that of the worker that started last
+   */
+  readonly fingerprint?: string | undefined;
   readonly request: CorpusRequest;
 }
 
@@ -84,6 +89,10 @@ export function addChunk(total: CorpusTotal, chunk: EmbeddedChunk): CorpusTotal 
 
 const count = v.pipe(v.number(), v.safeInteger(), v.minValue(0));
 const name = v.pipe(v.string(), v.minLength(1), v.maxLength(4096));
+const fingerprint = v.pipe(
+  v.string(),
+  v.regex(/^[0-9a-f]{8,64}$/, 'must be a fingerprint, or at least its first 8 hexadecimal digits'),
+);
 const key = v.pipe(v.string(), v.regex(/^[0-9a-f]{8,64}$/));
 
 const prepared: v.GenericSchema<PreparedRequest> = v.strictObject({
@@ -134,7 +143,7 @@ export const schemas: {
   readonly forEachResult: v.GenericSchema<{ input: PreparedRequest; count: number; total: CorpusTotal }>;
   readonly committed: v.GenericSchema<CommittedCorpus>;
 } = {
-  input: v.strictObject({ model: name, request: corpusRequestSchema }),
+  input: v.strictObject({ model: name, fingerprint: v.optional(fingerprint), request: corpusRequestSchema }),
   prepared,
   planned: v.strictObject({ model: name, output: name, key, fingerprint: v.string(), chunk }),
   embedded: v.strictObject({ ...counts, bytes: count, reused: v.boolean() }),
