@@ -8,6 +8,12 @@ process.env['ORT_DISABLE_TELEMETRY'] ??= '1';
 /** Packages whose tests run the code in their own process, where it can be counted: coverage has its floor there. */
 const counted = ['core', 'architectures', 'corpus', 'workflow'];
 
+/**
+ * Projects whose files share a process, one after the other, so that packages are imported once and not in each file.
+ * Tests that look at the memory of their process, or change what it has for all, are in others.
+ */
+const shared: ReadonlySet<string> = new Set(['core', 'workflow', 'training']);
+
 /** The files that take longest, which begin first: otherwise one of them runs alone at the end. */
 const longest = [
   'backend-webgpu/test/contract.test.ts',
@@ -25,11 +31,12 @@ const longest = [
   'test/fresh-project.test.ts',
 ];
 
+/** A process is shared by files that follow each other: those of one project stay together. */
 class LongestFirst extends BaseSequencer {
   override async sort(files: TestSpecification[]): Promise<TestSpecification[]> {
-    const place = ({ moduleId }: TestSpecification): number => {
+    const place = ({ moduleId, project }: TestSpecification): number => {
       const at = longest.findIndex((path) => moduleId.endsWith(`/${path}`));
-      return at < 0 ? longest.length : at;
+      return at < 0 ? longest.length + [...shared].indexOf(project.name) : at;
     };
     return (await super.sort(files)).toSorted((a, b) => place(a) - place(b));
   }
@@ -51,6 +58,7 @@ const projects = ['packages', 'apps']
       include: ['test/**/*.test.ts'],
       // What is built needs no transforming: Node loads it, as users' programs do. Only what is counted goes through Vite.
       server: { deps: { external: counted.includes(name) ? [] : [/\/(?:packages|apps)\/[^/]+\/dist\//u] } },
+      isolate: !shared.has(name),
       testTimeout: 240_000,
       hookTimeout: 240_000,
     },

@@ -11,7 +11,13 @@ import { errorOf, TrainingFolder } from './training-folder.ts';
 
 const place = new TrainingFolder();
 const config = (device: string) =>
-  place.config(device, { device, lora: { targets: ['query'] }, evaluation: undefined, maxSteps: 3 });
+  place.config(device, {
+    device,
+    threads: undefined,
+    lora: { targets: ['query'] },
+    evaluation: undefined,
+    maxSteps: 3,
+  });
 
 async function lossesOf(device: string): Promise<number[]> {
   const lines = (await readFile(place.file(`${device}/history.jsonl`), 'utf8')).trim().split('\n');

@@ -37,7 +37,7 @@ export class TrainingFolder {
     return name;
   }
 
-  /** Returns a small valid configuration with changes. */
+  /** Returns a small valid configuration with changes. One thread is enough for a model of this size. */
   config(output: string, changes: object = {}): object {
     return {
       model: goldenPath('models/tiny-bert-multipool'),
@@ -47,6 +47,7 @@ export class TrainingFolder {
       epochs: 2,
       batchSize: 8,
       learningRate: 1e-3,
+      threads: 1,
       ...changes,
     };
   }
