@@ -36,7 +36,7 @@ class LongestFirst extends BaseSequencer {
   override async sort(files: TestSpecification[]): Promise<TestSpecification[]> {
     const place = ({ moduleId, project }: TestSpecification): number => {
       const at = longest.findIndex((path) => moduleId.endsWith(`/${path}`));
-      return at < 0 ? longest.length + [...shared].indexOf(project.name) : at;
+      return at < 0 ? longest.length + 1 + [...shared].indexOf(project.name) : at;
     };
     return (await super.sort(files)).toSorted((a, b) => place(a) - place(b));
   }

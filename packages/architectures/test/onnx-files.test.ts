@@ -104,11 +104,11 @@ describe('an ONNX file is looked at before the library opens it', () => {
 
   // Field 7 of a model is its graph, field 1 of a graph a node. 0x3a and 0x0a say so, and that a length follows.
   it.each<[string, Uint8Array, string]>([
-    ['a graph that is longer than the file', Uint8Array.of(0x3a, 3, 0x0a, 0), 'longer than what holds it'],
-    ['a node that is longer than its graph', Uint8Array.of(0x3a, 2, 0x0a, 2, 0x18, 0), 'longer than what holds it'],
-    ['a number that does not end', new Uint8Array(20).fill(0xff), 'no end'],
-    ['a number that the file ends in', Uint8Array.of(0x3a, 0x80), 'no end'],
-    ['groups, which ONNX has not', Uint8Array.of(0x0b), 'not made of fields'],
+    ['a graph that is longer than the file', Uint8Array.of(0x3a, 3, 0x0a, 0), 'longer than its message'],
+    ['a node that is longer than its graph', Uint8Array.of(0x3a, 2, 0x0a, 2, 0x18, 0), 'longer than its message'],
+    ['a number that does not end', new Uint8Array(20).fill(0xff), 'not terminated'],
+    ['a number that the file ends in', Uint8Array.of(0x3a, 0x80), 'not terminated'],
+    ['groups, which ONNX has not', Uint8Array.of(0x0b), 'unknown wire type'],
     ['graphs in graphs without end', modelOf(nested(33)), 'more than 32 levels deep'],
     ['functions of functions of functions', doubling(17), 'more than 100000 nodes'],
     ['a loop', modelOf({ node: [{ opType: 'Loop' }] }), 'may never end'],
@@ -175,9 +175,9 @@ describe('the values of an ONNX file', () => {
   it('inputs that are not known, or of a type that is not, are refused by their names', () => {
     const inputs = (name: string, type: string) => () => tokenInputs([value(name, type, [])], batch);
     expect(inputs('pixel_values', 'float32')).toThrow('"pixel_values"');
-    expect(inputs('task_id', 'int64')).toThrow('number of a task');
-    expect(inputs('attention_mask', 'float16')).toThrow('"attention_mask" is of type float16');
-    expect(inputs('input_ids', 'uint8')).toThrow('"input_ids" is of type uint8');
+    expect(inputs('task_id', 'int64')).toThrow('needs a task id');
+    expect(inputs('attention_mask', 'float16')).toThrow('"attention_mask" has the type float16');
+    expect(inputs('input_ids', 'uint8')).toThrow('"input_ids" has the type uint8');
     expect(() => tokenInputs([{ name: 'input_ids', isTensor: false }], batch)).toThrow('"input_ids"');
   });
 });

@@ -116,7 +116,7 @@ describe('invalid definitions', () => {
     };
     for (const initial of [-Infinity, 7n, new Set(), new Date(), undefined])
       expect(() => words.forEach(length, { fold: { initial, add: Number } })).toThrow(/initial total of a forEach/);
-    expect(() => checkRunId('1:2')).toThrow(/id of a run/);
+    expect(() => checkRunId('1:2')).toThrow(/not a valid run id/);
     expect(() => checkRunId('x'.repeat(100_000))).toThrow(/^.{100,400}$/);
   });
 });
