@@ -108,6 +108,7 @@ describe('an ONNX file is looked at before the library opens it', () => {
     ['a node that is longer than its graph', Uint8Array.of(0x3a, 2, 0x0a, 2, 0x18, 0), 'longer than its message'],
     ['a number that does not end', new Uint8Array(20).fill(0xff), 'not terminated'],
     ['a number that the file ends in', Uint8Array.of(0x3a, 0x80), 'not terminated'],
+    ['a number that goes on beyond its message', Uint8Array.of(0x3a, 1, 0x88, 0x01, 0), 'not terminated'],
     ['groups, which ONNX has not', Uint8Array.of(0x0b), 'unknown wire type'],
     ['graphs in graphs without end', modelOf(nested(33)), 'more than 32 levels deep'],
     ['functions of functions of functions', doubling(17), 'more than 100000 nodes'],
