@@ -82,25 +82,26 @@ async function main() {
 function table(reports, { seed, chunks }) {
   const percent = (share) => `${(100 * share).toFixed(1)} %`;
   const lines = {
+    'seconds until all have joined': ({ join }) => join.seconds.toFixed(0),
     'chunks/s': ({ steady }) => (steady.chunks / steady.seconds).toFixed(1),
     'Redis commands/s': ({ steady }) => steady.calls.toFixed(0),
-    'of a fleet that idles': ({ idle }) => idle.calls.toFixed(0),
-    'Redis commands/chunk': ({ perChunk }) => perChunk.calls.toFixed(0),
-    'Redis CPU, idle fleet': ({ idle }) => percent(idle.cpu),
-    'Redis CPU, ms/chunk': ({ perChunk }) => (1000 * perChunk.cpu).toFixed(2),
-    'Redis sends, idle fleet': ({ idle }) => `${(idle.sentBytes / 1e6).toFixed(2)} MB/s`,
+    'Redis CPU': ({ steady }) => percent(steady.cpu),
+    'Redis commands/s, each idle worker': ({ perWorker }) => perWorker.calls.toFixed(1),
+    'Redis CPU, each idle worker': ({ perWorker }) => percent(perWorker.cpu),
+    'Redis sends, each idle worker': ({ perWorker }) => `${(perWorker.sentBytes / 1000).toFixed(1)} kB/s`,
+    'Redis commands, each chunk': ({ perChunk }) => perChunk.calls.toFixed(0),
+    'Redis CPU, each chunk': ({ perChunk }) => `${(1000 * perChunk.cpu).toFixed(2)} ms`,
     'Redis memory over its start': ({ most }) => `${(most.memory / 1e6).toFixed(1)} MB`,
     connections: ({ most }) => most.clients,
     'chunks in flight, most': ({ most }) => most.inFlight,
-    "coordinator's CPU, ms/chunk": ({ coordinator }) =>
-      ((1000 * coordinator.cpuSeconds) / coordinator.chunks).toFixed(1),
+    "coordinator's CPU, each chunk": ({ coordinator }) => `${(1000 * coordinator.secondsPerChunk).toFixed(1)} ms`,
     "coordinator's longest delay": ({ coordinator }) => `${coordinator.longestDelay.toFixed(0)} ms`,
     "coordinator's heap": ({ coordinator }) => `${(coordinator.heap / 1e6).toFixed(0)} MB`,
-    'commit, ms/chunk': ({ commitSeconds }) => ((1000 * commitSeconds) / chunks).toFixed(1),
+    'commit, each chunk': ({ commitSeconds }) => `${((1000 * commitSeconds) / chunks).toFixed(1)} ms`,
     'slowest Redis command': ({ slow }) => `${(slow.slowest[0]?.milliseconds ?? 0).toFixed(0)} ms`,
     'killed: chunks lost': ({ recovery }) => recovery?.jobs ?? '–',
     'killed: all back after': ({ recovery }) => (recovery ? `${recovery.last.toFixed(1)} s` : '–'),
-    'killed: coordinator back after': ({ recovery }) =>
+    'killed: coordinated again after': ({ recovery }) =>
       recovery?.coordinated ? `${recovery.coordinated.toFixed(1)} s` : '–',
     'shards written again': ({ exact }) => exact.writtenAgain,
     'each chunk once': ({ exact }) => (exact.eachChunkOnce ? 'yes' : 'NO'),

@@ -107,12 +107,13 @@ class Simulation {
     const fleet = await Promise.all(sizes.map((size) => this.#launch(size)));
     const joined = await readStatistics(this.#connection);
     say(`… within ${(joined.at - beforeJoin.at).toFixed(1)} s`);
-    await this.#report(coordinator);
+    const before = await this.#report(coordinator);
     const doneThen = await this.#done(run);
     await this.#until(run, doomed > 0 ? 0.5 : 1);
     const steady = await readStatistics(this.#connection);
     const coordination = await this.#report(coordinator);
-    const steadyChunks = (await this.#done(run)) - doneThen;
+    const chunksMeanwhile = (await this.#done(run)) - doneThen;
+    if (chunksMeanwhile === 0) throw new Error('The run was over before all workers had joined: give it more rows.');
     const recovery =
       doomed > 0 ? await this.#kill(killCoordinator ? [fleet[0], coordinator] : [fleet[0]], run) : undefined;
     await this.#until(run, 1);
@@ -127,17 +128,26 @@ class Simulation {
     const end = await readStatistics(this.#connection);
     const idle = ratesBetween(idleFrom, end);
     const busy = ratesBetween(joined, steady);
-    const aboveIdle = (name) => ((busy[name] - idle[name]) * busy.seconds) / steadyChunks;
+    const alive = workers - doomed - (recovery && killCoordinator ? 1 : 0);
+    const names = ['calls', 'cpu', 'sentBytes'];
+    const perWorker = Object.fromEntries(names.map((name) => [name, idle[name] / alive]));
+    const perChunk = Object.fromEntries(
+      names.map((name) => [name, ((busy[name] - perWorker[name] * workers) * busy.seconds) / chunksMeanwhile]),
+    );
     return {
       workers,
       chunks,
       seconds,
       join: ratesBetween(beforeJoin, joined),
-      steady: { ...busy, chunks: steadyChunks },
+      steady: { ...busy, chunks: chunksMeanwhile },
       idle,
-      perChunk: { calls: aboveIdle('calls'), cpu: aboveIdle('cpu'), sentBytes: aboveIdle('sentBytes') },
+      perWorker,
+      perChunk,
       most: { ...this.#most, memory: this.#most.memory - start.memory },
-      coordinator: { ...coordination, chunks: steadyChunks },
+      coordinator: {
+        ...coordination,
+        secondsPerChunk: (coordination.cpuSeconds - before.cpuSeconds) / chunksMeanwhile,
+      },
       recovery,
       commitSeconds,
       slow,
@@ -216,9 +226,11 @@ class Simulation {
     const chunks = await this.#done(run);
     // If no further job has returned within this time, all have.
     const quiet = 5000;
-    for (let last; last === undefined || performance.now() - last < quiet; await sleep(100)) {
-      last = this.#recovered.at(-1);
-      if (this.#recovered.length === before) last = undefined;
+    const isOver = () => {
+      const isCoordinated = !this.#options.killCoordinator || this.#coordinated.length > coordinators;
+      return isCoordinated && this.#recovered.length > before && performance.now() - this.#recovered.at(-1) > quiet;
+    };
+    for (; !isOver(); await sleep(100)) {
       if (hasEnded((await run.status()).state)) break;
     }
     const times = this.#recovered.slice(before).map((at) => (at - killedAt) / 1000);

@@ -29,7 +29,7 @@ export const producerTimeout: number = 800;
 const watcherTimeout = 10_000;
 
 /** Milliseconds that a worker waits for Redis when it starts. */
-const workerTimeout = 15_000;
+export const workerTimeout = 15_000;
 
 const oldestVersion = [6, 2] as const;
 
@@ -77,6 +77,9 @@ export async function connectRedis(
     const isLate = error instanceof Error && error.name === 'TimeoutError';
     throw unreachableError(url, (isLate ? undefined : await opened.denial?.()) ?? lastError ?? error);
   }
+  // BullMQ opens connections like this one. They are opened at once, with any number of attempts: the first one may
+  // fail when hundreds of workers start together.
+  if (role === 'worker') connection.options.lazyConnect = false;
   return connection;
 }
 

@@ -5,7 +5,15 @@ import { SentvecError } from '@sentvec/core';
 import { checkCount, checkOptionNames, type OptionNames } from '@sentvec/platform';
 import { silentLogger, workflowVersion, type AnyWorkflow, type Logger } from '@sentvec/workflow';
 import { QueueEvents, Worker, type Processor, type Queue, type Telemetry } from 'bullmq';
-import { connectRedis, defaultRedisUrl, isDenial, reasonOf, within, type RedisConnection } from './connection.ts';
+import {
+  connectRedis,
+  defaultRedisUrl,
+  isDenial,
+  reasonOf,
+  within,
+  workerTimeout,
+  type RedisConnection,
+} from './connection.ts';
 import { namesOf, queueNames, type QueueNames } from './names.ts';
 import { checkQueueName, defaultQueue, defaultRetentionSeconds } from './queue-runtime.ts';
 import { declineDelay } from './declined-jobs.ts';
@@ -125,7 +133,7 @@ export async function startQueueWorker(options: QueueWorkerOptions): Promise<Que
   const redis = await connectRedis(options.url ?? defaultRedisUrl, 'worker', { tls: options.tls });
   const worker = new QueueWorker(redis, options);
   try {
-    await worker.ready();
+    await within(worker.ready(), workerTimeout);
   } catch (error) {
     // Otherwise it would process jobs, but the caller has no handle to stop it.
     await worker.stop(1000);

@@ -58,6 +58,25 @@ async function makeCluster({ url }: RedisServer): Promise<void> {
   node.disconnect();
 }
 
+describe('a worker that starts together with hundreds of others', () => {
+  it('serves, though Redis takes none of its further connections at the first attempt', async () => {
+    const { port } = await redis();
+    let attempts = 0;
+    const crowded = createServer((socket) => {
+      attempts += 1;
+      socket.on('error', () => {});
+      // The first one is the worker's own; BullMQ opens one for each of its queues.
+      const server = connect(port, '127.0.0.1').on('error', () => socket.destroy());
+      if (attempts > 1 && attempts <= 4) socket.destroy();
+      else socket.pipe(server).pipe(socket);
+    }).listen(0, '127.0.0.1');
+    await once(crowded, 'listening');
+    await runsThrough(`redis://127.0.0.1:${(crowded.address() as AddressInfo).port}`);
+    expect(attempts).toBeGreaterThan(4);
+    crowded.close();
+  });
+});
+
 describe('a producer without Redis', () => {
   it('gives up within two seconds', () => {
     // A command takes half a second before it connects, and one second on a machine under load.
