@@ -125,8 +125,8 @@ class StaticEmbedding implements Encoder {
       sums.fill(0);
       let count = 0;
       for (let column = 0; column < cols; column++) {
-        if (column % tokensOfStep === 0) await this.#yield(options);
         const token = row * cols + column;
+        if (token % tokensOfStep === 0) await this.#yield(options);
         if (mask[token] === 0) continue;
         addVector(this.#checkedTable(), ids[token]!, sums);
         count++;
