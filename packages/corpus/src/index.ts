@@ -25,6 +25,7 @@ export {
   type OpenIndexOptions,
   type Ranker,
 } from './search/open-index.ts';
+export { buildApproximateIndex, type ApproximateIndexOptions } from './search/approximate-index.ts';
 export type { CorpusProgressEvent } from './progress.ts';
 export {
   readTable,

@@ -9,6 +9,7 @@ import {
   type Bm25Index,
   type Embedder,
   type EmbedOptions,
+  type Matrix,
   type SearchHit,
 } from '@sentvec/core';
 import { abortable, checkCount, checkOptionNames, throwIfAborted } from '@sentvec/platform';
@@ -18,6 +19,7 @@ import { openCachedEmbeddings, type EmbeddingBatch, type Embeddings, type ShardC
 import type { RowId } from '../rows/row.ts';
 import { checkFolderSpace, embedOptions } from '../run/space.ts';
 import { pickRows } from '../sinks/sink.ts';
+import { openApproximateIndex, type ApproximateIndex } from './approximate-index.ts';
 
 /** A model that ranks documents for a query: a reranker, or a multi-vector embedder. */
 export interface Ranker {
@@ -41,6 +43,13 @@ export interface OpenIndexOptions {
    * @default 268,435,456
    */
   readonly memory?: number | undefined;
+  /**
+   * Whether a search by meaning looks at the rows that an approximate index proposes, instead of at all: for folders of
+   * more than about 100,000 vectors, whose shards fit into `memory`. Each folder needs the index that
+   * `buildApproximateIndex` makes. Scores are exact; a row may be missing in the answer.
+   * @default false
+   */
+  readonly approximate?: boolean | undefined;
   readonly signal?: AbortSignal | undefined;
 }
 
@@ -106,7 +115,8 @@ export interface CorpusIndex {
   /** Number of vectors in all folders. */
   readonly rows: number;
   /**
-   * Finds the best rows for a query. The search is exact: every vector is compared.
+   * Finds the best rows for a query. The search is exact: every vector is compared, unless the
+   * index was opened as `approximate`.
    * @throws SentvecError `invalid-argument`, also for a filter that accesses a column that no folder kept;
    * `invalid-text` for an empty query; `invalid-output` for a damaged shard; `aborted`
    */
@@ -124,8 +134,14 @@ export async function openIndex(
   directories: string | readonly string[],
   options: OpenIndexOptions,
 ): Promise<CorpusIndex> {
-  checkOptionNames('openIndex()', options, { embedder: true, reranker: true, memory: true, signal: true });
-  const { memory = 2 ** 28 } = options;
+  checkOptionNames('openIndex()', options, {
+    embedder: true,
+    reranker: true,
+    memory: true,
+    approximate: true,
+    signal: true,
+  });
+  const { memory = 2 ** 28, approximate = false } = options;
   if (!(memory >= 0))
     throw new SentvecError('invalid-argument', `memory is ${memory}; it must be a number of bytes, at least 0.`);
   const names = typeof directories === 'string' ? [directories] : directories;
@@ -142,7 +158,8 @@ export async function openIndex(
     });
     const embeddings = await openCachedEmbeddings(directory, cache);
     await checkFolderSpace(directory, embeddings.manifest, options.embedder);
-    parts.push({ directory, embeddings, firstRow });
+    const graph = approximate ? await openApproximateIndex(directory, embeddings.manifest) : undefined;
+    parts.push({ directory, embeddings, firstRow, graph });
     firstRow += shardTotals(embeddings.manifest).vectors;
   }
   return new Index(parts, firstRow, options);
@@ -169,9 +186,14 @@ interface Part {
   readonly directory: string;
   readonly embeddings: Embeddings;
   readonly firstRow: number;
+  /** Proposes rows of a search by meaning. */
+  readonly graph: ApproximateIndex | undefined;
 }
 
 type Row = Omit<IndexHit, 'score' | 'scores'>;
+
+/** Rows that an approximate index proposes, however few are asked for. */
+const leastProposed = 100;
 
 class Index implements CorpusIndex {
   readonly rows: number;
@@ -252,24 +274,49 @@ class Index implements CorpusIndex {
   async #byMeaning(
     query: string,
     topK: number,
-    { filter, eachPiece = false, query: asked = {}, signal }: IndexSearchOptions,
+    { filter, eachPiece, query: asked = {}, signal }: IndexSearchOptions,
   ): Promise<DocumentHit[]> {
     const [first] = this.#parts;
     const options = queryOptions(this.#embedder, first!.embeddings.manifest, asked);
     const { vectors } = await this.#embedder.embed([query], { ...options, signal });
+    const search = { topK, filter, eachPiece, signal };
+    const graphs = this.#parts.flatMap(({ graph, firstRow }) => (graph === undefined ? [] : [{ graph, firstRow }]));
+    if (graphs.length === 0) return this.#nearest(vectors, search);
+    for (let count = Math.max(4 * topK, leastProposed); count <= this.rows / 10; count *= 4) {
+      const proposed = graphs.flatMap(({ graph, firstRow }) =>
+        graph.propose(vectors, count).map((row) => firstRow + row),
+      );
+      const best = await this.#nearest(vectors, search, new Set(proposed));
+      // A filter, or pieces of the same rows, may have left too few.
+      if (best.length >= topK) return best;
+    }
+    return this.#nearest(vectors, search);
+  }
+
+  /** The best rows of all, or of some, by comparing their vectors with that of the query. */
+  async #nearest(
+    query: Matrix,
+    {
+      topK,
+      filter,
+      eachPiece = false,
+      signal,
+    }: Pick<IndexSearchOptions, 'filter' | 'eachPiece' | 'signal'> & { readonly topK: number },
+    among?: ReadonlySet<number>,
+  ): Promise<DocumentHit[]> {
     let best: DocumentHit[] = [];
-    for await (const { batch, firstRow, manifest } of this.#batches(signal)) {
-      const chosen = this.#chosenRows(batch, filter);
+    for await (const { batch, firstRow, manifest } of this.#batches(signal, among && [...among])) {
+      const offset = firstRow + batch.offset;
+      const chosen = this.#chosenRows(batch, filter, among && ((index) => among.has(offset + index)));
       if (chosen.length === 0) continue;
       const all = chosen.length === batch.vectors.rows;
       const candidates = all ? batch.vectors : pickRows(batch.vectors, chosen);
       const documents = documentsOf(batch, eachPiece);
-      const search = { topK, signal, documents: chosen.map((index) => documents[index]!) };
+      const options = { topK, signal, documents: chosen.map((index) => documents[index]!) };
       const [hits] =
         'precision' in candidates
-          ? await searchQuantized(vectors, candidates, search)
-          : await semanticSearch(vectors, candidates, { ...search, similarity: manifest.similarityFunction });
-      const offset = firstRow + batch.offset;
+          ? await searchQuantized(query, candidates, options)
+          : await semanticSearch(query, candidates, { ...options, similarity: manifest.similarityFunction });
       const scored = hits!.map(({ row, score }) => {
         const index = chosen[row]!;
         return { row: offset + index, score, document: offset + documents[index]! };
@@ -318,8 +365,12 @@ class Index implements CorpusIndex {
   }
 
   /** The indices of the rows of a batch that a filter accepts. */
-  #chosenRows(batch: EmbeddingBatch, filter: IndexSearchOptions['filter']): number[] {
-    const indices = batch.ids.map((_, index) => index);
+  #chosenRows(
+    batch: EmbeddingBatch,
+    filter: IndexSearchOptions['filter'],
+    isProposed: (index: number) => boolean = () => true,
+  ): number[] {
+    const indices = Array.from(batch.ids.keys()).filter(isProposed);
     if (filter === undefined) return indices;
     return indices.filter((index) => {
       const columns = Object.assign(Object.create(this.#unknownColumns), describe(batch, index).columns);
@@ -339,9 +390,10 @@ class Index implements CorpusIndex {
     return this.#words;
   }
 
-  async *#batches(signal: AbortSignal | undefined): AsyncGenerator<PlacedBatch, void> {
+  /** @param among only shards that hold one of these vectors */
+  async *#batches(signal: AbortSignal | undefined, among?: readonly number[]): AsyncGenerator<PlacedBatch, void> {
     for (const { directory, embeddings, firstRow } of this.#parts)
-      for await (const batch of embeddings.batches()) {
+      for await (const batch of embeddings.batches({ rows: among?.map((row) => row - firstRow) })) {
         throwIfAborted(signal);
         yield { batch, directory, firstRow, manifest: embeddings.manifest };
       }
