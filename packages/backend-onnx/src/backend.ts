@@ -1,4 +1,4 @@
-// The backend `onnx`: chooses the device, opens the model.
+// The backend `onnx`: chooses the device and loads the model.
 import { stat } from 'node:fs/promises';
 import { join } from 'node:path';
 import { configuredPositions, findShippedFile } from '@sentvec/architectures/onnx-files';
@@ -9,7 +9,7 @@ import { availability, devicesToTry, loadingError, presentDevices } from './devi
 import { PooledEncoder } from './encoder.ts';
 import { checkOptions, type OnnxDevice, type OnnxOptions } from './options.ts';
 import type { SessionSpecification } from './messages.ts';
-import { switchOffReports } from './onnx-runtime.ts';
+import { disableTelemetry } from './onnx-runtime.ts';
 import { recordModel } from './recorded-model.ts';
 import { checkMemory, planSessions, type SessionPlan } from './session-plan.ts';
 import { SessionPool, type StartThread } from './session-pool.ts';
@@ -23,8 +23,9 @@ import {
 import { findShippedModel, type ModelSource } from './shipped-model.ts';
 
 /**
- * The backend that runs encoders with onnxruntime-node, in worker threads: the caller's event loop stays free.
- * @throws SentvecError `invalid-argument` when an option cannot be used
+ * The backend that runs encoders with onnxruntime-node in worker threads, so that they do not block the event loop of
+ * the caller.
+ * @throws SentvecError `invalid-argument` for an invalid option
  */
 export function onnx(options: OnnxOptions = {}): Backend {
   checkOptions(options);
@@ -38,25 +39,25 @@ export function onnx(options: OnnxOptions = {}): Backend {
 }
 
 /**
- * Reference values from the model's safetensors. Where its ONNX file is used, they may not have been downloaded, and
- * are not for this.
+ * Reference values from the safetensors of the model. If its ONNX file is used and the safetensors have not been
+ * downloaded, they are not downloaded for this purpose.
  */
 async function reference(
   files: ModelFiles,
   batch: TokenBatch,
-  caches: string | undefined,
+  cacheFolder: string | undefined,
 ): ReturnType<NonNullable<Backend['reference']>> {
   const shipped = findShippedFile(files.name, await files.list(), undefined);
-  if (shipped === undefined || (await weightsAreHere(files))) {
+  if (shipped === undefined || (await areWeightsOnDisk(files))) {
     const compute = async () => (await import('@sentvec/architectures')).plainReference(files, batch);
-    return cachedReference(files, batch, compute, caches);
+    return cachedReference(files, batch, compute, cacheFolder);
   }
   return {
-    reason: `${files.name} has an ONNX file, whose values are not checked: its safetensors are not on this machine.`,
+    reason: `${files.name} has an ONNX file whose values are not checked, because its safetensors have not been downloaded.`,
   };
 }
 
-async function weightsAreHere({ directory, ...files }: ModelFiles): Promise<boolean> {
+async function areWeightsOnDisk({ directory, ...files }: ModelFiles): Promise<boolean> {
   const weights = (await files.list()).filter((path) => /^model[^/]*\.safetensors$/u.test(path));
   if (directory === undefined || weights.length === 0) return false;
   const found = await Promise.all(weights.map((path) => stat(join(directory, path)).catch(() => undefined)));
@@ -70,9 +71,9 @@ async function load(
 ): Promise<Encoder> {
   throwIfAborted(signal);
   const devices = await presentDevices(devicesToTry(options.device), onWarning);
-  await switchOffReports();
+  await disableTelemetry();
   const early = startEarlyThread();
-  hashEarly(files).catch(() => {}); // Whatever awaits the hash gets the error.
+  hashEarly(files).catch(() => {}); // The error is reported by the call that awaits the hash.
   try {
     const shipped = await findShippedModel(files, options.variant);
     const source = shipped ?? (await recordModel(files, { pairs, caches: options.cacheDirectory }));
@@ -92,7 +93,7 @@ async function load(
   }
 }
 
-/** An ONNX model and what it is opened for. */
+/** An ONNX model, and whether it is used with pairs of texts. */
 type OpenedModel = ModelSource & { readonly pairs: boolean };
 
 async function openOnFirst(
@@ -112,10 +113,10 @@ async function openOnFirst(
     } catch (error) {
       const next = devices[index + 1];
       if (next === undefined) throw await explain(error, device, source);
-      onWarning(`onnxruntime cannot use ${device} for ${source.file}: ${reasonOf(error)} Going on with ${next}.`);
+      onWarning(`onnxruntime cannot use ${device} for ${source.file}: ${reasonOf(error)} Falling back to ${next}.`);
     }
   }
-  throw new SentvecError('invalid-argument', 'No device was named.');
+  throw new SentvecError('invalid-argument', 'onnx({ device }) must contain at least one device.');
 }
 
 function openPool(
@@ -135,18 +136,26 @@ function openPool(
   return SessionPool.open({
     start: startWith(threadsPerSession),
     startWide: loneThreads > 1 ? startWith(loneThreads) : undefined,
-    openHere: onCallingThread ? (listener) => openHere(specification(loneThreads), listener) : undefined,
+    openOnThisThread: onCallingThread
+      ? (listener) => openOnThisThread(specification(loneThreads), listener)
+      : undefined,
     sessions,
     onWarning,
   });
 }
 
-/** Loads onnxruntime into this thread, which most programs never need. */
-async function openHere(specification: SessionSpecification, listener: ThreadListener): Promise<SessionThread> {
+/**
+ * Opens a session on the calling thread. The import is lazy, because most programs do not need onnxruntime on this
+ * thread.
+ */
+async function openOnThisThread(specification: SessionSpecification, listener: ThreadListener): Promise<SessionThread> {
   return (await import('./calling-thread.ts')).openOnCallingThread(specification, listener);
 }
 
-/** When the CPU cannot open the model either, the error is about the model, else about the device. */
+/**
+ * The error for a model that cannot be opened. If the CPU can open it, the error is about the device, otherwise about
+ * the model.
+ */
 async function explain(error: unknown, device: OnnxDevice, source: OpenedModel): Promise<SentvecError> {
   if (device !== 'cpu') {
     if (await opensOnCpu(source)) {

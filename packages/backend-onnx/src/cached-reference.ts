@@ -1,4 +1,5 @@
-// The values that the slow reference computed from a model's weights, in the cache: it takes half a second for 90 MB.
+// Caches the reference values of the self-check. Without the cache, computing them takes half a second for 90 MB of
+// weights.
 import { readFile } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import type { ModelFiles, TokenBatch, TokenEmbeddings } from '@sentvec/core';
@@ -9,13 +10,16 @@ import { recordingKey } from './recorded-model.ts';
 
 type Reference = TokenEmbeddings | { readonly reason: string };
 
-/** Weights that are larger take longer to hash than a short reference to compute. */
+/**
+ * The maximum size of weights in bytes for which the cache is used. Hashing larger weights takes longer than computing
+ * a short reference.
+ */
 const maxHashedBytes = 2 ** 28;
 
 /**
- * The reference of a batch: from the cache when the same code computed it from the same weights, by the hash of
- * their content, else computed and stored.
- * @param caches the folder for all caches; default `cacheDirectory()`
+ * The reference values of a batch, from the cache or by calling `compute`. The key of the cache contains the hashes of
+ * the weights and of the code.
+ * @param caches the folder of all caches (default: `cacheDirectory()`)
  */
 export async function cachedReference(
   files: ModelFiles,
@@ -23,17 +27,17 @@ export async function cachedReference(
   compute: () => Promise<Reference>,
   caches: string = cacheDirectory(),
 ): Promise<Reference> {
-  if (!(await areHashed(files))) return compute();
+  if (!(await canBeCached(files))) return compute();
   const { rows, cols, ids, mask, typeIds = [] } = batch;
-  const asked = canonicalJson([rows, cols, [...ids], [...mask], [...typeIds]]);
-  const key = await sha256(`${await recordingKey(files, false)} ${asked}`);
+  const batchKey = canonicalJson([rows, cols, [...ids], [...mask], [...typeIds]]);
+  const key = await sha256(`${await recordingKey(files, false)} ${batchKey}`);
   const path = join(caches, 'references', key.slice(0, 32));
   const stored = await readFile(path).then(decode, () => undefined);
   if (stored !== undefined) return stored;
   const reference = await compute();
   if (!('reason' in reference)) {
     const bytes = await encode(reference);
-    // Without it, it is computed again the next time.
+    // If the values cannot be stored, they are computed again next time.
     await makeFolder(dirname(path))
       .then(() => writeFileAtomically(path, bytes))
       .catch(() => {});
@@ -41,25 +45,25 @@ export async function cachedReference(
   return reference;
 }
 
-/** Begins to hash the weights, which the fingerprint and {@link cachedReference} wait for. */
+/** Starts hashing the weights early, because the fingerprint and {@link cachedReference} need the hash. */
 export async function hashEarly(files: ModelFiles): Promise<void> {
-  if (await areHashed(files)) await files.sha256!('model.safetensors');
+  if (await canBeCached(files)) await files.sha256!('model.safetensors');
 }
 
-async function areHashed(files: ModelFiles): Promise<boolean> {
+async function canBeCached(files: ModelFiles): Promise<boolean> {
   if (files.directory === undefined || files.sha256 === undefined || files.size === undefined) return false;
-  const isThere = (await files.list()).includes('model.safetensors');
-  return isThere && (await files.size('model.safetensors')) <= maxHashedBytes;
+  const hasWeights = (await files.list()).includes('model.safetensors');
+  return hasWeights && (await files.size('model.safetensors')) <= maxHashedBytes;
 }
 
-/** A line with a hash and the shape, then the numbers. */
+/** A header with a hash and the shape, followed by the numbers. */
 async function encode({ data, rows, cols }: TokenEmbeddings): Promise<Buffer> {
   const numbers = Buffer.from(data.buffer, data.byteOffset, data.byteLength);
   const head = Buffer.from(`${await sha256(numbers)} ${rows} ${cols}`.padEnd(headBytes));
   return Buffer.concat([head, numbers]);
 }
 
-/** `undefined` for bytes that were not written by {@link encode}. */
+/** Decodes the result of {@link encode}; `undefined` for damaged or other bytes. */
 async function decode(bytes: Buffer): Promise<TokenEmbeddings | undefined> {
   const [hash, rows = 0, cols = 0] = bytes.toString('latin1', 0, headBytes).trim().split(' ');
   const numbers = new Uint8Array(bytes.subarray(headBytes));
@@ -68,5 +72,5 @@ async function decode(bytes: Buffer): Promise<TokenEmbeddings | undefined> {
   return { data: new Float32Array(numbers.buffer), ...shape };
 }
 
-/** A multiple of four. */
+/** The size of the header in bytes: a multiple of four, so that the numbers are aligned. */
 const headBytes = 96;

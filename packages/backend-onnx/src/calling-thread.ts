@@ -1,4 +1,4 @@
-// A session on the calling thread: for a lone batch of a few milliseconds, the way to another thread and back takes
+// A session on the calling thread. For a single batch of a few milliseconds, the round trip to a worker thread takes
 // longer than it saves.
 import type { Head, TokenBatch } from '@sentvec/core';
 import { openRunner, type BatchRunner } from './batch-runner.ts';
@@ -6,9 +6,9 @@ import { threadHead, type SessionSpecification } from './messages.ts';
 import type { PooledHead, SessionThread, ThreadListener } from './session-thread.ts';
 
 /**
- * Opens a model on the calling thread, which is held up meanwhile: see docs/adr on the session pool for how long. A
- * batch begins in the next turn of the event loop, and holds it up until it is done.
- * @throws Error with onnxruntime's reason when the session cannot be opened
+ * Opens a model on the calling thread. Opening it and computing a batch block the event loop; docs/adr on the session
+ * pool says for how long. A batch starts in the next turn of the event loop.
+ * @throws Error with the reason of onnxruntime if the session cannot be opened
  */
 export async function openOnCallingThread(
   specification: SessionSpecification,
@@ -24,7 +24,7 @@ class CallingThread implements SessionThread {
   readonly #runner: BatchRunner;
   readonly #listener: ThreadListener;
   readonly #heads = new Map<Head, number>();
-  /** Ends with the batch that was sent last. */
+  /** Resolves when the last batch has been computed. */
   #last: Promise<void> = Promise.resolve();
   #closing: Promise<void> | undefined;
 
@@ -40,7 +40,7 @@ class CallingThread implements SessionThread {
     this.#last = this.#compute(id, batch, pooledHead);
   }
 
-  /** A batch that was sent is computed in this turn of the event loop or the next. */
+  /** Does nothing: a batch is computed in this turn of the event loop or the next. */
   cancel(): void {}
 
   close(): Promise<void> {
@@ -58,12 +58,12 @@ class CallingThread implements SessionThread {
   }
 
   async #run(batch: TokenBatch, pooledHead: PooledHead | undefined): Promise<Float32Array> {
-    const pooled = pooledHead && { head: this.#numberOf(pooledHead.head), mask: pooledHead.mask };
+    const pooled = pooledHead && { head: this.#headNumber(pooledHead.head), mask: pooledHead.mask };
     return this.#runner.run({ ...batch, pooled });
   }
 
-  /** The number of a head, which is added when it is new. */
-  #numberOf(head: Head): number {
+  /** The number of a head. A new head is added to the runner. */
+  #headNumber(head: Head): number {
     const known = this.#heads.get(head);
     if (known !== undefined) return known;
     const number = this.#heads.size;

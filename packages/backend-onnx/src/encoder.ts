@@ -14,8 +14,9 @@ import type { SessionPlan } from './session-plan.ts';
 import type { SessionPool } from './session-pool.ts';
 
 /**
- * See `Encoder.roundingError`. CUDA multiplies with the 10 bits of TF32 by default, CoreML and DirectML with half
- * precision where they can. WebGPU computes in float32, with approximations of exponentials and square roots.
+ * See `Encoder.roundingError`. By default, CUDA multiplies in TF32, which has a 10-bit mantissa, and CoreML and
+ * DirectML use half precision where possible. WebGPU computes in float32 with approximate exponentials and square
+ * roots.
  */
 const roundingErrors: Readonly<Record<OnnxDevice, number | undefined>> = {
   cpu: undefined,
@@ -59,30 +60,27 @@ export class PooledEncoder implements Encoder {
     return { data, rows: batch.rows * batch.cols, cols: this.hiddenSize };
   }
 
-  /**
-   * Pools and projects in the thread of the session: the caller's thread neither computes with token embeddings nor
-   * holds them.
-   */
+  /** Pools and projects in the thread of the session, so that token embeddings are not copied to the calling thread. */
   async encodePooled(
     batch: TokenBatch,
     head: Head,
     { signal, poolingMask = batch.mask }: EncodePooledOptions = {},
   ): Promise<Matrix | undefined> {
     const { modes, perToken, graphOutput } = head.pooling;
-    const isKnown =
+    const isSupported =
       modes !== undefined ||
       perToken === true ||
       (graphOutput !== undefined && graphOutput === this.pooledOutput?.name);
-    if (!isKnown || batch.rows * batch.cols === 0) return undefined;
+    if (!isSupported || batch.rows * batch.cols === 0) return undefined;
     this.#checkLength(batch);
     const data = await this.#pool.run(batch, signal, { head, mask: poolingMask });
-    const cols = perToken === true ? await sizeOf(head, this.hiddenSize) : data.length / batch.rows;
+    const cols = perToken === true ? await vectorLength(head, this.hiddenSize) : data.length / batch.rows;
     return { data, rows: data.length / cols, cols };
   }
 
   #checkLength({ cols }: TokenBatch): void {
     if (cols <= this.maxPositions) return;
-    const message = `A batch is ${cols} tokens long; the model has positions for ${this.maxPositions}. Cut the texts.`;
+    const message = `A batch has ${cols} tokens per text, but the model has only ${this.maxPositions} positions. Shorten the texts.`;
     throw new SentvecError('backend-failed', message);
   }
 
@@ -91,7 +89,10 @@ export class PooledEncoder implements Encoder {
   }
 }
 
-/** Length of the vectors of a head. Few heads need it, and `@sentvec/core` takes long to load. */
-async function sizeOf(head: Head, hiddenSize: number): Promise<number> {
+/**
+ * The length of the vectors of a head. The import is lazy, because few heads need it and loading `@sentvec/core` takes
+ * long.
+ */
+async function vectorLength(head: Head, hiddenSize: number): Promise<number> {
   return (await import('@sentvec/core')).headOutputSize(head, hiddenSize);
 }

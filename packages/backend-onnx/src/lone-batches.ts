@@ -1,95 +1,114 @@
-// Chooses the session for a lone batch, one that comes while no other is computed: a session of the pool, or one that
-// only lone batches have, by the times of both.
+// Chooses the faster session for a lone batch, that is a batch that arrives while no other batch is computed: a session
+// of the pool, or a session with more threads that only computes lone batches.
 
-/** A session of the pool, which has one thread, or one of lone batches, which has a thread for each core. */
+/**
+ * `narrow`: a session of the pool, which has one thread by default. `wide`: the session for lone batches, which has a
+ * thread for each core.
+ */
 export type SessionWidth = 'narrow' | 'wide';
 
-/** Lone batches after which a wide session is opened: a caller that sends so many sends more. */
+/** The number of lone batches after which a wide session is opened, because more are likely to follow. */
 const batchesBeforeWide = 8;
 
-/** First batches of a wide session, before it is compared: the code of a new thread is compiled while they run. */
+/**
+ * The number of warm-up batches of a new wide session, during which the code of its thread is compiled. Their times do
+ * not count.
+ */
 const batchesOfWarmUp = 24;
 
-/** First batches of each session in a trial that do not count: its memory is new, or no longer in the caches. */
+/**
+ * The number of batches of each session at the start of a trial whose times do not count, because the caches are cold.
+ */
 const coldBatches = 2;
 
-/** Batches of each session in a trial that count. */
+/** The number of batches of each session in a trial whose times count. */
 const countedBatches = 3;
 
-/** The least and the most batches between two trials; the most keeps the slower session out of the 99th percentile. */
+/**
+ * The minimum and maximum number of batches between two trials. With this maximum, trials of the slower session affect
+ * less than 1 % of batches.
+ */
 const minBatchesBetweenTrials = 64;
 const maxBatchesBetweenTrials = 1024;
 
-/** How many times as many batches pass before the next trial when two ended alike. */
-const growth = 4;
-
-/** Batches after a trial when the caches have what they have from then on. */
-const batchesBeforeUsual = 32;
-
-/** How many times as long, or as short, a batch takes when the machine has changed. */
-const change = 1.5;
-
-/** The wide session must take less than this share of the time of the narrow one: it uses more of the machine. */
-const advantage = 0.9;
-
-/** What a batch costs besides its positions, in positions; see docs/adr/0016-batches.md. */
-const positionsOfCall = 32;
+/** The factor by which the number of batches until the next trial grows when two trials have the same result. */
+const intervalGrowth = 4;
 
 /**
- * Learns what lone batches take in a session of the pool and in a wide one. Several threads are faster on a quiet
- * machine, and far slower on one that has other work, so no constant could tell. A trial sends batches to both in turns:
- * what else the machine does meets both alike. While trials end alike, four times as many batches pass before the next.
+ * The number of batches after a trial until the caches are warm, so that the usual time per position can be measured.
+ */
+const batchesBeforeUsual = 32;
+
+/** A new trial starts when batches take more than this many times as long as usual, or less than the inverse. */
+const changeRatio = 1.5;
+
+/**
+ * The wide session is chosen if its time is below this share of the time of the narrow one, because it uses more cores.
+ */
+const maxTimeRatio = 0.9;
+
+/** The fixed cost of a batch, expressed in positions; see docs/adr/0016-batches.md. */
+const fixedCostInPositions = 32;
+
+/**
+ * Measures the time of lone batches in a session of the pool and in a wide session. Several threads are faster on an
+ * idle machine, but much slower on a busy one, so the choice cannot be a constant. A trial alternates between the two
+ * sessions, so that other load affects both. As long as trials have the same result, the number of batches until the
+ * next trial is multiplied by four.
  */
 export class LoneBatches {
   readonly #costs: Readonly<Record<SessionWidth, RecentCosts>> = { narrow: new RecentCosts(), wide: new RecentCosts() };
   readonly #minMilliseconds: number;
   #inUse: SessionWidth = 'narrow';
-  /** Batches of the warm-up, and of the trial, that are still to come. */
+  /** The remaining batches of the warm-up, and of the trial. */
   #warmUp = batchesOfWarmUp;
   #trial = 0;
   #sinceTrial = 0;
-  /** The first trial, which may be of a new session with cold caches, is soon followed by another. */
-  #betweenTrials = minBatchesBetweenTrials / growth;
-  /** What the session in use took some batches after the last trial, in which all were slower: they came in turns. */
+  /** The second trial follows soon after the first, in which the caches of the new session may be cold. */
+  #betweenTrials = minBatchesBetweenTrials / intervalGrowth;
+  /**
+   * The usual time per position of the session in use, measured some batches after the last trial, because alternating
+   * batches are slower.
+   */
   #usual = 0;
 
-  /** @param minMilliseconds what a batch must take on the narrow session to be worth a wide one */
+  /** @param minMilliseconds the minimum time of a batch in the narrow session for which a wide one is opened */
   constructor(minMilliseconds: number) {
     this.#minMilliseconds = minMilliseconds;
   }
 
-  /** Whether enough lone batches have come, and take long enough, to open a wide session for them. */
-  get deserveWide(): boolean {
+  /** Whether there were enough lone batches, and they take long enough, to open a wide session. */
+  get shouldOpenWide(): boolean {
     const { count, milliseconds } = this.#costs.narrow;
     return count >= batchesBeforeWide && milliseconds >= this.#minMilliseconds;
   }
 
-  /** The session for the next lone batch, when both are open. */
+  /** The session for the next lone batch if both are open. */
   choose(): SessionWidth {
     if (this.#warmUp > 0) return 'wide';
     return this.#trial % 2 === 1 ? otherThan(this.#inUse) : this.#inUse;
   }
 
-  /** A lone batch came back. */
+  /** Records the time of a lone batch. */
   add(width: SessionWidth, positions: number, milliseconds: number): void {
     this.#costs[width].add(positions, milliseconds);
     if (this.#warmUp > 0) {
       if (width === 'wide') this.#warmUp -= 1;
       if (this.#warmUp === 0) this.#beginTrial();
     } else if (this.#trial > 0) {
-      // The chosen session may have been busy with a batch that was aborted.
+      // If the chosen session was busy with an aborted batch, the other one was used, and the batch does not count.
       if (width === this.choose()) this.#trial -= 1;
       if (this.#trial === 0) this.#endTrial();
     } else this.#watch();
   }
 
-  /** Begins a trial when it is time for one. */
+  /** Starts a trial if one is due. */
   #watch(): void {
     this.#sinceTrial += 1;
     if (this.#sinceTrial === batchesBeforeUsual) this.#usual = this.#costs[this.#inUse].perPosition;
     if (this.#sinceTrial < minBatchesBetweenTrials) return;
     const ratio = this.#costs[this.#inUse].perPosition / this.#usual;
-    const isAsUsual = ratio < change && ratio > 1 / change;
+    const isAsUsual = ratio < changeRatio && ratio > 1 / changeRatio;
     if (!isAsUsual || this.#sinceTrial >= this.#betweenTrials) this.#beginTrial();
   }
 
@@ -101,10 +120,10 @@ export class LoneBatches {
 
   #endTrial(): void {
     const { narrow, wide } = this.#costs;
-    const faster = wide.perPosition < advantage * narrow.perPosition ? 'wide' : 'narrow';
+    const faster = wide.perPosition < maxTimeRatio * narrow.perPosition ? 'wide' : 'narrow';
     this.#betweenTrials =
       faster === this.#inUse
-        ? Math.min(growth * this.#betweenTrials, maxBatchesBetweenTrials)
+        ? Math.min(intervalGrowth * this.#betweenTrials, maxBatchesBetweenTrials)
         : minBatchesBetweenTrials;
     this.#inUse = faster;
     this.#sinceTrial = 0;
@@ -115,7 +134,7 @@ function otherThan(width: SessionWidth): SessionWidth {
   return width === 'narrow' ? 'wide' : 'narrow';
 }
 
-/** Medians of the last batches: a single one may have been held up by another program. */
+/** Medians of the times of the last nine batches, because single times vary with the load of the machine. */
 export class RecentCosts {
   count = 0;
   readonly #milliseconds: number[] = [];
@@ -125,7 +144,7 @@ export class RecentCosts {
     this.count += 1;
     if (this.count <= coldBatches) return;
     this.#milliseconds.push(milliseconds);
-    this.#perPosition.push(milliseconds / (positions + positionsOfCall));
+    this.#perPosition.push(milliseconds / (positions + fixedCostInPositions));
     if (this.#milliseconds.length <= 9) return;
     this.#milliseconds.shift();
     this.#perPosition.shift();
@@ -139,9 +158,9 @@ export class RecentCosts {
     return median(this.#perPosition);
   }
 
-  /** What a batch is expected to take, milliseconds; 0 when nothing is known. */
+  /** The expected time of a batch in milliseconds; 0 without measurements. */
   expected(positions: number): number {
-    return this.perPosition * (positions + positionsOfCall);
+    return this.perPosition * (positions + fixedCostInPositions);
   }
 
   clear(): void {
@@ -151,7 +170,7 @@ export class RecentCosts {
   }
 }
 
-/** The middle of some numbers; 0 of none. */
+/** The median of the numbers; 0 if there are none. */
 function median(numbers: readonly number[]): number {
   return numbers.toSorted((a, b) => a - b)[numbers.length >> 1] ?? 0;
 }

@@ -1,16 +1,17 @@
-// The messages between the pool of sessions and its threads. All of them survive a structured clone.
+// The messages between the session pool and its worker threads. All of them can be cloned with the structured clone
+// algorithm.
 import type { Encoder, Head, PoolingMode, Projection, TokenBatch } from '@sentvec/core';
 import { sharedProjection } from '@sentvec/core/node';
 
-/** An ONNX model as a session opens it. */
+/** An ONNX model in the form that a session opens. */
 export interface SessionModel {
   /** The path of the file, or its bytes in shared memory. */
   readonly model: string | SharedArrayBuffer;
-  /** Weights in separate files, for a model given as bytes. A model given by path finds its own. */
+  /** External data files of a model that is given as bytes. For a path, onnxruntime finds the files. */
   readonly externalData: readonly { readonly path: string; readonly data: SharedArrayBuffer }[];
 }
 
-/** What a session is opened with. */
+/** The model and the settings of a session. */
 export interface SessionSpecification extends SessionModel {
   /** The name of an execution provider of onnxruntime. */
   readonly device: string;
@@ -19,14 +20,14 @@ export interface SessionSpecification extends SessionModel {
   readonly pairs: boolean;
 }
 
-/** What is known of a model once a session is open. */
+/** Properties of a model that are known when a session is open. */
 export interface SessionFacts {
   readonly hiddenSize: number;
   /** See `Encoder.pooledOutput`. */
   readonly pooledOutput: Encoder['pooledOutput'];
 }
 
-/** See `ThreadProtocol` of `@sentvec/platform/node`. Batches are run in the order in which they came. */
+/** See `ThreadProtocol` of `@sentvec/platform/node`. Batches are computed in the order of the calls. */
 export interface SessionProtocol {
   readonly data: {
     /** See `run-state.ts`. */
@@ -34,38 +35,38 @@ export interface SessionProtocol {
   };
   readonly ready: SessionFacts;
   readonly calls: {
-    /** Token embeddings of the batch, or the vectors that the head computes from them, row-major. */
+    /** Computes the token embeddings of the batch, or the vectors of its head, row-major. */
     run(request: RunRequest): Float32Array;
-    /** All outputs of the model that are floats, by name. */
+    /** Computes all float outputs of the model by name. */
     outputs(batch: TokenBatch): Readonly<Record<string, Float32Array>>;
-    /** Gives the thread a head, for batches that follow. */
+    /** Adds a head for later batches. */
     addHead(head: ThreadHead): void;
   };
   readonly programCalls: {
-    /** What to open, once that is known: the thread starts meanwhile. */
+    /**
+     * The thread asks for the specification. It is called early, so that the thread starts while the model is found.
+     */
     specification(): SessionSpecification;
   };
 }
 
-/** A batch, as the main thread sends it. */
+/** A batch that is sent to a thread. */
 export interface RunRequest extends TokenBatch {
-  /** How to pool and project the token embeddings; `undefined` when they are themselves the result. */
+  /** The number of the head and the pooling mask; `undefined` to return token embeddings. */
   readonly pooled: { readonly head: number; readonly mask: Int32Array } | undefined;
 }
 
-/**
- * How a thread pools and projects token embeddings. A batch names it by its number, in the order in which the thread
- * got its heads.
- */
+/** A head in the form for a thread. Batches refer to it by its number, in the order in which the heads were added. */
 export interface ThreadHead {
   /**
-   * The poolings to apply. `tokens`: projects every token, without pooling. `undefined`: the model's file pools itself.
+   * The pooling modes. `tokens`: every token is projected without pooling. `undefined`: the ONNX file contains the
+   * pooling.
    */
   readonly modes: readonly PoolingMode[] | 'tokens' | undefined;
   readonly projections: readonly Projection[];
 }
 
-/** A head as a thread gets it: the numbers of its projections are in shared memory. */
+/** Converts a head to the form for threads. The numbers of its projections are copied to shared memory. */
 export function threadHead({ pooling, projections }: Head): ThreadHead {
   return {
     modes: pooling.perToken === true ? 'tokens' : pooling.modes,

@@ -1,4 +1,4 @@
-// Loads onnxruntime-node with its reports to Microsoft switched off. Every package that runs it loads it from here.
+// Loads onnxruntime-node with its telemetry disabled. All packages load it with this module.
 import { isMainThread } from 'node:worker_threads';
 import { warn } from '@sentvec/platform';
 
@@ -6,20 +6,19 @@ import { warn } from '@sentvec/platform';
 export type OnnxRuntime = typeof import('onnxruntime-node');
 
 /**
- * Loads onnxruntime-node. Its native library reports usage to Microsoft unless the environment of the process says
- * `ORT_DISABLE_TELEMETRY=1` when its first session opens: this sets it. A value that is there already stays, so
- * `ORT_DISABLE_TELEMETRY=0` allows the reports.
- *
- * A thread that is started after this call, or {@link switchOffReports}, may import onnxruntime-node itself.
- * @throws Error when the native library does not load
+ * Loads onnxruntime-node and disables its telemetry. The native library reports usage to Microsoft unless the
+ * environment variable `ORT_DISABLE_TELEMETRY` is `1` when the first session opens; this function sets it. An existing
+ * value is kept, so `ORT_DISABLE_TELEMETRY=0` allows telemetry. Threads that are started after this call, or after
+ * {@link disableTelemetry}, may import onnxruntime-node directly.
+ * @throws Error if the native library cannot be loaded
  */
 export async function loadOnnxRuntime(): Promise<OnnxRuntime> {
-  await switchOffReports();
+  await disableTelemetry();
   return import('onnxruntime-node'); // oxlint-disable-line no-restricted-imports -- the one place that may
 }
 
-/** Without loading it here: for a thread that will. */
-export async function switchOffReports(): Promise<void> {
+/** Disables telemetry without loading onnxruntime-node, for threads that will load it. */
+export async function disableTelemetry(): Promise<void> {
   if (isMainThread) process.env[variable] ??= off;
   else await setInMainThread();
 }
@@ -28,8 +27,9 @@ const variable = 'ORT_DISABLE_TELEMETRY';
 const off = '1';
 
 /**
- * `process.env` of a worker thread is a copy. The native library reads the environment of the process, which only the
- * main thread can change; the inspector reaches the main thread even while it is busy.
+ * Sets the variable in the main thread. `process.env` of a worker thread is a copy, but the native library reads the
+ * environment of the process, which only the main thread can change. The inspector works even while the main thread is
+ * busy.
  */
 async function setInMainThread(): Promise<void> {
   const wanted = process.env[variable] ?? off;
@@ -38,7 +38,7 @@ async function setInMainThread(): Promise<void> {
     const session = new Session();
     session.connectToMainThread();
     const expression = `process.env.${variable} ??= ${JSON.stringify(wanted)}`;
-    // An answer of the inspector does not keep a thread alive; a timer does.
+    // Waiting for the inspector does not keep the thread alive; a timer does.
     const alive = setInterval(() => {}, 1000);
     await new Promise<void>((resolve, reject) =>
       session.post('Runtime.evaluate', { expression }, (error) => (error ? reject(error) : resolve())),
@@ -47,7 +47,7 @@ async function setInMainThread(): Promise<void> {
   } catch {
     if (process.env[variable] !== undefined) return;
     warn(
-      `onnxruntime-node may report usage to Microsoft: a worker thread cannot switch that off here. ` +
+      `onnxruntime-node may report usage to Microsoft, because this worker thread cannot disable its telemetry. ` +
         `Start the program with ${variable}=1.`,
     );
   }

@@ -1,50 +1,50 @@
 // The options of the backend, and their check.
 import { checkOptionNames, SentvecError, type OptionNames } from '@sentvec/platform';
 
-/**
- * Where onnxruntime-node can compute: the CPU, NVIDIA's CUDA, Apple's CoreML, DirectML on Windows, WebGPU through
- * Dawn.
- */
+/** The devices of onnxruntime-node: CPU, CUDA (NVIDIA), CoreML (Apple), DirectML (Windows), WebGPU (with Dawn). */
 export type OnnxDevice = 'cpu' | 'cuda' | 'coreml' | 'dml' | 'webgpu';
 
 /** Options of {@link onnx}. */
 export interface OnnxOptions {
   /**
-   * Where to compute. A name: there, or the error `backend-unavailable`. A list: the first that works, with a warning
-   * for each that does not. `auto`: CUDA where its libraries are installed, else the CPU.
+   * The device. With a name, the backend uses this device or throws `backend-unavailable`. With a list, it uses the
+   * first device that works and warns about the devices before it. `auto` uses CUDA if its libraries are installed,
+   * otherwise the CPU.
    * @default 'auto'
    */
   readonly device?: 'auto' | OnnxDevice | readonly OnnxDevice[] | undefined;
   /**
-   * A file under `onnx/`, without its ending: `model_quantized` or `model_fp16`, say.
-   * @default `onnx/model.onnx` or `model.onnx` when the model has one, else one is recorded from its safetensors
+   * The name of a file in `onnx/` without its extension, for example `model_quantized` or `model_fp16`.
+   * @default `onnx/model.onnx` or `model.onnx` if the model has one; otherwise an ONNX file is recorded from its
+   * safetensors
    */
   readonly variant?: string | undefined;
   /**
-   * Sessions, each in a worker thread with its own weights.
-   * @default one for each core, as far as `memoryBudget` allows, and up to two with a thread for each core, for texts
-   * that come one at a time: one in a worker thread, one on the calling thread for short texts; one on a GPU
+   * The number of sessions, each in a worker thread with its own weights.
+   * @default one for each core within `memoryBudget`, one on a GPU. For texts that arrive one at a time there are up to
+   * two additional sessions with a thread for each core: one in a worker thread, and one on the calling thread for
+   * short texts
    */
   readonly sessions?: number | undefined;
   /**
-   * Threads of each session.
-   * @default the cores divided by the sessions
+   * The number of threads of each session.
+   * @default the number of cores divided by the number of sessions
    */
   readonly threadsPerSession?: number | undefined;
   /**
-   * Bytes that all sessions together may take, estimated from the size of the weights. A model that needs more than this
-   * and than all memory is refused.
-   * @default half of the memory that this process may have
+   * The memory in bytes that all sessions together may use, estimated from the size of the weights. A model that needs
+   * more than this budget and more than the memory of the machine is refused.
+   * @default half of the memory that is available to this process
    */
   readonly memoryBudget?: number | undefined;
   /**
-   * Tokens (rows × longest) of a batch that the pipeline should aim at.
+   * The target size of a batch in tokens (rows × length of the longest text).
    * @default 512 for each thread of a session; 16,384 on a GPU
    */
   readonly batchTokens?: number | undefined;
   /**
-   * The folder of the cache, in which recorded models are stored.
-   * @default `cacheDirectory()` of `@sentvec/core/node`, which `SENTVEC_CACHE` decides
+   * The folder in which recorded models are cached.
+   * @default `cacheDirectory()` of `@sentvec/core/node`, which the environment variable `SENTVEC_CACHE` sets
    */
   readonly cacheDirectory?: string | undefined;
 }
@@ -62,16 +62,13 @@ const optionNames: OptionNames<OnnxOptions> = {
   cacheDirectory: true,
 };
 
-/** @throws SentvecError `invalid-argument` when an option cannot be used */
+/** @throws SentvecError `invalid-argument` for an invalid option */
 export function checkOptions(options: OnnxOptions): void {
   checkOptionNames('onnx()', options, optionNames);
   for (const name of counts) {
     const value = options[name];
     if (value === undefined || (Number.isSafeInteger(value) && value > 0)) continue;
-    throw new SentvecError(
-      'invalid-argument',
-      `onnx({ ${name} }) must be a whole number above 0, not ${String(value)}.`,
-    );
+    throw new SentvecError('invalid-argument', `onnx({ ${name} }) must be a positive integer, not ${String(value)}.`);
   }
   const { device = 'auto' } = options;
   for (const name of typeof device === 'string' ? [device] : device) {
@@ -79,9 +76,9 @@ export function checkOptions(options: OnnxOptions): void {
     if (devices.includes(name as OnnxDevice)) continue;
     throw new SentvecError(
       'invalid-argument',
-      `onnx({ device }) knows no "${name}". It knows auto, ${devices.join(', ')}.`,
+      `onnx({ device }) must be one of auto, ${devices.join(', ')}, not "${name}".`,
     );
   }
   if (device.length === 0)
-    throw new SentvecError('invalid-argument', 'onnx({ device }) got an empty list. Name at least one device.');
+    throw new SentvecError('invalid-argument', 'onnx({ device }) is an empty list. Set at least one device.');
 }

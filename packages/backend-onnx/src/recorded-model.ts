@@ -1,4 +1,4 @@
-// ONNX models that are recorded from safetensors, and their cache.
+// Records ONNX models from safetensors, and caches them.
 import { createHash, randomUUID } from 'node:crypto';
 import { constants } from 'node:fs';
 import { copyFile, link, readdir, readFile, realpath, rm, stat, writeFile } from 'node:fs/promises';
@@ -19,19 +19,20 @@ import { sharedModel, type ModelSource } from './shipped-model.ts';
 const graphFile = 'model.onnx';
 const weightsFile = 'model.onnx_data';
 
-/** Bytes of safetensors from which on a recorded model refers to them, instead of holding their numbers as float32. */
+/** From this size in bytes on, a recorded model refers to the safetensors instead of containing a float32 copy. */
 const largeWeights = 2 ** 28;
 
-/** The files are for onnxruntime alone: its own operators are faster for long texts. */
+/** Only onnxruntime loads these files, so they may use its own operators, which are faster for long texts. */
 const recorderOptions = { operators: 'onnxruntime' } as const;
 
 /**
- * An ONNX model of what the folder holds as safetensors. It is recorded once and stored in the cache, in a folder named
- * by the content of the model and of the code that records. Without a cache that can be written to, it stays in memory.
- * Large weights on this disk are not copied: the model in the cache refers to them, and half precision stays so.
+ * The ONNX model for the safetensors of a folder. It is recorded once and stored in the cache, in a folder named after
+ * the hash of the model and of the recording code. If the cache is not writable, the model stays in memory. Large
+ * weights on disk are not copied; the cached model links to them, also in half precision.
  * @param options.pairs see `LoadOptions.pairs`
- * @param options.caches the folder for all caches; default `cacheDirectory()`
- * @param options.large bytes of all weights, and of one, from which on they are not copied
+ * @param options.caches the folder of all caches (default: `cacheDirectory()`)
+ * @param options.large the sizes in bytes of all weights, and of a single weight, from which on they are not copied
+ * (default: 256 MiB for all weights)
  * @throws SentvecError `invalid-model`, `unsupported-model`; see `readEncoder`
  */
 export async function recordModel(files: ModelFiles, options: RecordModelOptions): Promise<ModelSource> {
@@ -50,7 +51,7 @@ export async function recordModel(files: ModelFiles, options: RecordModelOptions
   await store(folder, split);
   return (await findCached(files, folder)) ?? inMemory(files, split);
 
-  /** The cache is ours: what is broken in it is made again, in memory where it cannot be removed. */
+  /** Replaces a damaged model in the cache. If it cannot be removed, the new model stays in memory. */
   async function recordAgain(broken: string): Promise<ModelSource> {
     const isRemoved = await rm(broken, { recursive: true, force: true }).then(
       () => true,
@@ -76,20 +77,21 @@ async function store(folder: string, { model, data }: SplitModel): Promise<void>
     [graphFile, model],
     [weightsFile, data],
   ];
-  // Another process may have recorded the same meanwhile; where nothing can be written, the model stays in memory.
+  // Another process may have stored the same model in the meantime. If the cache is not writable, the model stays in
+  // memory.
   await writeFolderAtomically(folder, recorded, { replace: true }).catch(() => {});
 }
 
-/** The files of weights to which a recorded model can refer, when they are large; `undefined` when it cannot. */
+/** The safetensors to which a recorded model can link; `undefined` if they are small or not on disk. */
 async function linkableWeights(files: ModelFiles, large: number): Promise<readonly string[] | undefined> {
   if (files.directory === undefined || files.openFile === undefined) return undefined;
   const paths = (await files.list()).filter((path) => /^model(-\d+-of-\d+)?\.safetensors$/u.test(path));
-  // Also downloads what is not here yet, and refuses links that lead out of the model.
+  // Opening also downloads missing files, and refuses symbolic links out of the model folder.
   const opened = await Promise.all(paths.map((path) => files.openFile!(path)));
   return opened.reduce((sum, { size }) => sum + size, 0) >= large ? paths : undefined;
 }
 
-/** The model that refers to its weights; `undefined` when the cache cannot hold it. */
+/** A model that links to its weights; `undefined` if the cache is not writable. */
 async function recordLinked(
   files: ModelFiles,
   folder: string,
@@ -110,9 +112,9 @@ async function recordLinked(
 }
 
 /**
- * Puts a file of weights beside the model that refers to it: as a hard link, since onnxruntime refuses symbolic ones,
- * or as a copy where that cannot be. A link to another file than the present one is not trusted, whatever its name: the
- * file that it was made for may have been written over.
+ * Links a file of weights into the folder of the recorded model: as a hard link, because onnxruntime refuses symbolic
+ * links, or as a copy if that is not possible. An existing link to another file is replaced, because the file for which
+ * it was made may have been overwritten.
  */
 async function linkFile(from: string, to: string): Promise<void> {
   const source = await realpath(from);
@@ -164,11 +166,11 @@ function inMemory(files: ModelFiles, split: SplitModel): ModelSource {
 function describe({ name }: ModelFiles): Pick<ModelSource, 'file' | 'remedy'> {
   return {
     file: `the ONNX model recorded from ${name}`,
-    remedy: 'Are the weights complete? Download the model again.',
+    remedy: 'The weights may be incomplete. Download the model again.',
   };
 }
 
-/** A hash of all that decides what is recorded: configuration, weights, and the recording code. */
+/** A hash of the configuration, the weights and the recording code, on which a recorded model depends. */
 export async function recordingKey(files: ModelFiles, pairs: boolean): Promise<string> {
   const inputs = (await files.list()).filter(
     (path) => /^(?:adapter_)?config\.json$/u.test(path) || /^[^/]+\.safetensors(\.index\.json)?$/u.test(path),
@@ -189,8 +191,8 @@ const architectures = '@sentvec/architectures';
 let recorder: Promise<string> | undefined;
 
 /**
- * A hash of the code that records: of its package, or of the bundle that it is part of. A version number would miss what
- * changes between two releases.
+ * A hash of the recording code: of its package, or of the bundle that contains it. A version number would not change
+ * between two releases.
  */
 function recorderHash(): Promise<string> {
   recorder ??= (async () => {

@@ -1,46 +1,59 @@
-// How many sessions and threads a model gets on this machine.
+// Plans the numbers of sessions and threads for a model on this machine.
 import { availableParallelism, totalmem } from 'node:os';
 import { readFileSync } from 'node:fs';
 import { isMainThread } from 'node:worker_threads';
 import { SentvecError } from '@sentvec/platform';
 import type { OnnxOptions } from './options.ts';
 
-/** How many sessions share the machine, and how. */
+/** The numbers of sessions and threads, and the size of batches. */
 export interface SessionPlan {
   readonly sessions: number;
   readonly threadsPerSession: number;
-  /** Tokens of a batch that suit these sessions. */
+  /** The target size of a batch in tokens. */
   readonly batchTokens: number;
   /**
-   * Threads of further sessions, for batches that come one at a time. `undefined`: there are none, because memory does
-   * not allow it, or the options decide about sessions.
+   * The number of threads of additional sessions for batches that arrive one at a time. `undefined`: there are no such
+   * sessions, because the memory does not suffice or the options set the sessions.
    */
   readonly loneThreads?: number | undefined;
-  /** Whether there may be a session on the calling thread, for short batches that come one at a time. */
+  /**
+   * Whether a session may be opened on the calling thread, for short batches that arrive one at a time.
+   * @default false
+   */
   readonly onCallingThread?: boolean | undefined;
 }
 
 /**
- * Tokens of a batch for each thread: small enough that activations stay in the cache. See docs/adr on the session pool.
+ * The number of tokens of a batch for each thread, so that activations fit into the processor cache. See docs/adr on
+ * the session pool.
  */
 const tokensForEachThread = 512;
 const tokensOnGpu = 16_384;
 
-/** The products of a short text do not keep more threads busy. */
+/** The maximum number of threads for a lone batch. The matrix products of a short text cannot use more. */
 const maxLoneThreads = 4;
 
-/** Bytes of a session besides its weights: onnxruntime, the thread's JavaScript, activations of a batch. */
+/**
+ * The memory of a session in bytes in addition to its weights: onnxruntime, the JavaScript of the thread, and
+ * activations.
+ */
 const sessionOverhead = 64 * 2 ** 20;
 
-/** Opening more weights than these would hold the calling thread up for too long. */
+/**
+ * The maximum size of weights in bytes for a session on the calling thread. Opening larger weights would block it for
+ * too long.
+ */
 const maxOnCallingThread = 2 ** 27;
 
-/** From here on weights are large: products with them keep several threads busy, and one session holds them. */
+/**
+ * From this size in bytes on, weights are large: matrix products can use several threads, and one session is enough.
+ */
 const largeWeights = 2 ** 29;
 
 /**
- * Sessions of one thread each are fastest on a CPU, but each has its own copy of the weights: when the budget
- * does not allow one for each core, or the weights are large, there are fewer, with more threads.
+ * Plans the sessions. On a CPU, sessions with one thread each are fastest, but each has its own copy of the weights. If
+ * the memory budget does not allow one for each core, or the weights are large, there are fewer sessions with more
+ * threads.
  */
 export function planSessions(weightsSize: number, device: string, options: OnnxOptions): SessionPlan {
   if (device !== 'cpu') {
@@ -57,16 +70,16 @@ export function planSessions(weightsSize: number, device: string, options: OnnxO
   const isAutomatic = options.sessions === undefined && options.threadsPerSession === undefined;
   if (!isAutomatic || threadsPerSession > 1 || affordable < sessions + 2)
     return { sessions, threadsPerSession, batchTokens };
-  // A worker thread that ends inside onnxruntime takes the process down: see docs/adr on the session pool.
+  // Not in a worker thread: if it ended during a call of onnxruntime, the process would crash. See docs/adr on the
+  // session pool.
   const onCallingThread = isMainThread && weightsSize <= maxOnCallingThread;
   return { sessions, threadsPerSession, batchTokens, loneThreads: Math.min(cores, maxLoneThreads), onCallingThread };
 }
 
 /**
- * Refuses a model that cannot be held in memory, before it is opened: it would push everything else out, or end the
- * process.
- * @param file how a person would name the model
- * @param memory bytes that this process may have
+ * Refuses a model that does not fit into memory before it is opened, because the system would swap or kill the process.
+ * @param file the name of the model in messages
+ * @param memory the memory in bytes that is available to this process
  * @throws SentvecError `backend-unavailable`
  */
 export function checkMemory(
@@ -79,7 +92,7 @@ export function checkMemory(
   if (device !== 'cpu' || needed <= Math.max(memory, memoryBudget)) return;
   throw new SentvecError(
     'backend-unavailable',
-    `${file} needs ${gigabytes(needed)} of memory, and this process can have ${gigabytes(memory)}. Choose a smaller form of the model (the option "variant"; "sentvec quantize" makes one) or a machine with more memory. To try it all the same, set "memoryBudget" to ${needed}.`,
+    `${file} needs ${gigabytes(needed)} of memory, but only ${gigabytes(memory)} are available to this process. Use a smaller variant of the model (the option "variant"; "sentvec quantize" makes one) or a machine with more memory. To load it anyway, set "memoryBudget" to ${needed}.`,
     { file, needed, memory },
   );
 }
@@ -88,20 +101,20 @@ function gigabytes(bytes: number): string {
   return `${(bytes / 1e9).toFixed(1)} GB`;
 }
 
-/** Half of the memory. */
+/** The default memory budget in bytes: half of the available memory. */
 function defaultBudget(): number {
   return availableMemory() / 2;
 }
 
-/** The machine's memory, or what the process is confined to. */
+/** The memory of the machine, or the limit of the process (cgroup) if it is lower, in bytes. */
 function availableMemory(): number {
   const confined = process.constrainedMemory?.() ?? 0;
   return confined > 0 ? Math.min(confined, totalmem()) : totalmem();
 }
 
 /**
- * Two threads of one core do not multiply matrices faster than one. Where the system does not tell, every CPU
- * counts as a core.
+ * The number of physical cores, because two threads of one core do not multiply matrices faster than one. If the system
+ * does not provide the topology, every logical CPU counts as a core.
  */
 function physicalCores(): number {
   const cpus = availableParallelism();

@@ -1,11 +1,11 @@
-// The sessions of a model, and the batches that wait for them.
+// The session pool of a model and its queue of batches.
 import type { TokenBatch } from '@sentvec/core';
 import { abortError, onAbort, SentvecError, throwIfAborted, warn } from '@sentvec/platform';
 import { LoneBatches, RecentCosts } from './lone-batches.ts';
 import type { SessionFacts } from './messages.ts';
 import type { Outcome, PooledHead, SessionThread, ThreadListener } from './session-thread.ts';
 
-/** A batch that someone waits for. */
+/** A batch in the queue or in a thread. */
 interface Job {
   readonly id: number;
   readonly batch: TokenBatch;
@@ -13,107 +13,117 @@ interface Job {
   settle(result: Float32Array | SentvecError): void;
 }
 
-/** Starts a thread with a session. It rejects with onnxruntime's reason when the session cannot be opened. */
+/** Starts a thread with a session. It rejects with the reason of onnxruntime if the session cannot be opened. */
 export type StartThread = (listener: ThreadListener) => Promise<SessionThread>;
 
 /** Options of {@link SessionPool.open}. */
 export interface PoolOptions {
   /** Starts a thread of the pool. */
   readonly start: StartThread;
-  /** Starts the thread with the session for lone batches, whose threads are all the cores. */
+  /**
+   * Starts the thread with the wide session for lone batches, which uses several cores.
+   * @default none
+   */
   readonly startWide?: StartThread | undefined;
-  /** Opens the session for short lone batches on the calling thread, with the threads of all the cores. */
-  readonly openHere?: StartThread | undefined;
-  /** Sessions that compute at the same time. */
+  /**
+   * Opens the session for short lone batches on the calling thread, which uses several cores.
+   * @default none
+   */
+  readonly openOnThisThread?: StartThread | undefined;
+  /** The number of sessions that compute concurrently. */
   readonly sessions: number;
-  /** Called when a further session cannot be opened; the pool goes on with those that are open. */
+  /** Called if a further session cannot be opened; the pool continues with the open sessions. */
   readonly onWarning: (message: string) => void;
 }
 
-/** Batches in a thread at once: the one it computes, and the next, so that it need not wait for the main thread. */
+/**
+ * The maximum number of batches in a thread: the current one and the next one, so that the thread need not wait for the
+ * main thread.
+ */
 const depth = 2;
 
-/** A session for lone batches besides those of the pool, once it has been opened. */
+/** An additional session for lone batches, which is opened on demand. */
 interface LoneSession {
   readonly start: StartThread | undefined;
-  /** How a person would name it. */
+  /** The name of the session in messages. */
   readonly name: string;
   readonly batches: LoneBatches;
   thread?: SessionThread | undefined;
   hasStarted?: boolean | undefined;
 }
 
-/** The only batch that is computed. */
+/** A lone batch, that is the only batch that is being computed. */
 interface LoneBatch {
   readonly id: number;
-  /** The session that it may have, and whether it is in that one. */
+  /** The additional session that could compute it; `isThere` tells whether it does. */
   readonly session: LoneSession;
   readonly isThere: boolean;
   readonly positions: number;
   readonly started: number;
 }
 
-/** Milliseconds below which a batch is not worth several threads: waking them takes a tenth of that. */
-const leastOfSeveralThreads = 1;
+/**
+ * The minimum time in milliseconds of a batch for which several threads are used, because waking them takes about 0.1
+ * ms.
+ */
+const minMillisecondsForWide = 1;
 
 /**
- * Milliseconds on one thread. A batch that is expected to take longer does not hold up the calling thread; with two
- * threads one of this length holds it up for some 5 ms, as long as anything else may.
+ * The maximum expected time, in milliseconds on one thread, of a batch that may be computed on the calling thread. With
+ * two threads such a batch blocks it for about 5 ms.
  */
 const maxOnCallingThread = 10;
 
-/** How many threads may die in a row, without a finished batch in between, before the pool gives up. */
-const deathsInARow = 3;
+/** The number of successive crashes of threads, without a finished batch in between, after which the pool fails. */
+const maxSuccessiveDeaths = 3;
 
 /**
- * Sessions of one model in worker threads, and a queue of batches in front of them. It opens one session. The others
- * are opened when a second batch comes while the first is computed: a few texts neither wait for all sessions nor take
- * their memory.
- *
- * Batches that come one at a time, as those of a query do, may have further sessions, whose threads are all the cores:
- * one on the calling thread for short ones, one in a thread of its own for others. They compute nothing beside another
- * batch, and are used as long as they are faster.
+ * Sessions of one model in worker threads, with a queue of batches. The pool first opens one session. The others are
+ * opened when a second batch arrives while the first is computed, so that a few texts neither wait for all sessions nor
+ * need their memory. For batches that arrive one at a time, such as queries, there may be two additional sessions that
+ * use several cores: one on the calling thread for short batches, and one in a worker thread for others. They are used
+ * only for lone batches, and only while they are faster.
  */
 export class SessionPool implements ThreadListener {
   readonly #start: StartThread;
   readonly #onWarning: (message: string) => void;
-  /** Sessions that are still to be opened. */
+  /** The number of sessions that have not been opened yet. */
   #further: number;
   readonly #threads: SessionThread[] = [];
-  /** The session of several threads, in a thread of its own. */
+  /** The additional session in a worker thread. */
   readonly #wide: LoneSession;
-  /** The one on the calling thread. */
+  /** The additional session on the calling thread. */
   readonly #here: LoneSession;
-  /** Of lone batches in the sessions of one thread. */
+  /** The times of lone batches in the sessions of the pool. */
   readonly #costs = new RecentCosts();
   #lone: LoneBatch | undefined;
   readonly #queue: Job[] = [];
   readonly #sent = new Map<number, Job>();
   #lastId = 0;
   #deaths = 0;
-  /** Ends when no thread is being started. */
+  /** Resolves when no thread is being started. */
   #starting: Promise<unknown> = Promise.resolve();
   #failure: SentvecError | undefined;
   #disposal: Promise<void> | undefined;
 
-  private constructor({ start, startWide, openHere, sessions, onWarning }: PoolOptions) {
+  private constructor({ start, startWide, openOnThisThread, sessions, onWarning }: PoolOptions) {
     this.#start = start;
-    const batches = new LoneBatches(leastOfSeveralThreads);
+    const batches = new LoneBatches(minMillisecondsForWide);
     this.#wide = { start: startWide, name: 'A session of several threads', batches };
-    this.#here = { start: openHere, name: 'A session on the calling thread', batches: new LoneBatches(0) };
+    this.#here = { start: openOnThisThread, name: 'A session on the calling thread', batches: new LoneBatches(0) };
     this.#further = sessions - 1;
     this.#onWarning = (message) => {
       try {
         onWarning(message);
       } catch (error) {
-        warn(`onWarning failed: ${String(error)}`); // It must not keep sessions from being opened and closed.
+        warn(`onWarning failed: ${String(error)}`); // An error of the callback must not prevent sessions from being opened and closed.
       }
     };
   }
 
   /**
    * Opens the first session.
-   * @throws Error with onnxruntime's reason when it cannot be opened
+   * @throws Error with the reason of onnxruntime if it cannot be opened
    */
   static async open(options: PoolOptions): Promise<SessionPool> {
     const pool = new SessionPool(options);
@@ -121,13 +131,13 @@ export class SessionPool implements ThreadListener {
     return pool;
   }
 
-  /** Facts about the model; they are the same in all sessions. */
+  /** Properties of the model, which are the same in all sessions. */
   get facts(): SessionFacts {
     return this.#threads[0]!;
   }
 
   /**
-   * Token embeddings of a batch, or the vectors that a head computes from them, row-major.
+   * Computes the token embeddings of a batch, or the vectors of a head, row-major.
    * @throws SentvecError `disposed`, `aborted`, `backend-failed`
    */
   run(batch: TokenBatch, signal?: AbortSignal, pooled?: PooledHead): Promise<Float32Array> {
@@ -148,21 +158,21 @@ export class SessionPool implements ThreadListener {
     });
   }
 
-  /** Ends all threads. What waits fails with `disposed`. May be called again. */
+  /** Ends all threads. Pending batches fail with `disposed`. May be called more than once. */
   dispose(): Promise<void> {
     this.#disposal ??= this.#end();
     return this.#disposal;
   }
 
   async #end(): Promise<void> {
-    this.#fail(new SentvecError('disposed', 'The encoder was disposed of. Load the model again.'));
+    this.#fail(new SentvecError('disposed', 'The encoder was disposed. Load the model again.'));
     await this.#starting;
     await Promise.all(this.#all().map(async (thread) => thread.close()));
   }
 
   #fail(failure: SentvecError): void {
     this.#failure = failure;
-    this.#lone = undefined; // Nothing is learned, or opened, any more.
+    this.#lone = undefined; // No more times are recorded and no more sessions are opened.
     for (const job of [...this.#sent.values(), ...this.#queue.splice(0)]) job.settle(failure);
     this.#sent.clear();
   }
@@ -173,16 +183,16 @@ export class SessionPool implements ThreadListener {
   }
 
   #dispatch(): void {
-    // A lone batch may be the first of several that come in this moment.
+    // A lone batch may be the first of several that arrive in the same turn of the event loop.
     if (this.#freeLoneSession() !== undefined) queueMicrotask(() => this.#dispatchTo(this.#freeLoneSession()));
     else this.#dispatchTo(undefined);
   }
 
-  /** The session for the waiting batch, if it is alone and that session is open and free. */
+  /** The additional session for the waiting batch, if it is a lone batch and the session is open and free. */
   #freeLoneSession(): LoneSession | undefined {
     if (this.#sent.size > 0 || this.#queue.length !== 1) return undefined;
     const session = this.#loneSessionFor(positionsOf(this.#queue[0]!.batch));
-    // The thread may still compute a batch that was aborted. When that ends, the next waiting batch is sent.
+    // The thread may still be computing an aborted batch. When that is done, the next waiting batch is sent.
     return session.thread?.inFlight.size === 0 ? session : undefined;
   }
 
@@ -191,7 +201,7 @@ export class SessionPool implements ThreadListener {
     return this.#costs.expected(positions) <= maxOnCallingThread ? this.#here : this.#wide;
   }
 
-  /** @param lone the session for the only batch, unless one of the pool is faster */
+  /** @param lone the additional session for a lone batch; it is used unless the pool is faster */
   #dispatchTo(lone: LoneSession | undefined): void {
     if (lone?.batches.choose() === 'wide') this.#send(lone.thread!, lone);
     while (this.#queue.length > 0 && this.#lone?.isThere !== true) {
@@ -213,17 +223,17 @@ export class SessionPool implements ThreadListener {
     thread.run(job.id, job.batch, job.pooled);
   }
 
-  /** A batch that was alone all the while came back. */
-  #learn({ session, isThere, positions, started }: LoneBatch): void {
+  /** Records the time of a batch that was the only one from start to end. */
+  #recordTime({ session, isThere, positions, started }: LoneBatch): void {
     const milliseconds = performance.now() - started;
     if (!isThere) this.#costs.add(positions, milliseconds);
     session.batches.add(isThere ? 'wide' : 'narrow', positions, milliseconds);
-    if (session.start === undefined || session.hasStarted === true || !session.batches.deserveWide) return;
+    if (session.start === undefined || session.hasStarted === true || !session.batches.shouldOpenWide) return;
     session.hasStarted = true;
     this.#starting = Promise.all([this.#starting, this.#openLone(session, session.start)]);
   }
 
-  /** Without it, all goes on as before. */
+  /** Opens an additional session. If that fails, the pool continues without it. */
   async #openLone(session: LoneSession, start: StartThread): Promise<void> {
     try {
       session.thread = await start(this);
@@ -232,7 +242,7 @@ export class SessionPool implements ThreadListener {
     }
   }
 
-  /** Opens the sessions that are still missing. */
+  /** Opens the remaining sessions of the pool. */
   #grow(): void {
     if (this.#further === 0) return;
     const threads = Array.from({ length: this.#further }, () => this.#add());
@@ -246,7 +256,7 @@ export class SessionPool implements ThreadListener {
       this.#dispatch();
     } catch (error) {
       this.#onWarning(
-        `A further session of onnxruntime cannot be opened; going on with ${this.#threads.length}. ${String(error)}`,
+        `Another session of onnxruntime cannot be opened; continuing with ${this.#threads.length}. ${String(error)}`,
       );
     }
   }
@@ -268,7 +278,7 @@ export class SessionPool implements ThreadListener {
     const lone = this.#lone;
     if (id === lone?.id) this.#lone = undefined;
     if (result !== 'cancelled' && 'data' in result) {
-      if (id === lone?.id) this.#learn(lone);
+      if (id === lone?.id) this.#recordTime(lone);
       this.#deaths = 0;
       job?.settle(result.data);
     } else if (result !== 'cancelled') {
@@ -287,30 +297,30 @@ export class SessionPool implements ThreadListener {
     for (const id of next.toReversed()) this.#requeue(id);
     if (this.#failure !== undefined) return;
     if (thread === this.#wide.thread) {
-      this.#wide.thread = undefined; // Those of one thread do its work.
+      this.#wide.thread = undefined; // The sessions of the pool compute its batches.
       this.#dispatch();
     } else {
       this.#starting = this.#starting.then(() => this.#restart(reason));
-      this.#dispatch(); // Those that are left need not wait for the new one, which may not come.
+      this.#dispatch(); // The remaining threads need not wait for the new one, which may fail to start.
     }
   }
 
   async #restart(reason: string): Promise<void> {
     if (this.#failure !== undefined) return;
     try {
-      if (this.#deaths >= deathsInARow) throw new Error(reason);
+      if (this.#deaths >= maxSuccessiveDeaths) throw new Error(reason);
       this.#threads.push(await this.#start(this));
       this.#dispatch();
     } catch (error) {
       const left = this.#threads.length;
-      if (left > 0 && this.#deaths < deathsInARow) {
+      if (left > 0 && this.#deaths < maxSuccessiveDeaths) {
         this.#onWarning(
-          `A session of onnxruntime ended and cannot be opened again; going on with ${left}. ${String(error)}`,
+          `A session of onnxruntime ended and cannot be opened again; continuing with ${left}. ${String(error)}`,
         );
         return;
       }
       this.#fail(
-        new SentvecError('backend-failed', `The worker threads of onnxruntime die again and again: ${String(error)}`),
+        new SentvecError('backend-failed', `The worker threads of onnxruntime keep crashing: ${String(error)}`),
       );
     }
   }

@@ -1,6 +1,4 @@
-/*
- * The pool's end of a thread with a session in it.
- */
+/* The main thread's side of a worker thread with a session. */
 import type { Head, TokenBatch } from '@sentvec/core';
 import { SentvecError } from '@sentvec/platform';
 import { startThread, type Thread } from '@sentvec/platform/node';
@@ -10,43 +8,40 @@ import { createRunState, forget, waitAtExit } from './run-state.ts';
 /** The outcome of a batch that was sent to a thread. */
 export interface Outcome {
   readonly id: number;
-  /** The token embeddings, or the vectors that the head made of them; or why there are none. */
+  /** The token embeddings or the vectors of the head, the reason of an error, or `cancelled`. */
   readonly result: { readonly data: Float32Array } | { readonly reason: string } | 'cancelled';
 }
 
-/** A thread with a session, as the pool sees it. */
+/** The interface of a thread with a session for the pool. */
 export interface SessionThread extends SessionFacts {
-  /** Batches that were sent and have not come back, oldest first: the oldest is being computed. */
+  /** The ids of batches that were sent and are not done, oldest first. The oldest is being computed. */
   readonly inFlight: ReadonlySet<number>;
-  /** Sends a batch, and the head that the thread applies to it. The arrays are copied: they stay the caller's. */
+  /** Sends a batch, and optionally the head for it. The arrays are copied, so the caller may change them afterwards. */
   run(id: number, batch: TokenBatch, pooled?: PooledHead): void;
-  /**
-   * Cancels a batch. The outcome is `cancelled` when the thread has not started it, otherwise as if it had not been
-   * cancelled.
-   */
+  /** Cancels a batch. The outcome is `cancelled` if the thread has not started it; otherwise it is not affected. */
   cancel(id: number): void;
-  /** Releases the session and ends the thread, after the batch that it is computing. May be called again. */
+  /** Releases the session and ends the thread after its current batch. May be called more than once. */
   close(): Promise<void>;
 }
 
-/** A thread whose model gives more than token embeddings. */
+/** A thread that also returns other outputs of its model. */
 export interface GraphThread extends SessionThread {
-  /** All outputs of the model that are floats, by name. */
+  /** Computes all float outputs of the model by name. */
   outputs(batch: TokenBatch): Promise<Readonly<Record<string, Float32Array>>>;
 }
 
-/** A head for a thread to apply, and the mask of a batch. */
+/** A head and the pooling mask of a batch. */
 export interface PooledHead {
-  /** Its pooling is a built-in one, or the model's own output. */
+  /** The head, whose pooling is a built-in one or an output of the model. */
   readonly head: Head;
-  /** Which tokens take part in pooling. */
+  /** 1 for tokens that are pooled, otherwise 0. */
   readonly mask: Int32Array;
 }
 
-/** Callbacks for the outcomes of a thread. */
+/** Callbacks for the outcomes and the crash of a thread. */
 export interface ThreadListener {
   onOutcome(thread: SessionThread, outcome: Outcome): void;
-  /** The thread ended without being asked to. */
+  /** Called when the thread ends unexpectedly. */
   onDeath(thread: SessionThread, reason: string): void;
 }
 
@@ -58,8 +53,9 @@ const sessionWorker = {
 
 /**
  * Starts a worker thread and opens its session.
- * @param specification what to open, or a promise of it: the thread starts meanwhile. When it fails, so does this
- * @throws Error with onnxruntime's reason when the session cannot be opened
+ * @param specification the model and settings, or a promise of them, so that the thread can start early. If the promise
+ * rejects, so does this function
+ * @throws Error with the reason of onnxruntime if the session cannot be opened
  */
 export async function startSessionThread(
   specification: SessionSpecification | Promise<SessionSpecification>,
@@ -72,7 +68,7 @@ export async function startSessionThread(
     name: 'onnxruntime session',
     data: { state },
     handlers: { specification: () => specification },
-    // It makes little garbage, which V8 would let grow to 48 MB before it collects any.
+    // The thread allocates little. Without this limit V8 would let its garbage grow to 48 MB before a collection.
     resourceLimits: { maxYoungGenerationSizeMb: 4 },
     onEnd: (reason) => {
       forget(state);
@@ -83,15 +79,15 @@ export async function startSessionThread(
   return session;
 }
 
-/** A thread that starts before the model to open is known. */
+/** A thread that starts before its model is known. */
 export interface EarlyThread {
-  /** As {@link startSessionThread}; `undefined` when it has been opened before. */
+  /** Like {@link startSessionThread}; `undefined` if a session has already been opened. */
   open(specification: SessionSpecification, listener: ThreadListener): Promise<GraphThread> | undefined;
-  /** Ends it; after `open` it does nothing. */
+  /** Ends the thread. It does nothing after `open`. */
   discard(): Promise<void>;
 }
 
-/** Starts a thread for a session, which opens a model later: starting takes as long as finding the model. */
+/** Starts a thread that opens a model later, because starting a thread takes as long as finding the model. */
 export function startEarlyThread(): EarlyThread {
   let settle: [(specification: SessionSpecification) => void, (error: Error) => void] | undefined;
   const specification = new Promise<SessionSpecification>((resolve, reject) => {
@@ -127,7 +123,7 @@ class WorkerSessionThread implements GraphThread {
   readonly #thread: Thread<SessionProtocol>;
   readonly #listener: ThreadListener;
   readonly #controllers = new Map<number, AbortController>();
-  /** The number of each head that the thread has got. */
+  /** The numbers of the heads that the thread has. */
   readonly #heads = new Map<Head, number>();
   #ended = false;
 
@@ -139,11 +135,11 @@ class WorkerSessionThread implements GraphThread {
   }
 
   run(id: number, { ids, mask, typeIds, rows, cols }: TokenBatch, pooledHead?: PooledHead): void {
-    const pooled = pooledHead && { head: this.#numberOf(pooledHead.head), mask: pooledHead.mask };
+    const pooled = pooledHead && { head: this.#headNumber(pooledHead.head), mask: pooledHead.mask };
     const controller = new AbortController();
     this.inFlight.add(id);
     this.#controllers.set(id, controller);
-    // Slices: of a part of a larger array, all of it would be cloned.
+    // The arrays are sliced, because cloning a view of a larger array would clone the whole array.
     const request = { ids: ids.slice(), mask: mask.slice(), typeIds: typeIds?.slice(), rows, cols, pooled };
     void this.#report(id, this.#thread.call('run', request, { signal: controller.signal }));
   }
@@ -152,13 +148,13 @@ class WorkerSessionThread implements GraphThread {
     return this.#thread.call('outputs', batch);
   }
 
-  /** The number of a head in the thread, which gets it when it is new. */
-  #numberOf(head: Head): number {
+  /** The number of a head in the thread. A new head is sent to the thread. */
+  #headNumber(head: Head): number {
     const known = this.#heads.get(head);
     if (known !== undefined) return known;
     const number = this.#heads.size;
     this.#heads.set(head, number);
-    // When the thread has ended, the call for the batch fails as well, and that failure is reported.
+    // If the thread has ended, the call for the batch also fails, and that error is reported.
     this.#thread.call('addHead', threadHead(head)).catch(() => {});
     return number;
   }
@@ -182,7 +178,7 @@ class WorkerSessionThread implements GraphThread {
     return this.#thread.close();
   }
 
-  /** The thread has ended. */
+  /** Called when the thread has ended. */
   onEnd(reason: SentvecError): void {
     this.#ended = true;
     if (reason.code !== 'disposed') this.#listener.onDeath(this, reason.message);

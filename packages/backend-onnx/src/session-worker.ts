@@ -1,4 +1,4 @@
-// The thread of a session: `InferenceSession.run` blocks this thread and no other.
+// The worker thread of a session, because `InferenceSession.run` blocks its thread.
 import { serveThread, transferred } from '@sentvec/platform/node';
 import { openRunner } from './batch-runner.ts';
 import type { SessionProtocol } from './messages.ts';
@@ -7,8 +7,8 @@ import { importOnnxRuntime } from './token-session.ts';
 
 serveThread<SessionProtocol>(
   async ({ state }, program) => {
-    /** Runs what calls onnxruntime; never settles when the process is about to exit. */
-    const inside = async <T>(work: () => Promise<T>): Promise<T> => {
+    /** Wraps a call of onnxruntime. The promise never settles if the process is exiting. */
+    const wrap = async <T>(work: () => Promise<T>): Promise<T> => {
       if (!enter(state)) return new Promise(() => {});
       try {
         return await work();
@@ -17,7 +17,7 @@ serveThread<SessionProtocol>(
       }
     };
     await importOnnxRuntime();
-    const runner = await openRunner(await program.call('specification', undefined), inside);
+    const runner = await openRunner(await program.call('specification', undefined), wrap);
     const { hiddenSize, pooledOutput } = runner;
     return {
       ready: { hiddenSize, pooledOutput },

@@ -1,4 +1,4 @@
-// The ONNX file of a model folder, by path or in shared memory.
+// Opens the ONNX file of a model folder, by path or in shared memory.
 import { closeSync, fstatSync, openSync, readSync } from 'node:fs';
 import { stat } from 'node:fs/promises';
 import { join } from 'node:path';
@@ -16,26 +16,29 @@ import type { ModelFiles } from '@sentvec/core';
 import { guardIo } from '@sentvec/platform/node';
 import type { SessionModel } from './messages.ts';
 
-/** An ONNX model, where it came from, and how large it is. */
+/** An ONNX model with its origin and size. */
 export interface ModelSource extends SessionModel {
-  /** How a person would name the file. */
+  /** The name of the file in messages. */
   readonly file: string;
-  /** What to do when the file is broken, in a sentence. */
+  /** A sentence for messages that says what to do if the file is damaged. */
   readonly remedy: string;
-  /** Makes the model again, once, when it cannot be opened: of a model in our own cache. */
+  /**
+   * Replaces a cached model that cannot be opened.
+   * @default the model is not in the cache
+   */
   readonly makeAgain?: (() => Promise<ModelSource>) | undefined;
-  /** Bytes of the file and of the weights beside it. */
+  /** The size of the file and its external data files in bytes. */
   readonly size: number;
-  /** Set when the file is not the standard one; see `Encoder.weightsFile`. */
+  /** The path of the file if it is not the default file; see `Encoder.weightsFile`. */
   readonly weightsFile?: string | undefined;
 }
 
 /**
- * The ONNX file that a model ships with.
- * @param variant name of the file without its ending; `undefined` for the standard one
- * @returns `undefined` when there is none
- * @throws SentvecError `invalid-argument` when there is no such variant; `invalid-model`, `unsupported-model` for a graph
- * that may never end
+ * Finds and checks the ONNX file of a model folder.
+ * @param variant the name of the file without its extension; `undefined` for the default file
+ * @returns `undefined` if there is none
+ * @throws SentvecError `invalid-argument` if the variant does not exist; `invalid-model`; `unsupported-model` for a
+ * graph whose execution may never end
  */
 export async function findShippedModel(
   files: ModelFiles,
@@ -51,18 +54,18 @@ export async function findShippedModel(
   return {
     ...opened,
     file,
-    remedy: 'Is the file complete? Download or convert the model again.',
+    remedy: 'The file may be incomplete. Download or convert the model again.',
     ...((variant !== undefined || !isDefaultFile(path)) && { weightsFile: path }),
   };
 }
 
-/** Weights, which take nearly all of a file, are passed over: small pieces are read here and there. */
+/** Checks the graph of a file without reading its weights, which are most of the file. It reads only small pieces. */
 function checkGraphOfFile(path: string, file: string): void {
   const descriptor = openSync(path, 'r');
   const window = new Uint8Array(2 ** 16);
   let [from, filled] = [0, 0];
   const read: ByteSource['read'] = (start, end) => {
-    if (end - start > window.length) throw new Error('A piece is longer than any that is asked for.');
+    if (end - start > window.length) throw new Error('A read is longer than its window.');
     if (start < from || end > from + filled) {
       from = start;
       filled = readSync(descriptor, window, 0, window.length, start);
@@ -77,8 +80,8 @@ function checkGraphOfFile(path: string, file: string): void {
 }
 
 /**
- * By path where the files are on this disk, so that onnxruntime can map them; else their bytes, in memory that all
- * threads share.
+ * The path of the model if the files are on disk, so that onnxruntime can map them into memory; otherwise their bytes
+ * in shared memory.
  */
 async function openFiles(
   files: ModelFiles,
@@ -87,8 +90,8 @@ async function openFiles(
 ): Promise<SessionModel & { readonly size: number }> {
   const all = [path, ...external.map((file) => file.path)];
   if (files.directory !== undefined) {
-    // Also downloads what is not here yet, and refuses links that lead out of the model.
-    const sizes = await Promise.all(all.map((file) => sizeOf(files, file)));
+    // This also downloads missing files, and refuses symbolic links out of the model folder.
+    const sizes = await Promise.all(all.map((file) => sizeOnDisk(files, file)));
     if (sizes.every((size) => size !== undefined)) {
       return { model: join(files.directory, path), externalData: [], size: sizes.reduce((sum, size) => sum + size, 0) };
     }
@@ -102,7 +105,7 @@ async function openFiles(
   };
 }
 
-async function sizeOf(files: ModelFiles, path: string): Promise<number | undefined> {
+async function sizeOnDisk(files: ModelFiles, path: string): Promise<number | undefined> {
   await files.size?.(path);
   const local = join(files.directory!, path);
   const present = await stat(local).catch(() => undefined);
@@ -111,7 +114,10 @@ async function sizeOf(files: ModelFiles, path: string): Promise<number | undefin
   return (await stat(local).catch(() => undefined))?.size;
 }
 
-/** A recorded model in memory that worker threads can share. @param location of its weights, as it names them */
+/**
+ * Copies a recorded model to shared memory.
+ * @param location the path of its weights in the model
+ */
 export function sharedModel(
   { model, data }: SplitModel,
   location: string,
@@ -122,11 +128,11 @@ export function sharedModel(
     new Uint8Array(weights).set(piece, offset);
     offset += piece.length;
   }
-  // onnxruntime refuses a file without bytes.
+  // onnxruntime refuses empty files.
   return { model: toShared(model), externalData: offset === 0 ? [] : [{ path: location, data: weights }] };
 }
 
-/** A copy in memory that worker threads can share. */
+/** Copies bytes to shared memory. */
 function toShared(bytes: Uint8Array): SharedArrayBuffer {
   const shared = new SharedArrayBuffer(bytes.length);
   new Uint8Array(shared).set(bytes);

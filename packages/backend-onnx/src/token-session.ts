@@ -1,4 +1,4 @@
-// A session of onnxruntime-node that gives token embeddings.
+// A session of onnxruntime-node that computes token embeddings.
 import { checkOutputShape, pooledOutput, tokenInputs, tokenOutput } from '@sentvec/architectures/token-values';
 import type { TokenBatch } from '@sentvec/core';
 import { float16ToFloat32 } from '@sentvec/core/head';
@@ -6,23 +6,26 @@ import type { InferenceSession, Tensor } from 'onnxruntime-node';
 import type { SessionFacts, SessionSpecification } from './messages.ts';
 import type { OnnxRuntime } from './onnx-runtime.ts';
 
-/** A session of onnxruntime that gives token embeddings, whatever its inputs and outputs are called. */
+/** A session of onnxruntime that computes token embeddings, with any supported names of inputs and outputs. */
 export interface TokenSession extends SessionFacts {
-  /** Token embeddings, row-major, rows × cols × hiddenSize. */
+  /** Computes token embeddings, row-major: rows × cols × hiddenSize. */
   encode(batch: TokenBatch): Promise<Float32Array>;
   /**
-   * The same in a buffer of the session, valid until the next call: no garbage, which a thread without memory pressure
-   * would collect late.
+   * Like `encode`, but the result is in a buffer of the session and valid until the next call. This avoids garbage,
+   * which V8 would collect late in a thread without memory pressure.
    */
   encodeInPlace(batch: TokenBatch): Promise<Float32Array>;
-  /** The `pooledOutput` of a session that has one, rows × its size. */
+  /** Computes the `pooledOutput` of a session that has one: rows × its size. */
   encodeTexts(batch: TokenBatch): Promise<Float32Array>;
-  /** All outputs of the model that are floats, by name. */
+  /** Computes all float outputs of the model by name. */
   outputs(batch: TokenBatch): Promise<Readonly<Record<string, Float32Array>>>;
   release(): Promise<void>;
 }
 
-/** Opens the model and tries it with one token. @throws Error that says what does not fit */
+/**
+ * Opens a model and runs it with one token.
+ * @throws Error with the reason why the model cannot be used
+ */
 export async function openSession(specification: SessionSpecification): Promise<TokenSession> {
   const runtime = await importOnnxRuntime();
   const session = await createSession(runtime, specification);
@@ -30,11 +33,13 @@ export async function openSession(specification: SessionSpecification): Promise<
   const run = async (batch: TokenBatch, name: string): Promise<Tensor> =>
     (await session.run(feeds(runtime, session, batch), [name]))[name]!;
   const size = textOutput === undefined ? undefined : (await run(singleToken, textOutput)).dims[1];
-  // A file of scores need not give token embeddings as well.
+  // A model with scores need not have token embeddings.
   const output = specification.pairs && textOutput !== undefined ? undefined : tokenOutput(session.outputMetadata);
   const { dims, type } = output === undefined ? scoresAlone : await run(singleToken, output);
   if (!isFloat(type) || dims.length !== 3) {
-    throw new Error(`Its output "${output}" is ${type} [${dims.join(', ')}], not numbers [texts, tokens, width].`);
+    throw new Error(
+      `Its output "${output}" has the type ${type} and the shape [${dims.join(', ')}]; expected floats of shape [texts, tokens, width].`,
+    );
   }
   const hiddenSize = dims[2];
   const numbers = async (batch: TokenBatch, name: string, shape: readonly number[]): Promise<Float32Array> => {
@@ -44,7 +49,7 @@ export async function openSession(specification: SessionSpecification): Promise<
   };
   const encode = async (batch: TokenBatch): Promise<Float32Array> => {
     if (output !== undefined) return numbers(batch, output, [batch.rows, batch.cols, hiddenSize]);
-    throw new Error(`The model's ONNX file gives "${textOutput}" only, and no token embeddings.`);
+    throw new Error(`The ONNX file of the model has only the output "${textOutput}" and no token embeddings.`);
   };
   let space = new Float32Array(0);
   return {
@@ -71,13 +76,13 @@ export async function openSession(specification: SessionSpecification): Promise<
   };
 }
 
-/** The thread that started this one has switched the reports of onnxruntime off. */
+/** Imports onnxruntime-node directly, because the thread that started this one has disabled its telemetry. */
 export function importOnnxRuntime(): Promise<OnnxRuntime> {
   // oxlint-disable-next-line no-restricted-imports -- see above
   return import('onnxruntime-node');
 }
 
-/** In the place of the token embeddings of a file that gives none. */
+/** Used instead of the token embeddings of a model that has none. */
 const scoresAlone = { dims: [1, 1, 0], type: 'float32' } as const;
 
 function createSession(runtime: OnnxRuntime, specification: SessionSpecification): Promise<InferenceSession> {
@@ -96,7 +101,10 @@ function isFloat(type: string): boolean {
   return type === 'float32' || type === 'float16';
 }
 
-/** Half precision comes as the bits of its numbers, or as numbers where JavaScript knows them. */
+/**
+ * The numbers of a tensor. Half-precision tensors contain bits in a Uint16Array, or numbers where JavaScript has
+ * Float16Array.
+ */
 function numbersOf({ data, type }: Tensor): Float32Array {
   if (type === 'float32') return data as Float32Array;
   return data instanceof Uint16Array ? float16ToFloat32(data) : Float32Array.from(data as Float32Array);
@@ -104,7 +112,7 @@ function numbersOf({ data, type }: Tensor): Float32Array {
 
 const singleToken: TokenBatch = { ids: Int32Array.of(0), mask: Int32Array.of(1), rows: 1, cols: 1 };
 
-/** onnxruntime takes no shared memory. */
+/** Copies shared memory, which onnxruntime does not accept. */
 function ownCopy(shared: SharedArrayBuffer): Uint8Array {
   return new Uint8Array(shared).slice();
 }
@@ -115,7 +123,10 @@ function feeds({ Tensor }: OnnxRuntime, session: InferenceSession, batch: TokenB
   );
 }
 
-/** The settings of a session. Those that are not onnxruntime's own were measured: see docs/adr on the session pool. */
+/**
+ * The settings of a session. Settings that differ from the defaults of onnxruntime were measured: see docs/adr on the
+ * session pool.
+ */
 function sessionOptions({
   device,
   threads,
@@ -127,12 +138,12 @@ function sessionOptions({
     intraOpNumThreads: threads,
     interOpNumThreads: 1,
     enableCpuMemArena: true,
-    // A memory pattern would be stored for every combination of rows and length ever seen.
+    // With memory patterns onnxruntime would store one for each combination of rows and length.
     enableMemPattern: false,
-    // Between two products of a batch, threads wait for the next one without sleeping. By default they also
-    // spin after the last one, which takes CPU time from the code that uses the result.
+    // Threads spin between two matrix products of a batch. By default they also spin after the last product, which
+    // takes CPU time from the code that uses the result.
     ...(threads > 1 && { extra: { session: { force_spinning_stop: '1' } } }),
-    // Errors are thrown; onnxruntime need not print them as well.
+    // Errors are thrown, so onnxruntime need not print them.
     logSeverityLevel: 4,
   };
 }

@@ -140,7 +140,7 @@ describe('a tiny model', () => {
     await expect(quantizeModel(model, { texts, bits: 4 } as object)).rejects.toThrow('has no option "bits"');
     await expect(quantizeModel(model, { texts, bar: { meanCosine: 1, minimumCosine: 1 } })).rejects.toMatchObject({
       code: 'unsupported-model',
-      message: expect.stringContaining('does not reach the bar'),
+      message: expect.stringContaining('does not reach the minimum quality'),
     });
     await expect(quantizeModel(goldenModel('st6-static'), { texts })).rejects.toThrow('static embeddings');
     await expect(quantizeModel(goldenModel('tiny-squeezebert'), { texts })).rejects.toThrow('int8-weights');

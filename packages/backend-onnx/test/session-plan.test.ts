@@ -62,7 +62,7 @@ describe('checkMemory', () => {
       expect.objectContaining({
         code: 'backend-unavailable',
         message: expect.stringMatching(
-          /big\/onnx\/model\.onnx needs 9\.5 GB.*can have 4\.3 GB.*variant.*memoryBudget/u,
+          /big\/onnx\/model\.onnx needs 9\.5 GB.*only 4\.3 GB are available.*variant.*memoryBudget/u,
         ),
       }),
     );

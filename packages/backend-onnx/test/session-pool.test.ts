@@ -146,7 +146,7 @@ it('when the restart of a thread fails, the other sessions compute its batches, 
   expect(threads[1]!.inFlight.size).toBe(1);
   threads[1]!.finish();
   expect(await Promise.all(calls)).toEqual(expect.arrayContaining(['backend-failed', 'done', 'done', 'done']));
-  expect(warnings).toEqual([expect.stringMatching(/cannot be opened again; going on with 1\. .*no such device/u)]);
+  expect(warnings).toEqual([expect.stringMatching(/cannot be opened again; continuing with 1\. .*no such device/u)]);
   await pool.dispose();
 });
 
@@ -221,7 +221,7 @@ describe('batches that come one at a time', () => {
         if (refuseWide) throw new Error('no memory');
         return (wide = new ScriptedThread(listener));
       },
-      openHere: 'here' in milliseconds ? async (listener) => (here = new ScriptedThread(listener)) : undefined,
+      openOnThisThread: 'here' in milliseconds ? async (listener) => (here = new ScriptedThread(listener)) : undefined,
       sessions: 2,
       onWarning: (message) => void warnings.push(message),
     });

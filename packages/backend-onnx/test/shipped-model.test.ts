@@ -269,7 +269,7 @@ describe('graphs that would harm', () => {
     const six: TokenBatch = { ids: Int32Array.of(1, 2, 3, 4, 5, 6), mask: new Int32Array(6).fill(1), rows: 2, cols: 3 };
     const head = { pooling: createPooling('mean'), projections: [] };
     await using(files, {}, async (encoder) => {
-      const message = /The output "last_hidden_state" has the shape \[3, 2, 4\] where \[2, 3, 4\] was expected/u;
+      const message = /The output "last_hidden_state" has the shape \[3, 2, 4\], but \[2, 3, 4\] was expected/u;
       await expect(encoder.encode(six)).rejects.toThrow(message);
       await expect(encoder.encodePooled!(six, head)).rejects.toThrow(/last_hidden_state|shape/u);
     });

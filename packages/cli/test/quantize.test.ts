@@ -94,7 +94,10 @@ describe('sentvec quantize', () => {
       [['quantize', tiny, '-o', 'new', '--calibrate', 'missing.txt'], 'missing.txt'],
       [['quantize', tiny, '-o', 'new', '--calibrate', 'texts.jsonl'], 'body'],
       [['quantize', tiny, '-o', 'new', '--samples', '10', ...calibration], 'at least 64 different texts'],
-      [['quantize', tiny, '-o', 'new', ...calibration.slice(0, 4), '--min-cosine', '1'], 'does not reach the bar'],
+      [
+        ['quantize', tiny, '-o', 'new', ...calibration.slice(0, 4), '--min-cosine', '1'],
+        'does not reach the minimum quality',
+      ],
       [['quantize', tiny, '-o', 'new', '--min-cosine', 'high'], '--min-cosine'],
       [['similarity', 'a', 'b', '--variant', 'model_int8', '--backend', 'tfjs'], '--variant'],
     ] as const) {

@@ -54,7 +54,7 @@ test('TensorFlow.js and WebGPU compute the same losses as the CPU', async () => 
 test('an unavailable device is refused with a message that describes the fix', async () => {
   expect(await errorOf(() => place.run(config('dml')))).toMatchObject({
     code: 'backend-unavailable',
-    message: expect.stringMatching(/onnxruntime-node has no dml on .*it has cpu/s),
+    message: expect.stringMatching(/onnxruntime-node does not support dml on .*it supports cpu/s),
   });
   expect(await errorOf(() => place.run(config('tfjs-node')))).toMatchObject({
     code: 'backend-unavailable',

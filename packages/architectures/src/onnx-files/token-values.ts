@@ -65,7 +65,7 @@ export function pooledOutput(outputs: readonly SessionValue[], pairs: boolean): 
 export function checkOutputShape(output: string, dims: readonly number[], expected: readonly number[]): void {
   if (dims.length === expected.length && dims.every((size, axis) => size === expected[axis])) return;
   throw new Error(
-    `The output "${output}" has the shape [${dims.join(', ')}] but [${expected.join(', ')}] was expected.`,
+    `The output "${output}" has the shape [${dims.join(', ')}], but [${expected.join(', ')}] was expected.`,
   );
 }
 

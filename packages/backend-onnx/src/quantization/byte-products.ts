@@ -1,4 +1,4 @@
-// Finds out whether onnxruntime multiplies 8-bit integers exactly on this CPU.
+// Tests whether onnxruntime multiplies 8-bit integers exactly on this CPU.
 import { OnnxRecorder, quantizedLinear } from '@sentvec/architectures';
 import { loadOnnxRuntime } from '../onnx-runtime.ts';
 
@@ -6,8 +6,8 @@ const [rows, width, outputs] = [8, 128, 32];
 const largestByte = 255;
 
 /**
- * Whether onnxruntime multiplies uint8 by int8 exactly here. On CPUs with AVX2 and without VNNI, the sum of two products
- * saturates at 16 bits.
+ * Whether onnxruntime multiplies uint8 by int8 exactly on this CPU. On CPUs with AVX2 but without VNNI, the sum of two
+ * products saturates at 16 bits.
  */
 export async function multipliesBytesExactly(): Promise<boolean> {
   const recorder = new OnnxRecorder();

@@ -1,5 +1,5 @@
-// Measures the inputs of an encoder's linear layers over some texts: their ranges, and the error of each way to
-// quantize them.
+// Measures the inputs of linear layers over calibration texts: their ranges, and the error of each candidate for their
+// quantization.
 import {
   recordCalibration,
   recordTrials,
@@ -11,12 +11,12 @@ import {
 } from '@sentvec/architectures';
 import { observeEncoder, weightsLocation, type Observation } from './observe-encoder.ts';
 
-/** An input of linear layers, and the ways to quantize it, the default one first. */
+/** An input of linear layers with the candidates for its quantization, the default first. */
 export interface CalibratedInput extends LinearInput {
   readonly remedies: readonly [Remedy, ...Remedy[]];
 }
 
-/** Measures the ranges and means of all inputs over the texts. */
+/** Measures the ranges and means of all inputs over the texts of the observation. */
 export async function measureRanges(observation: Observation): Promise<CalibratedInput[]> {
   const { model, inputs } = recordCalibration(observation.definition, weightsLocation);
   const ranges = inputs.map(({ width }) => ({
@@ -39,18 +39,18 @@ export async function measureRanges(observation: Observation): Promise<Calibrate
   return inputs.map((input, index) => ({ ...input, remedies: remedies(ranges[index]!, input.weightExtents) }));
 }
 
-/** A remedy costs time, so its error must be less than this share of the error without it. */
+/** A remedy makes the model slower, so it is only chosen if its error is below this share of the error without it. */
 const mostErrorWithRemedy = 0.8;
 
-/** Tries all ways to quantize each input on the texts, and chooses one for each, by the name of the input. */
+/** Measures the errors of all candidates on the texts, and returns the chosen candidate by the name of the input. */
 export async function chooseRemedies(
   inputs: readonly CalibratedInput[],
   weightBits: WeightBits,
   observation: Observation,
 ): Promise<ReadonlyMap<string, Remedy>> {
-  const offers = new Map(inputs.map((input) => [input.name, input.remedies]));
-  const trials = recordTrials(observation.definition, offers, weightBits, weightsLocation);
-  const errors = trials.inputs.map((name) => new Float64Array(offers.get(name)!.length));
+  const candidates = new Map(inputs.map((input) => [input.name, input.remedies]));
+  const trials = recordTrials(observation.definition, candidates, weightBits, weightsLocation);
+  const errors = trials.inputs.map((name) => new Float64Array(candidates.get(name)!.length));
   await observeEncoder(trials.model, observation, (outputs) => {
     for (const [index, sums] of errors.entries()) {
       for (const [at, error] of outputs[`errors ${index}`]!.entries()) sums[at]! += error;
@@ -58,7 +58,7 @@ export async function chooseRemedies(
   });
   return new Map(
     trials.inputs.map((name, index) => {
-      const [byRange, ...others] = offers.get(name)!;
+      const [byRange, ...others] = candidates.get(name)!;
       let best = { remedy: byRange, error: errors[index]![0]! * mostErrorWithRemedy };
       for (const [at, remedy] of others.entries()) {
         const error = errors[index]![at + 1]!;
@@ -69,15 +69,18 @@ export async function chooseRemedies(
   );
 }
 
-/** The name of the default way to quantize an input. */
+/** The name of the default candidate. */
 export const defaultRemedy = 'range';
 
-/** The default way to quantize each input: by its measured range. */
+/** The default candidate for each input, which is its measured range. */
 export function defaultQuantization(inputs: readonly CalibratedInput[]): ReadonlyMap<string, Remedy> {
   return new Map(inputs.map(({ name, remedies: [byRange] }) => [name, byRange]));
 }
 
-/** The inputs of a plan. @param float32 names of inputs that stay in float32 */
+/**
+ * The inputs of a quantization plan.
+ * @param float32 the names of inputs that stay in float32 (default: none)
+ */
 export function planInputs(
   chosen: ReadonlyMap<string, Remedy>,
   float32: ReadonlySet<string> = new Set(),

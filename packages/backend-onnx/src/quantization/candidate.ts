@@ -1,19 +1,19 @@
-// A model with a quantized encoder, before it is written anywhere, and its vectors.
+// Loads a model with a quantized encoder that is still in memory, and computes its vectors.
 import { SentvecError, type Embedder, type Matrix, type ModelFiles } from '@sentvec/core';
 import { loadEmbedder } from '@sentvec/core/node';
 import { onnx } from '../backend.ts';
 
-/** The model, and in place of its encoder's default weights a file that is in memory. */
+/** A model whose encoder is replaced by an ONNX file in memory. */
 export interface Candidate {
   readonly model: ModelFiles;
-  /** Of the encoder in the model; `''` when it is at the top. */
+  /** The path of the encoder in the model; `''` for the top folder. */
   readonly encoderPath: string;
-  /** Name of the file without its ending. */
+  /** The name of the ONNX file without its extension. */
   readonly variant: string;
   readonly bytes: Uint8Array;
 }
 
-/** Loads a candidate. It is not checked: its self-check is made later, from the candidate that is chosen. */
+/** Loads a candidate without a self-check, which is created later for the chosen candidate. */
 export function loadCandidate(candidate: Candidate, signal: AbortSignal | undefined): Promise<Embedder> {
   const { model, encoderPath, variant, bytes } = candidate;
   const file = `${encoderPath === '' ? '' : `${encoderPath}/`}onnx/${variant}.onnx`;
@@ -25,7 +25,7 @@ export function loadCandidate(candidate: Candidate, signal: AbortSignal | undefi
   return loadEmbedder(files, { backend: onnx({ variant }), selfCheck: false, signal, onWarning: () => {} });
 }
 
-/** The vectors of texts by a candidate. */
+/** Computes the vectors of texts with a candidate. */
 export async function embedWithCandidate(
   candidate: Candidate,
   texts: readonly string[],
@@ -39,7 +39,10 @@ export async function embedWithCandidate(
   }
 }
 
-/** The vectors of texts. @throws SentvecError `unsupported-model` when the encoder gives no numbers */
+/**
+ * Computes the vectors of texts.
+ * @throws SentvecError `unsupported-model` if they contain NaN or infinity
+ */
 export async function vectorsOf(
   embedder: Embedder,
   texts: readonly string[],
@@ -49,6 +52,6 @@ export async function vectorsOf(
   if (vectors.data.every((value) => Number.isFinite(value))) return vectors;
   throw new SentvecError(
     'unsupported-model',
-    `${embedder.model.name} has weights or values that the precision cannot hold: some vectors are not numbers. Take another precision.`,
+    `${embedder.model.name} has weights or activations beyond the range of this precision: some vectors contain NaN or infinity. Use another precision.`,
   );
 }

@@ -1,4 +1,5 @@
-// An entry of the package of its own: it loads the encoders, which a program that only embeds does not need.
+// The entry point `@sentvec/backend-onnx/quantization`. It is separate because it loads the architectures, which
+// programs that only embed texts do not need.
 export type { ModelPrecision, QuantizationProgress, QuantizeModelOptions } from './options.ts';
 export type { QualityBar, QuantizationQuality } from './quality.ts';
 export {

@@ -1,4 +1,4 @@
-// Runs a recorded graph over texts, tokenized and cut as the model's embedder does it.
+// Runs a recorded graph over texts, which are tokenized and truncated like in the embedder of the model.
 import type { EncoderDefinition, SplitModel } from '@sentvec/architectures';
 import { SentvecError, type Backend, type ModelFiles, type TokenBatch } from '@sentvec/core';
 import { loadEmbedder } from '@sentvec/core/node';
@@ -6,25 +6,25 @@ import { loadOnnxRuntime } from '../onnx-runtime.ts';
 import { startSessionThread } from '../session-thread.ts';
 import { sharedModel } from '../shipped-model.ts';
 
-/** What a graph is run over. */
+/** The model and the texts for a run of a graph. */
 export interface Observation {
   readonly model: ModelFiles;
   readonly definition: EncoderDefinition;
   readonly texts: readonly string[];
   readonly signal?: AbortSignal | undefined;
-  /** @param texts how many are done */
+  /** @param texts the number of texts that are done */
   readonly onProgress?: ((texts: number) => void) | undefined;
 }
 
-/** Name of the weights of a graph; it is never written. */
+/** The file name of the weights of a graph. The file is never written. */
 export const weightsLocation = 'weights';
 
-/** Tokens of a batch. */
+/** The number of tokens of a batch. */
 const batchTokens = 1024;
 
 /**
- * Runs a graph that has the inputs of the encoder over texts, in batches without padding.
- * @param onOutputs gets the outputs of each batch, and how many tokens it has
+ * Runs a graph with the inputs of the encoder over texts, in batches without padding.
+ * @param onOutputs is called with the outputs and the number of tokens of each batch
  */
 export async function observeEncoder(
   graph: SplitModel,
@@ -45,7 +45,7 @@ export async function observeEncoder(
     }
   };
   const { hiddenSize, maxPositions, vocabularySize } = definition;
-  // A stub encoder that only records its input: the texts as the embedder tokenizes and cuts them.
+  // A fake encoder that receives the batches as the embedder tokenizes and truncates them.
   const observer: Backend = {
     specificationVersion: 1,
     name: 'observer',
@@ -57,7 +57,7 @@ export async function observeEncoder(
       concurrency: 1,
       batchTokens,
       async encode(batch) {
-        // One batch after the other: another order would change the sums by rounding.
+        // Batches are observed one after the other, because another order would change the rounding of sums.
         observed = observed.then(() => observe(batch));
         await observed;
         const rows = batch.rows * batch.cols;
@@ -78,7 +78,7 @@ export async function observeEncoder(
   }
 }
 
-/** The texts of a batch, those of equal length together. */
+/** Splits a batch into batches of texts with equal length. */
 function withoutPadding({ ids, mask, rows, cols }: TokenBatch): TokenBatch[] {
   const byLength = new Map<number, number[]>();
   for (let row = 0; row < rows; row += 1) {

@@ -4,14 +4,14 @@ import { checkOptionNames, type OptionNames } from '@sentvec/platform';
 import { defaultBar, type QualityBar } from './quality.ts';
 
 /**
- * How the encoder is stored and computed. `int8`: products of bytes, about 2.5 times as fast on a CPU, a quarter of the
- * size. `int8-weights`: a quarter of the size, computed in float32. `float16`: half of the size, computed in float32.
+ * The precision of the encoder. `int8`: a quarter of the size, computed in 8-bit integers, about 2.5 times as fast on a
+ * CPU. `int8-weights`: a quarter of the size, computed in float32. `float16`: half of the size, computed in float32.
  */
 export type ModelPrecision = 'int8' | 'int8-weights' | 'float16';
 
-/** What {@link QuantizeModelOptions.onProgress} is called with. */
+/** The argument of {@link QuantizeModelOptions.onProgress}. */
 export interface QuantizationProgress {
-  /** What is being done, for people: "Measuring activation ranges". */
+  /** A description of the current step, such as "Measuring the ranges of activations". */
   readonly step: string;
   readonly done: number;
   readonly total: number;
@@ -20,20 +20,23 @@ export interface QuantizationProgress {
 /** Options of `quantizeModel`. */
 export interface QuantizeModelOptions {
   /**
-   * Texts such as the model will embed, at least 64: activation ranges are measured on three quarters of them, and the
-   * quality on every fourth.
+   * At least 64 texts like those that the model will embed. Activation ranges are measured on three quarters of them,
+   * and the quality on the rest.
    * @default a built-in sample of English texts
    */
   readonly texts?: readonly string[] | undefined;
   /** @default 'int8' */
   readonly precision?: ModelPrecision | undefined;
   /**
-   * Bits of the weights of `int8`. With 8, CPUs that have AVX2 and no VNNI compute wrongly, and the self-check may refuse
-   * them; with 7, none does, and a little is lost.
-   * @default 8 where this CPU multiplies 8-bit integers exactly, else 7
+   * The number of bits of the weights with `int8`. With 8 bits, CPUs with AVX2 but without VNNI give wrong results, and
+   * the self-check may refuse them. With 7 bits all CPUs give the same results, with slightly lower quality.
+   * @default 8 if this CPU multiplies 8-bit integers exactly, otherwise 7
    */
   readonly weightBits?: 7 | 8 | undefined;
-  /** What the vectors of the quantized model must reach, compared with those in float32. */
+  /**
+   * The minimum quality of the quantized model's vectors compared with float32.
+   * @default see {@link QualityBar}
+   */
   readonly bar?: QualityBar | undefined;
   readonly signal?: AbortSignal | undefined;
   readonly onProgress?: ((progress: QuantizationProgress) => void) | undefined;
@@ -50,16 +53,16 @@ const optionNames: OptionNames<QuantizeModelOptions> = {
 
 const precisions: readonly ModelPrecision[] = ['int8', 'int8-weights', 'float16'];
 
-/** Fewer texts say little of ranges and of quality. */
+/** The minimum number of texts for useful ranges and quality measures. */
 const minTexts = 64;
 
-/** Every fourth text is held out: the quality is measured on texts that no range was measured on. */
-const heldOutOf = 4;
+/** Every fourth text is held out: it is used for the quality and not for the ranges. */
+const heldOutPeriod = 4;
 
-/** Options with their defaults, and the texts in two parts. */
+/** Options with defaults, and the texts split into calibration and held-out texts. */
 export interface QuantizationSettings {
   readonly precision: ModelPrecision;
-  /** `undefined`: as this CPU needs it. */
+  /** `undefined`: depends on this CPU. */
   readonly weightBits: 7 | 8 | undefined;
   readonly bar: typeof defaultBar;
   readonly calibration: readonly string[];
@@ -74,19 +77,19 @@ export function checkQuantizeOptions(options: QuantizeModelOptions, sample: read
     throw new SentvecError('invalid-argument', message);
   };
   if (!precisions.includes(precision))
-    refuse(`quantizeModel({ precision }) knows no "${precision}". It knows ${precisions.join(', ')}.`);
+    refuse(`quantizeModel({ precision }) must be one of ${precisions.join(', ')}, not "${precision}".`);
   if (weightBits !== undefined && ![7, 8].includes(weightBits))
-    refuse(`quantizeModel({ weightBits }) is 7 or 8, not ${String(weightBits)}.`);
+    refuse(`quantizeModel({ weightBits }) must be 7 or 8, not ${String(weightBits)}.`);
   checkOptionNames('quantizeModel({ bar })', bar, { meanCosine: true, minimumCosine: true, rankLoss: true });
   for (const [name, value] of Object.entries(bar)) {
     if (value !== undefined && !(value >= 0 && value <= 1))
-      refuse(`quantizeModel({ bar: { ${name} } }) is a number from 0 to 1, not ${String(value)}.`);
+      refuse(`quantizeModel({ bar: { ${name} } }) must be a number from 0 to 1, not ${String(value)}.`);
   }
   const distinct = [...new Set(texts)].filter((text) => text.trim() !== '');
   if (distinct.length < minTexts) {
     refuse(
-      `Quantizing needs at least ${minTexts} different texts, such as the model will embed; there are ${distinct.length}. ` +
-        'Give more, or none: then a built-in sample of English texts is taken.',
+      `Quantizing needs at least ${minTexts} different texts like those that the model will embed; there are ${distinct.length}. ` +
+        'Add more texts, or leave out "texts" to use a built-in sample of English texts.',
     );
   }
   return {
@@ -97,7 +100,7 @@ export function checkQuantizeOptions(options: QuantizeModelOptions, sample: read
       minimumCosine: bar.minimumCosine ?? defaultBar.minimumCosine,
       rankLoss: bar.rankLoss ?? defaultBar.rankLoss,
     },
-    calibration: distinct.filter((_, index) => index % heldOutOf !== heldOutOf - 1),
-    heldOut: distinct.filter((_, index) => index % heldOutOf === heldOutOf - 1),
+    calibration: distinct.filter((_, index) => index % heldOutPeriod !== heldOutPeriod - 1),
+    heldOut: distinct.filter((_, index) => index % heldOutPeriod === heldOutPeriod - 1),
   };
 }

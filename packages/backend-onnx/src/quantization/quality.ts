@@ -1,36 +1,45 @@
-// How near the vectors of a quantized model are to those of the model in float32.
+// Compares the vectors of a quantized model with those of the model in float32.
 import { pairwiseSimilarity, rowOf, similarity, spearmanCorrelation, type Matrix } from '@sentvec/core';
 
-/** How near two models are, on the same texts. */
+/** The similarity of the vectors of two models for the same texts. */
 export interface QuantizationQuality {
-  /** Of the cosines between the two vectors of a text. */
+  /** The mean cosine similarity of the two vectors of a text. */
   readonly meanCosine: number;
-  /** Of the text whose vectors differ most. */
+  /** The lowest cosine similarity of the two vectors of a text. */
   readonly minimumCosine: number;
-  /** Spearman's correlation between the cosines of all pairs of texts by the one model and by the other. */
+  /** Spearman's rank correlation of the cosine similarities of all pairs of texts in the two models. */
   readonly rankCorrelation: number;
-  /** The share of the 10 nearest texts of a text by the one model that are among those by the other, on average. */
+  /** The mean overlap of the 10 nearest neighbours of a text in the two models, from 0 to 1. */
   readonly topOverlap: number;
 }
 
-/** What a quantized model must reach. */
+/** The minimum quality of a quantized model. */
 export interface QualityBar {
-  /** @default 0.999 */
+  /**
+   * The minimum of {@link QuantizationQuality.meanCosine}.
+   * @default 0.999
+   */
   readonly meanCosine?: number | undefined;
-  /** @default 0.99 */
+  /**
+   * The minimum of {@link QuantizationQuality.minimumCosine}.
+   * @default 0.99
+   */
   readonly minimumCosine?: number | undefined;
-  /** The most by which the rank correlation may be less than 1. @default 0.002 */
+  /**
+   * The maximum of 1 - {@link QuantizationQuality.rankCorrelation}.
+   * @default 0.002
+   */
   readonly rankLoss?: number | undefined;
 }
 
-/** The bar where nothing else is asked for. */
+/** The defaults of {@link QualityBar}. */
 export const defaultBar: { readonly [Name in keyof QualityBar]-?: number } = {
   meanCosine: 0.999,
   minimumCosine: 0.99,
   rankLoss: 0.002,
 };
 
-/** Whether a quality reaches the bar. */
+/** Whether a quality meets the minimum quality. */
 export function reaches(quality: QuantizationQuality, bar: typeof defaultBar): boolean {
   return (
     quality.meanCosine >= bar.meanCosine &&
@@ -39,13 +48,13 @@ export function reaches(quality: QuantizationQuality, bar: typeof defaultBar): b
   );
 }
 
-/** How many neighbours of a text are compared. */
+/** The number of neighbours for `topOverlap`. */
 const neighbours = 10;
 
 /**
  * Compares the vectors of the same texts by two models.
- * @param expected by the model in float32, a row for each text
- * @param found by the quantized one
+ * @param expected the vectors of the model in float32, one row for each text
+ * @param found the vectors of the quantized model
  */
 export function compareVectors(expected: Matrix, found: Matrix): QuantizationQuality {
   const cosines = pairwiseSimilarity(expected, found, 'cosine');

@@ -1,4 +1,4 @@
-// Makes a quantized encoder of a model, and refines it until its vectors are near enough to those in float32.
+// Quantizes the encoder of a model, and refines the quantization until the vectors are close enough to float32.
 import {
   readEncoder,
   recordCompactEncoder,
@@ -34,50 +34,53 @@ import {
 import { compareVectors, reaches, type QuantizationQuality } from './quality.ts';
 import { sampleTexts } from './sample-texts.ts';
 
-/** A form of the model that was tried. */
+/** A quantization that was tried. */
 export interface QuantizationAttempt {
-  /** What is quantized, and how: `all layers by their range`, say. */
+  /** A description, for example `all layers, with remedies`. */
   readonly description: string;
   readonly quality: QuantizationQuality;
-  /** Whether it reaches the bar. */
+  /** Whether the quality meets {@link QuantizeModelOptions.bar}. */
   readonly reached: boolean;
 }
 
-/** A quantized encoder, and what was measured of it. */
+/** A quantized encoder with a report of its measurements. */
 export interface QuantizedModel {
-  /** Name of the ONNX file without its ending, for the option `variant` of a backend: `model_int8`. */
+  /** The name of the ONNX file without its extension, for the option `variant` of a backend, such as `model_int8`. */
   readonly variant: string;
-  /** The ONNX file, for `onnx/VARIANT.onnx`. */
+  /** The content of the ONNX file `onnx/VARIANT.onnx`. */
   readonly bytes: Uint8Array;
-  /** For `onnx/VARIANT.self-check.json`, by which backends are checked when they load the file. */
+  /**
+   * The content of `onnx/VARIANT.self-check.json`, with which backends are checked when they load the ONNX file;
+   * `undefined` for a tokenizer that has no token of the self-check text.
+   */
   readonly selfCheck: string | undefined;
-  /** How the linear layers of `int8` are quantized: `recordQuantizedEncoder` makes the same file from it. */
+  /** The plan with which `recordQuantizedEncoder` makes the same file; only for `int8`. */
   readonly plan: QuantizationPlan | undefined;
   readonly report: QuantizationReport;
 }
 
-/** What was measured of a quantized encoder. */
+/** The measurements of a quantized encoder. */
 export interface QuantizationReport {
   readonly precision: ModelPrecision;
-  /** Of its weights, where products are of bytes. */
+  /** The number of bits of the weights; only for `int8`. */
   readonly weightBits: 7 | 8 | undefined;
-  /** Of the encoder in float32 and quantized. */
+  /** The sizes in bytes of the weights in float32 and of the quantized file. */
   readonly bytes: { readonly float32: number; readonly quantized: number };
-  /** Times as many texts a second as in float32, on this machine, over the texts that were held out. */
+  /** The throughput in texts per second divided by that in float32, on this machine and for the held-out texts. */
   readonly speedup: number;
-  /** On the texts that were held out. */
+  /** The quality for the held-out texts. */
   readonly quality: QuantizationQuality;
-  /** How many texts ranges were measured on, and how many were held out. */
+  /** The numbers of texts for calibration and of held-out texts. */
   readonly texts: { readonly calibration: number; readonly heldOut: number };
-  /** All forms that were tried, in order. The one that was taken is the last that `reached` the bar. */
+  /** All quantizations that were tried, in order. The result is the last one with `reached: true`. */
   readonly attempts: readonly QuantizationAttempt[];
-  /** Inputs of linear layers that stayed in float32. */
+  /** The names of inputs of linear layers that stayed in float32. */
   readonly float32Inputs: readonly string[];
-  /** Inputs of linear layers that needed more than their range, and what helped. */
+  /** The remedies for inputs of linear layers with large channels, by the name of the input. */
   readonly remedies: Readonly<Record<string, string>>;
 }
 
-/** File names of the precisions, as other libraries have them where they have such files. */
+/** The file names by precision, which follow the conventions of other libraries. */
 const variants: Readonly<Record<ModelPrecision, string>> = {
   int8: 'model_int8',
   'int8-weights': 'model_int8_weights',
@@ -85,18 +88,18 @@ const variants: Readonly<Record<ModelPrecision, string>> = {
 };
 
 /**
- * Makes an ONNX file of a model's encoder in fewer bytes, and measures on texts that were held out how near its vectors
- * are to those in float32. With `int8`, where that is not near enough, it tries what is known to help against channels
- * that are far larger than the others (Xiao et al., 2022; Dettmers et al., 2022), then keeps the layers that hurt most in
- * float32, as few as it takes.
- * @throws SentvecError `invalid-argument`; `unsupported-model` when the bar cannot be reached, or for a model without
- * an encoder that sentvec records; `invalid-model`, `aborted`
+ * Quantizes the encoder of a model to a smaller ONNX file, and compares its vectors for held-out texts with those in
+ * float32. If the quality of `int8` is too low, it applies remedies for channels that are much larger than the others
+ * (Xiao et al., 2022; Dettmers et al., 2022), and then keeps as few layers as possible in float32, those with the
+ * largest error first.
+ * @throws SentvecError `invalid-argument`; `unsupported-model` if the minimum quality cannot be reached, or for a model
+ * without a supported architecture; `invalid-model`, `aborted`
  */
 export async function quantizeModel(model: ModelFiles, options: QuantizeModelOptions = {}): Promise<QuantizedModel> {
   const checked = checkQuantizeOptions(options, sampleTexts);
   throwIfAborted(options.signal);
   const folder = await readModelFolder(model);
-  refuseOthers(model, folder);
+  refuseUnsupported(model, folder);
   const definition = await readEncoder(folder.encoderFiles);
   const weightBits = checked.weightBits ?? ((await multipliesBytesExactly()) ? 8 : 7);
   const settings = { ...checked, weightBits };
@@ -139,19 +142,17 @@ function remediesOf(chosen: ReadonlyMap<string, Remedy>, kept: readonly string[]
   return Object.fromEntries(helped.map(([input, { name }]) => [input, name]));
 }
 
-function refuseOthers({ name }: ModelFiles, { encoder, route, encoderPath }: ModelFolder): void {
+function refuseUnsupported({ name }: ModelFiles, { encoder, route, encoderPath }: ModelFolder): void {
   const refuse = (message: string): never => {
     throw new SentvecError('unsupported-model', message, { file: name });
   };
   if (encoder === 'static')
-    refuse(`${name} has static embeddings, which no layers compute: there is nothing to quantize.`);
+    refuse(`${name} has static embeddings and no linear layers, so there is nothing to quantize.`);
   if (route !== undefined)
-    refuse(
-      `${name} has several routes, and is quantized by its encoder. Quantize the folder of a route, ${encoderPath} say.`,
-    );
+    refuse(`${name} has several routes. Quantize the folder of one route, for example ${encoderPath}.`);
 }
 
-/** What is quantized of an encoder's linear layers. */
+/** Which linear layers of an encoder are quantized, and how. */
 interface LayerChoice {
   readonly description: string;
   readonly chosen: ReadonlyMap<string, Remedy>;
@@ -159,8 +160,8 @@ interface LayerChoice {
   readonly kept: readonly string[];
 }
 
-/** A form that was tried, and its file. */
-interface Tried extends LayerChoice {
+/** A quantization that was tried, with its file. */
+interface TriedQuantization extends LayerChoice {
   readonly bytes: Uint8Array;
   readonly attempt: QuantizationAttempt;
 }
@@ -192,8 +193,11 @@ class Quantization {
     this.#expected = expected;
   }
 
-  /** The first form that reaches the bar. @throws SentvecError `unsupported-model` when none does */
-  async search(): Promise<Tried> {
+  /**
+   * The first quantization with the minimum quality.
+   * @throws SentvecError `unsupported-model` if there is none
+   */
+  async search(): Promise<TriedQuantization> {
     const { precision, weightBits } = this.#settings;
     if (precision !== 'int8') {
       const bytes = recordCompactEncoder(this.#definition, precision === 'int8-weights' ? 'int8' : 'float16');
@@ -202,7 +206,7 @@ class Quantization {
     }
     const inputs = await measureRanges(this.#observation('Measuring the ranges of activations'));
     if (inputs.length === 0) {
-      const message = `${this.#model.name} has no linear layers, the only ones that are computed in int8. Take the precision int8-weights.`;
+      const message = `${this.#model.name} has no linear layers, which are the only layers that int8 quantizes. Use the precision int8-weights.`;
       throw new SentvecError('unsupported-model', message, { file: this.#model.name });
     }
     const allLayers = await this.#try({ description: 'all layers', chosen: defaultQuantization(inputs), kept: [] });
@@ -221,10 +225,10 @@ class Quantization {
     return { model: this.#model, encoderPath: this.#folder.encoderPath, variant, bytes };
   }
 
-  /** Keeps those inputs in float32 that hurt most, as few as it takes: found by halving. */
-  async #keepLayers(chosen: ReadonlyMap<string, Remedy>): Promise<Tried> {
-    const order = await this.#byHarm(chosen);
-    const tryWithout = (count: number): Promise<Tried> =>
+  /** Keeps the inputs with the largest error in float32. A binary search finds the smallest number of them. */
+  async #keepLayers(chosen: ReadonlyMap<string, Remedy>): Promise<TriedQuantization> {
+    const order = await this.#byImprovement(chosen);
+    const tryWithout = (count: number): Promise<TriedQuantization> =>
       this.#try({
         description: `${count} of ${order.length} inputs in float32, with remedies`,
         chosen,
@@ -241,11 +245,11 @@ class Quantization {
     return best;
   }
 
-  /** The inputs, first the one that helps most when it stays in float32. */
-  async #byHarm(chosen: ReadonlyMap<string, Remedy>): Promise<string[]> {
+  /** The inputs sorted by how much the quality improves if they stay in float32, the best first. */
+  async #byImprovement(chosen: ReadonlyMap<string, Remedy>): Promise<string[]> {
     const found: { readonly name: string; readonly cosine: number }[] = [];
     for (const name of chosen.keys()) {
-      this.#step('Finding the layers that hurt', found.length, chosen.size);
+      this.#step('Finding the layers with the largest error', found.length, chosen.size);
       const { meanCosine } = await this.#measure(this.#record(chosen, [name]));
       found.push({ name, cosine: meanCosine });
     }
@@ -257,7 +261,10 @@ class Quantization {
     return recordQuantizedEncoder(this.#definition, { weightBits: this.#settings.weightBits, inputs });
   }
 
-  async #try(choice: LayerChoice, bytes: Uint8Array = this.#record(choice.chosen, choice.kept)): Promise<Tried> {
+  async #try(
+    choice: LayerChoice,
+    bytes: Uint8Array = this.#record(choice.chosen, choice.kept),
+  ): Promise<TriedQuantization> {
     this.#step(`Measuring the quality: ${choice.description}`, 0, 1);
     const quality = await this.#measure(bytes);
     const reached = reaches(quality, this.#settings.bar);
@@ -290,23 +297,23 @@ class Quantization {
     const { meanCosine, minimumCosine, rankCorrelation } = this.#attempts.at(-1)!.quality;
     throw new SentvecError(
       'unsupported-model',
-      `${this.#model.name} as ${precision} does not reach the bar: with ${this.#attempts.at(-1)!.description}, the mean cosine with float32 ` +
-        `is ${meanCosine.toFixed(5)} (wanted: ${bar.meanCosine}), the least ${minimumCosine.toFixed(5)} (${bar.minimumCosine}), and the rank correlation ` +
-        `${(1 - rankCorrelation).toExponential(1)} less than 1 (${bar.rankLoss}). Take another precision, or a lower bar.`,
+      `${this.#model.name} as ${precision} does not reach the minimum quality: with ${this.#attempts.at(-1)!.description}, the mean cosine similarity with float32 ` +
+        `is ${meanCosine.toFixed(5)} (minimum: ${bar.meanCosine}), the lowest ${minimumCosine.toFixed(5)} (minimum: ${bar.minimumCosine}), and the rank correlation ` +
+        `${(1 - rankCorrelation).toExponential(1)} less than 1 (maximum: ${bar.rankLoss}). Use another precision or a lower bar.`,
       { attempts: this.#attempts.length },
     );
   }
 }
 
-/** Bytes of an encoder's weights in float32. */
+/** The size of the weights of an encoder in float32, in bytes. */
 function float32Bytes({ weights }: EncoderDefinition): number {
   return [...weights.values()].reduce((sum, shape) => sum + 4 * shape.reduce((product, size) => product * size, 1), 0);
 }
 
-/** How often texts are embedded to compare speeds. */
+/** The number of measurements for the comparison of speeds. */
 const timings = 3;
 
-/** Times as many texts a second, by the better of some turns each. */
+/** The ratio of the throughputs, each by its fastest measurement. */
 async function measureSpeedup(
   original: Embedder,
   quantized: Embedder,
@@ -324,7 +331,7 @@ async function measureSpeedup(
   return best[0]! / best[1]!;
 }
 
-/** What the file gives for the text of the self-check, on this machine. */
+/** The self-check of a quantized encoder: the values that it computes for the self-check text on this machine. */
 async function selfCheckOf(
   { encoder, tokenizer }: Embedder,
   { addSpecialTokens }: ModelFolder,

@@ -1,4 +1,4 @@
-// A sample of English texts of many kinds, short and long, for callers that give no texts of their own.
+// The built-in sample of short and long English texts for callers without calibration texts.
 
 const sentences = [
   'How do I reset my password?',
@@ -101,7 +101,7 @@ const sentences = [
 
 const sentencesOfText = 8;
 
-/** The sentences, and texts of several of them. */
+/** The sentences, and texts of eight sentences each. */
 export const sampleTexts: readonly string[] = [
   ...sentences,
   ...sentences
