@@ -70,6 +70,7 @@ function runView(run, workers, now) {
     fact('rows/s', isRunning && rowsPerSecond !== undefined ? number(rowsPerSecond) : undefined),
     fact('time left', isRunning && items ? duration((expected - items.done) / itemsPerSecond) : undefined),
     fact('took', finishedAt ? duration(elapsed) : undefined),
+    fact('failed items', items?.failed ? number(items.failed) : undefined, 'bad'),
     fact('dead letters', total?.rejected ? number(total.rejected) : undefined, 'bad'),
     fact('attempt', attempt > 1 ? attempt : undefined),
   ];
@@ -99,6 +100,7 @@ const actionsIn = {
   running: ['pause', 'cancel'],
   paused: ['resume', 'cancel'],
   completed: ['replay'],
+  incomplete: ['replay'],
   failed: ['replay'],
   cancelled: ['replay'],
 };

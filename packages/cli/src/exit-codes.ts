@@ -10,6 +10,8 @@ export const exitCode = {
   rejectedRows: 3,
   /** `queue watch --max-idle`, and nothing could work on the run for that long. The run waits on. */
   idle: 4,
+  /** `--max-failed`, and some items failed: all others are done, and the output is not complete. */
+  incomplete: 5,
   /** Ctrl-C. */
   interrupted: 130,
 } as const;

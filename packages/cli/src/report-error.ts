@@ -32,6 +32,7 @@ export async function reportError(error: unknown, { command, json, debug }: Repo
 }
 
 function codeOf(error: SentvecError): number {
+  if (error.code === 'incomplete') return exitCode.incomplete;
   if (error.code === 'aborted') return exitCode.interrupted;
   if (error.code === 'invalid-argument') return exitCode.usage;
   return exitCode.failure;
@@ -55,6 +56,7 @@ const flags: Readonly<Record<string, string>> = {
   as: '--as',
   idField: '--id',
   inputFormat: '--input-format',
+  maxFailed: '--max-failed',
   maxActiveDims: '--max-active-dims',
   normalize: '--normalize',
   every: '--every',

@@ -73,6 +73,58 @@ describe('sentvec queue', () => {
     });
   });
 
+  it('goes on without chunks that fail, shows them, and completes when they were replayed', async () => {
+    const rows = Array.from({ length: 12 }, (_, row) => ({
+      text: row === 4 || row === 9 ? (7 as never) : `row ${row}`,
+    }));
+    await place.writeRows('some.jsonl', rows);
+    const flags = ['--model', model, '--shard-rows', '3', '--strict'];
+    const run = (...words: string[]) => place.run(['queue', ...words, '--redis', redis.url]);
+    const few = (await queue('submit', 'some.jsonl', '-o', 'some', ...flags, '--max-failed', '1')).trim();
+    const failed = await run('watch', few);
+    expect([failed.code, failed.stdout]).toEqual([1, expect.stringContaining('at most 1 may (--max-failed)')]);
+    const id = (await queue('submit', 'some.jsonl', '-o', 'some', ...flags, '--max-failed', '50%')).trim();
+    const watched = await run('watch', id);
+    expect(watched.code).toBe(5);
+    expect(watched.stdout).toMatch(/state +incomplete\n/);
+    expect(watched.stdout).toContain(`failed items  2, see: sentvec queue failed ${id}`);
+    const items = JSON.parse(await queue('failed', id, '--json')) as readonly Record<string, unknown>[];
+    const file = place.path('some.jsonl');
+    expect(items).toMatchObject(
+      [1, 3].map((chunk) => ({
+        id: `embed#${chunk}`,
+        reference: expect.stringContaining(`${file}#${3 * chunk}-${3 * chunk + 2} (bytes `),
+        attempts: 1,
+        worker: expect.stringContaining(String(worker.pid)),
+        error: { code: 'invalid-corpus', message: expect.stringContaining(`${file}, row ${chunk === 1 ? 4 : 9}`) },
+      })),
+    );
+    const table = await queue('failed', id);
+    expect(table).toMatch(/^item +input +attempts +worker +failed +reason/);
+    expect(table).toMatch(new RegExp(`embed#1 .*${file}#3-5 .*invalid-corpus: `));
+    expect((await place.run(['search', 'some', 'row', '--model', model])).stderr).toContain('are not complete');
+    expect((await run('replay', id, '--item', 'embed#2')).stderr).toContain('has no failed item "embed#2"');
+
+    // Nothing was mended: only one of them is tried, and both are still there.
+    await queue('replay', id, '--item', 'embed#3');
+    expect((await run('watch', id)).code).toBe(5);
+    expect(JSON.parse(await queue('failed', id, '--json'))).toMatchObject([items[0], { id: 'embed#3', attempts: 1 }]);
+    expect((await place.run(['embed', file, '-o', 'local', ...flags, '--max-failed', '2'])).code).toBe(5);
+
+    await place.writeRows(
+      'some.jsonl',
+      rows.map((_, row) => ({ text: `row ${row}` })),
+    );
+    await queue('replay', id);
+    expect(await json('watch', id)).toMatchObject({ state: 'completed', attempt: 3, items: { done: 4 } });
+    expect(await queue('failed', id)).toContain('Nothing failed for good.');
+    await place.succeed(['embed', file, '-o', 'local', ...flags, '--resume']);
+    await place.succeed(['embed', file, '-o', 'undisturbed', ...flags]);
+    const hashes = await place.hashes('undisturbed');
+    expect(await place.hashes('some')).toEqual(hashes);
+    expect(await place.hashes('local')).toEqual(hashes);
+  }, 120_000);
+
   it('schedules updates, lists the schedule and removes it', async () => {
     const rows = [
       { id: 'a', text: 'first' },

@@ -34,6 +34,12 @@ export interface CorpusChunk {
   readonly bytes: number;
 }
 
+/** Names a chunk for people: its file, rows (counted from 0, as far as they are known) and bytes. */
+export function describeChunk({ input, format, firstInputRow, rows, start, end }: CorpusChunk): string {
+  const range = format === 'parquet' ? '' : ` (bytes ${start} to ${end})`;
+  return `${input}#${firstInputRow}-${firstInputRow + rows - 1}${range}`;
+}
+
 /** A chunk of a format whose rows are byte ranges: not Parquet. */
 export type ByteChunk = CorpusChunk & { readonly format: ByteFormat };
 

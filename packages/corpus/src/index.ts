@@ -1,5 +1,5 @@
 // @sentvec/corpus: embeds corpora into folders of vectors, and searches these folders.
-export { chunkBytes, type CorpusChunk } from './chunk.ts';
+export { chunkBytes, describeChunk, type CorpusChunk } from './chunk.ts';
 export { embedCorpus, type EmbedCorpusOptions } from './embed-corpus.ts';
 export { float32Text } from './sinks/float32-text.ts';
 export { findInputs, type FoundInput } from './inputs/find-inputs.ts';

@@ -3,6 +3,7 @@ import { chmod, mkdir, readFile } from 'node:fs/promises';
 import { fileURLToPath } from 'node:url';
 import { promisify } from 'node:util';
 import { embedCorpus, openEmbeddings, type CorpusRequest } from '@sentvec/corpus';
+import type { MaxFailed } from '@sentvec/platform';
 import { describe, expect, it } from 'vitest';
 import { fakeEmbedder } from './fake-embedder.ts';
 import { reasonWithoutTmpfs } from './tmpfs.ts';
@@ -38,6 +39,50 @@ async function failing(request: CorpusRequest, shell: string): Promise<{ code: s
   );
   return JSON.parse(stderr) as { code: string; message: string };
 }
+
+describe('chunks that fail', () => {
+  it('are left out, up to a number or share, of an output that is never taken for complete', async () => {
+    const whole = await corpus(50);
+    const rows = (await readFile(whole, 'utf8')).trimEnd().split('\n');
+    const bad = (row: string, index: number): string => (index === 12 || index === 34 ? '{"text": ' : row);
+    const input = await space.write('bad.jsonl', rows.map((row, index) => `${bad(row, index)}\n`).join(''));
+    const request = { inputs: [input], output: space.path('out'), chunkRows: 10, strict: true };
+    const embedder = fakeEmbedder();
+    const embed = (maxFailed: MaxFailed, more: Partial<CorpusRequest> = {}) =>
+      embedCorpus({ ...request, ...more }, embedder, { maxFailed });
+    for (const maxFailed of [1, '39%'] as const)
+      await expect(embed(maxFailed, { overwrite: true })).rejects.toMatchObject({
+        code: 'invalid-corpus',
+        message: expect.stringMatching(
+          new RegExp(`^2 chunks failed, and at most ${maxFailed} may \\(\`maxFailed\`\\)\\.`),
+        ),
+      });
+    await expect(embed('101%' as never)).rejects.toMatchObject({ code: 'invalid-argument' });
+    for (const maxFailed of [2, '40%'] as const)
+      await expect(embed(maxFailed, { overwrite: true })).rejects.toMatchObject({
+        code: 'incomplete',
+        message: expect.stringMatching(
+          /^2 of 5 chunks failed, so .*out is not complete\. .*bad\.jsonl#10-19 \(bytes \d+ to/,
+        ),
+        details: {
+          failed: 2,
+          chunks: 5,
+          failedChunks: [10, 30].map((row) => ({
+            reference: expect.stringContaining(`${input}#${row}-${row + 9} (bytes `),
+            code: 'invalid-corpus',
+          })),
+        },
+      });
+    expect(await isComplete(request.output)).toBe(false);
+    await expect(openEmbeddings(request.output)).rejects.toMatchObject({ code: 'invalid-output' });
+    await expect(embed(1, { resume: true })).rejects.toMatchObject({ code: 'invalid-corpus' });
+
+    await space.write('bad.jsonl', rows.map((row) => `${row}\n`).join(''));
+    await embed(0, { resume: true });
+    await embedCorpus({ ...request, output: space.path('anew') }, embedder);
+    expect(await contents(request.output)).toEqual(await contents(space.path('anew')));
+  });
+});
 
 describe('an output folder', () => {
   it.skipIf(reasonWithoutTmpfs !== undefined)(

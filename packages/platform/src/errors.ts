@@ -50,6 +50,8 @@ export type ErrorCode =
   | 'bundled'
   /** A step of a workflow failed for a reason that has no code of its own; `details.step` says which. */
   | 'step-failed'
+  /** Some items failed, no more than may (`maxFailed`), and the rest is done: there is no complete output. */
+  | 'incomplete'
   /** A step of a workflow took longer than it may. */
   | 'timed-out'
   /** A job is malformed, too large, or names a path, bucket, model or workflow that this worker does not serve. */

@@ -13,6 +13,7 @@ export { canonicalJson } from './canonical-json.ts';
 export { SentvecError, type ErrorCode, type ErrorDetails } from './errors.ts';
 export { checkHubEndpoint, huggingFaceEndpoint } from './hub-endpoint.ts';
 export { inOrder } from './in-order.ts';
+export { allowedFailures, checkMaxFailed, isMaxFailed, mostFailedItems, type MaxFailed } from './max-failed.ts';
 export { nextTask, shouldYield, yieldToEventLoop } from './event-loop.ts';
 export { checkCount, checkOptionNames, type OptionNames } from './options.ts';
 export {

@@ -1,5 +1,6 @@
 // The items of a stage as BullMQ flows: adds them in batches, reads their results, and removes them.
 import { SentvecError } from '@sentvec/core';
+import { itemId, toRunError, type FailedItem } from '@sentvec/workflow';
 import { FlowProducer, Job, Queue, type Telemetry } from 'bullmq';
 import type { RedisConnection } from './connection.ts';
 import { indexOfJob, jobIds, type BatchJob, type StepJob } from './jobs.ts';
@@ -19,6 +20,20 @@ export interface JobBatch {
 
 /** The run, attempt and stage that a batch belongs to. */
 export type BatchScope = Pick<BatchJob, 'run' | 'attempt' | 'stage'>;
+
+/** An item with its index in its stage. */
+export interface IndexedItem {
+  readonly index: number;
+  readonly value: unknown;
+}
+
+/** What has become of the items of a batch so far. */
+export interface BatchResults {
+  /** Pairs of an item's index and its result. */
+  readonly done: readonly (readonly [number, unknown])[];
+  /** Pairs of the index of an item that failed for good and BullMQ's reason. */
+  readonly failed: readonly (readonly [number, string])[];
+}
 
 /** Options of all jobs of a batch. */
 export interface BatchOptions {
@@ -49,24 +64,25 @@ export class BatchQueue {
     this.#batches.on('error', () => {});
   }
 
-  /** Adds a batch with its items. Idempotent. */
+  /** Adds a batch with the items that are executed. Idempotent. */
   async add(
     scope: BatchScope,
-    { number, first }: JobBatch,
-    items: readonly unknown[],
+    { number }: Pick<JobBatch, 'number'>,
+    items: readonly IndexedItem[],
     { priority, model }: BatchOptions,
   ): Promise<void> {
     const options = {
       // Retries of steps are counted in the job data. These BullMQ attempts are only for failures of Redis.
       ...redisRetries,
       priority,
-      failParentOnFailure: true,
+      // A batch has ended when each of its items is done or has failed.
+      ignoreDependencyOnFailure: true,
       removeOnComplete: true,
       removeOnFail: keptFailures,
     };
     const queueName = stepsQueueName(model);
-    const children = items.map((value, offset) => {
-      const data: StepJob = { ...scope, index: first + offset, value };
+    const children = items.map(({ index, value }) => {
+      const data: StepJob = { ...scope, index, value };
       return { name: scope.stage, queueName, data, opts: { ...options, jobId: jobIds.step(data) } };
     });
     const data: BatchJob = { ...scope, batch: number };
@@ -83,18 +99,39 @@ export class BatchQueue {
   }
 
   /**
-   * Reads the results so far, as pairs of item index and result.
+   * Reads the results so far.
    *
-   * @throws SentvecError `step-failed` when the batch has failed, because one of its items crashed its worker too
-   * often. Error when the batch is missing in Redis: after a crash of its machine, Redis may have lost its last second.
+   * @throws Error when the batch is missing in Redis: after a crash of its machine, Redis may have lost its last second
    */
-  async results(scope: BatchScope, batch: JobBatch): Promise<readonly (readonly [number, unknown])[]> {
+  async results(scope: BatchScope, batch: JobBatch): Promise<BatchResults> {
     const job = await this.#job(scope, batch);
     if (!job) {
       throw new Error(`Batch ${batch.number} of stage "${scope.stage}" of run ${scope.run} is no longer in Redis.`);
     }
-    if (job.failedReason) throw await this.#lostError(scope, job.failedReason);
-    return Object.entries(await job.getChildrenValues()).map(([key, result]) => [indexOfJob(key), result]);
+    const [done, failed] = await Promise.all([job.getChildrenValues(), job.getIgnoredChildrenFailures()]);
+    const byIndex = <Value>(values: Readonly<Record<string, Value>>) =>
+      Object.entries(values).map(([key, value]) => [indexOfJob(key), value] as const);
+    return { done: byIndex(done), failed: byIndex(failed) };
+  }
+
+  /**
+   * What is known about an item that failed for good.
+   *
+   * @param reason BullMQ's: all there is when the job is no longer kept, or its workers ended before they could say why
+   */
+  async failedItem(
+    scope: BatchScope,
+    index: number,
+    reason: string,
+    { model }: Pick<BatchOptions, 'model'>,
+  ): Promise<Omit<FailedItem, 'reference'>> {
+    const job = await Job.fromId<StepJob>(this.steps.named(stepsQueueName(model)), jobIds.step({ ...scope, index }));
+    const id = itemId(scope.stage, index);
+    const { value = null, failure } = job?.data ?? {};
+    const error = failure?.error ?? toRunError(lostError(`${scope.run}/${id}`, reason), `${scope.run}/${id}`);
+    const attempts = Number(error.details['attempts'] ?? Math.max(1, job?.stalledCounter ?? 1));
+    const worker = failure && { worker: failure.worker };
+    return { id, value, error, attempts, ...worker, at: job?.finishedOn ?? Date.now() };
   }
 
   /** Removes a batch with its remaining items. Returns `false` if a worker holds the lock of one of them. */
@@ -115,18 +152,15 @@ export class BatchQueue {
     await Promise.allSettled(closed);
   }
 
-  /** The error of a batch that failed with BullMQ's reason `child KEY failed`. */
-  async #lostError({ run, stage }: BatchScope, reason: string): Promise<SentvecError> {
-    const [, queue = queueNames.steps, id = ''] = /^child .*:([^\s:]+):([^\s:]+) failed$/.exec(reason) ?? [];
-    const item = await Job.fromId(this.steps.named(queue), id);
-    const step = `${run}/${stage}${item ? `#${indexOfJob(id)}` : ''}`;
-    const message = /stalled/.test(item?.failedReason ?? reason)
-      ? `Step "${step}" could not be finished: every worker that executed it crashed or froze. Look for the cause in the system log, for example running out of memory.`
-      : `Step "${step}" could not be finished: ${item?.failedReason ?? reason}.`;
-    return new SentvecError('step-failed', message, { step });
-  }
-
   async #job(scope: BatchScope, { number }: Pick<JobBatch, 'number'>): Promise<Job | undefined> {
     return Job.fromId(this.#batches, jobIds.batch({ ...scope, batch: number }));
   }
+}
+
+/** The error of an item that BullMQ has failed: its workers have not said why. */
+function lostError(step: string, reason: string): SentvecError {
+  const message = reason.includes('stalled')
+    ? `Step "${step}" could not be finished: every worker that executed it crashed or froze. Look for the cause in the system log, for example running out of memory.`
+    : `Step "${step}" could not be finished: ${reason}.`;
+  return new SentvecError('step-failed', message, { step });
 }

@@ -7,7 +7,7 @@ import {
   type ReadSourceOptions,
   type RunItems,
 } from '@sentvec/workflow';
-import type { BatchOptions, BatchQueue, BatchScope, JobBatch } from './batch-queue.ts';
+import type { BatchOptions, BatchQueue, BatchScope, IndexedItem, JobBatch } from './batch-queue.ts';
 import { ItemReader } from './item-reader.ts';
 import { Signal } from './signal.ts';
 
@@ -15,6 +15,8 @@ import { Signal } from './signal.ts';
 export interface StageCheckpoint {
   /** How many of the first items are folded into `total` and removed from the queue. */
   readonly items: number;
+  /** How many of these items failed; they are left out of `total`. Absent: none. */
+  readonly failed?: number | undefined;
   /** The fold of these items. */
   readonly total: unknown;
   /** The following batches, in order. The last one may not be in the queue yet. */
@@ -36,8 +38,14 @@ export interface StageHost {
   readonly isPaused: () => boolean;
   /** Resolves when items may be added. Waits while the run is paused. */
   readonly untilResumed: () => Promise<void>;
-  /** Releases parked items. Rejects when an item has failed or the attempt is over. */
+  /** Releases parked items. Rejects when the attempt is over. */
   readonly checkRun: () => Promise<void>;
+  /** Whether an item failed in an earlier attempt and is not tried again in this one. */
+  readonly hasFailed: (item: IndexedItem) => Promise<boolean>;
+  /** Keeps what is known about an item that failed for good. `reason`: BullMQ's. */
+  readonly keepFailed: (index: number, reason: string) => Promise<void>;
+  /** Rejects when more items have failed than may. */
+  readonly checkFailed: (items: RunItems) => void;
 }
 
 /** Options of {@link BatchStage}. */
@@ -60,6 +68,9 @@ const fillTimeout = 100;
 
 /** Maximum number of batches in the queue. Finished batches after a slow item stay until the item is done. */
 const maxBatches = 32;
+
+/** In place of the result of an item that failed. */
+const failedItem = Symbol('failed item');
 
 /**
  * Executes one stage through the queue. The number of unfinished items in Redis never exceeds the window, for corpora
@@ -87,10 +98,11 @@ export class BatchStage {
     this.#fold = fold;
     this.#window = window;
     this.#checkpoint = checkpoint ?? { items: 0, total: initialTotal(fold), batches: [], next: 0, complete: false };
-    const { items, total } = this.#checkpoint;
+    const { items, total, failed } = this.#checkpoint;
     this.#progress = new OrderedProgress(fold, (counts, sum) => (this.#report = () => host.report(counts, sum)), {
       items,
       total,
+      failed,
     });
     for (const batch of this.#checkpoint.batches) this.#plan(batch.count);
   }
@@ -118,7 +130,11 @@ export class BatchStage {
   }
 
   async #fill(reader: ItemReader): Promise<void> {
-    for (const batch of this.#checkpoint.batches) await this.#addMissing(batch, await reader.take(batch.count));
+    for (const batch of this.#checkpoint.batches) {
+      // The coordinator that wrote the checkpoint may have added it.
+      const isThere = await this.#host.queue.exists(this.#host.scope, batch);
+      await this.#addJobs(batch, await reader.take(batch.count), isThere);
+    }
     for (;;) {
       while (!this.#ended && !this.#hasRoom()) await this.#room.wait(pollInterval);
       if (this.#ended) return;
@@ -150,15 +166,29 @@ export class BatchStage {
     const batch: JobBatch = { number: next, first, count: items.length };
     this.#plan(batch.count);
     await this.#advance({ batches: [...batches, batch], next: next + 1 });
-    await this.#host.queue.add(this.#host.scope, batch, items, this.#host.options);
-    this.#added.add(batch.number);
+    await this.#addJobs(batch, items, false);
   }
 
-  /** Adds a batch of the checkpoint, unless the coordinator that wrote the checkpoint has added it already. */
-  async #addMissing(batch: JobBatch, items: readonly unknown[]): Promise<void> {
+  /** Adds the jobs of a batch unless they are there. Items that are not tried again have none. */
+  async #addJobs(batch: JobBatch, values: readonly unknown[], areThere: boolean): Promise<void> {
     const { queue, scope, options } = this.#host;
-    if (!(await queue.exists(scope, batch))) await queue.add(scope, batch, items, options);
+    const items: IndexedItem[] = [];
+    const failed: IndexedItem[] = [];
+    for (const [offset, value] of values.entries()) {
+      const item = { index: batch.first + offset, value };
+      ((await this.#host.hasFailed(item)) ? failed : items).push(item);
+    }
+    if (!areThere) await queue.add(scope, batch, items, options);
     this.#added.add(batch.number);
+    for (const { index } of failed) this.#fail(index);
+  }
+
+  #fail(index: number): void {
+    if (this.#results.has(index)) return;
+    this.#results.set(index, failedItem);
+    this.#progress.fail(index);
+    this.#host.checkFailed(this.#progress.items);
+    this.#changed.notify();
   }
 
   #plan(count: number): void {
@@ -175,24 +205,35 @@ export class BatchStage {
       await this.#report?.();
       this.#report = undefined;
     }
+    // Now it is known of how many items a percentage is one.
+    this.#host.checkFailed(this.#progress.items);
     await this.#advance({ complete: true });
   }
 
   async #readResults(batch: JobBatch): Promise<void> {
     if (!this.#added.has(batch.number)) return;
-    for (const [index, result] of await this.#host.queue.results(this.#host.scope, batch)) {
+    const { done, failed } = await this.#host.queue.results(this.#host.scope, batch);
+    for (const [index, result] of done) {
       if (this.#results.has(index)) continue;
       this.#results.set(index, result);
       this.#progress.finish(index, result);
       this.#room.notify();
     }
+    for (const [index, reason] of failed) {
+      if (this.#results.has(index)) continue;
+      await this.#host.keepFailed(index, reason);
+      this.#fail(index);
+      this.#room.notify();
+    }
   }
 
   async #foldFinishedBatches(): Promise<void> {
-    let { items, total, batches } = this.#checkpoint;
+    let { items, total, batches, failed = 0 } = this.#checkpoint;
     for (let batch = batches[0]; batch && this.#isFinished(batch); batch = batches[0]) {
       for (const index of indices(batch)) {
-        total = addToTotal(this.#fold, total, this.#results.get(index));
+        const result = this.#results.get(index);
+        if (result === failedItem) failed += 1;
+        else total = addToTotal(this.#fold, total, result);
         this.#results.delete(index);
       }
       this.#added.delete(batch.number);
@@ -200,7 +241,7 @@ export class BatchStage {
       batches = batches.slice(1);
       this.#folded.push(batch);
     }
-    if (items !== this.#checkpoint.items) await this.#advance({ items, total, batches });
+    if (items !== this.#checkpoint.items) await this.#advance({ items, total, batches, ...(failed > 0 && { failed }) });
     // Remove a batch only after the checkpoint contains its fold. A locked batch is tried again later.
     const isLeft = await Promise.all(
       this.#folded.map(async (batch) => !(await this.#host.queue.remove(this.#host.scope, batch))),

@@ -2,9 +2,15 @@
 // checkpoints.
 import { randomUUID } from 'node:crypto';
 import {
+  IncompleteError,
+  isSameItem,
+  itemId,
+  itemReference,
   readSource,
   sourcePath,
+  tooManyFailed,
   type AnyStep,
+  type AnyWorkflow,
   type ForEachResult,
   type ForEachStage,
   type Logger,
@@ -14,6 +20,7 @@ import {
   type StageRunner,
 } from '@sentvec/workflow';
 import { Interruption } from './active-jobs.ts';
+import type { MaxFailed } from '@sentvec/platform';
 import type { BatchQueue } from './batch-queue.ts';
 import { BatchStage, type BatchStageOptions, type StageCheckpoint } from './batch-stage.ts';
 import type { ParkedJobs } from './parked-jobs.ts';
@@ -25,7 +32,7 @@ import type { PinnedModel } from './served-models.ts';
 /** Milliseconds between two probes of an open circuit breaker. The delay doubles each time. */
 const probeDelay = { first: 1000, max: 30_000 };
 
-/** The error for a step of the run that has failed permanently, on any worker. */
+/** The error for a step, or for more items than allowed, that have failed permanently, on any workers. */
 export class FailedStep extends Error {
   readonly error: RunError;
 
@@ -45,6 +52,8 @@ export interface CoordinatorParts {
   readonly signal: AbortSignal;
   readonly logger: Logger;
   readonly priority: number;
+  /** How many items of a stage may fail. */
+  readonly maxFailed: MaxFailed;
   /** The checkpoints of an earlier coordinator of the attempt. */
   readonly progress: Partial<RunProgress>;
   /** Returns the maximum number of unfinished items of a stage in the queue, for the current number of workers. */
@@ -57,6 +66,8 @@ export interface CoordinatorParts {
 
 /** The items of one stage. */
 interface StageItems extends Omit<BatchStageOptions, 'checkpoint'> {
+  readonly body: AnyStep | AnyWorkflow;
+  readonly maxFailed: MaxFailed;
   readonly read: (options: ReadSourceOptions) => AsyncGenerator<unknown, void>;
 }
 
@@ -85,16 +96,16 @@ export class Coordinator implements StageRunner {
     this.#wakeStage?.();
   }
 
-  async step(path: string, _step: AnyStep, value: unknown): Promise<unknown> {
+  async step(path: string, step: AnyStep, value: unknown): Promise<unknown> {
     const fold = { initial: null, add: (_total: unknown, result: unknown) => result };
     const read = async function* ({ skip }: ReadSourceOptions) {
       if (skip === 0) yield value;
     };
-    return (await this.#run(path, { read, fold, window: () => 1 })).total;
+    return (await this.#run(path, { read, fold, window: () => 1, body: step, maxFailed: 0 })).total;
   }
 
   async forEach(path: string, stage: ForEachStage, input: unknown): Promise<ForEachResult<unknown, unknown>> {
-    const { run, signal, logger, window } = this.#parts;
+    const { run, signal, logger, window, maxFailed } = this.#parts;
     const { concurrency = Infinity, fold } = stage.options;
     const scope = {
       run: run.id,
@@ -107,21 +118,32 @@ export class Coordinator implements StageRunner {
     };
     const read = (options: ReadSourceOptions) =>
       readSource(stage.source, input, `${run.id}/${sourcePath(path, stage)}`, scope, options);
-    const items = { read, fold, window: () => Math.min(concurrency, window()) };
+    const items = { read, fold, window: () => Math.min(concurrency, window()), body: stage.body, maxFailed };
     const done = await this.#run(path, items, true);
-    return { input, count: done.items, total: done.total };
+    const { failed, items: count } = done;
+    if (failed !== undefined) throw new IncompleteError(run.id, failed, count);
+    return { input, count, total: done.total };
   }
 
-  async #run(path: string, { read, fold, window }: StageItems, countsItems = false): Promise<StageCheckpoint> {
+  async #run(
+    path: string,
+    { read, fold, window, body, maxFailed }: StageItems,
+    countsItems = false,
+  ): Promise<StageCheckpoint> {
     const { store, queue, run, priority } = this.#parts;
     const saved = await store.checkpoint(run.id, path);
     const checkpoint = saved === null ? undefined : (JSON.parse(saved) as StageCheckpoint);
     if (checkpoint?.complete) return checkpoint;
     await this.#publish({ stage: path }, { type: 'stage', stage: path });
+    const scope = { run: run.id, attempt: run.attempt, stage: path };
+    const idOf = (index: number): string => (countsItems ? itemId(path, index) : path);
+    const earlier = await store.failedItems(run.id);
+    const failedItems = new Map(earlier.map((item) => [item.id, item]));
+    let last = earlier.at(-1);
     const stage = new BatchStage(
       {
         queue,
-        scope: { run: run.id, attempt: run.attempt, stage: path },
+        scope,
         options: { priority, model: run.model },
         save: async (value) =>
           this.#mustOwn(await store.saveCheckpoint(run.id, this.owner, path, JSON.stringify(value))),
@@ -132,6 +154,26 @@ export class Coordinator implements StageRunner {
         isPaused: () => run.paused,
         untilResumed: async () => run.untilResumed(),
         checkRun: async () => this.#checkRun(),
+        hasFailed: async ({ index, value }) => {
+          const found = failedItems.get(idOf(index));
+          if (!found) return false;
+          if (isSameItem(found, value)) {
+            last = found;
+            return true;
+          }
+          failedItems.delete(found.id);
+          this.#mustOwn(await store.removeFailedItem(run.id, this.owner, found.id));
+          return false;
+        },
+        keepFailed: async (index, reason) => {
+          const known = await queue.failedItem(scope, index, reason, run);
+          last = { ...known, id: idOf(index), reference: itemReference(body, known.value) };
+          this.#mustOwn(await store.keepFailedItem(run.id, this.owner, last));
+        },
+        checkFailed: (items) => {
+          const tooMany = last && tooManyFailed(maxFailed, items, last.error);
+          if (tooMany) throw new FailedStep(tooMany);
+        },
       },
       { window, fold, checkpoint },
     );
@@ -141,10 +183,7 @@ export class Coordinator implements StageRunner {
   }
 
   async #checkRun(): Promise<void> {
-    const { signal, store, run } = this.#parts;
-    signal.throwIfAborted();
-    const failure = await store.readFailure(run.id);
-    if (failure) throw new FailedStep(failure);
+    this.#parts.signal.throwIfAborted();
     this.#checkServed();
     await this.#release();
   }

@@ -1,5 +1,6 @@
 // The jobs of the three queues: their data, the schemas of the data, and their ids.
-import { maxInputBytes } from '@sentvec/workflow';
+import { maxInputBytes, type RunError } from '@sentvec/workflow';
+import { isMaxFailed, type MaxFailed } from '@sentvec/platform';
 import type { Queue } from 'bullmq';
 import * as v from 'valibot';
 
@@ -42,6 +43,7 @@ export interface ScheduleJob {
   readonly workflow: string;
   readonly input: unknown;
   readonly priority: number;
+  readonly maxFailed?: MaxFailed | undefined;
   /** Identifies workflow and input; see `Request` of `@sentvec/workflow`. */
   readonly inputHash: string;
   /** The outputs that only one live run may write at a time. */
@@ -61,6 +63,8 @@ export interface StepJob extends RunJob {
   readonly index: number;
   readonly value: unknown;
   readonly failed?: FailedAttempts | undefined;
+  /** Why the step failed for good, and in which worker. */
+  readonly failure?: { readonly error: RunError; readonly worker: string } | undefined;
 }
 
 const declined: v.GenericSchema<Declined> = v.strictObject({
@@ -81,6 +85,7 @@ export const jobSchemas: {
     workflow: v.pipe(v.string(), v.maxLength(512)),
     input: v.unknown(),
     priority: v.pipe(count, v.minValue(1), v.maxValue(1000)),
+    maxFailed: v.optional(v.custom<MaxFailed>(isMaxFailed)),
     inputHash: v.pipe(v.string(), v.maxLength(64)),
     writes: v.pipe(v.array(v.pipe(v.string(), v.maxLength(8192))), v.maxLength(64)),
   }),
@@ -93,6 +98,8 @@ export const jobSchemas: {
     value: v.unknown(),
     declined: v.optional(declined),
     failed: v.optional(v.strictObject({ attempts: count, since: v.number() })),
+    // Written again, whatever it was, when the step fails again.
+    failure: v.optional(v.any()),
   }),
 };
 
@@ -100,7 +107,7 @@ export const jobSchemas: {
 export const jobIds = {
   run: (job: RunJob): string => `${job.run}.${job.attempt}`,
   batch: (job: BatchJob): string => `${job.run}.${job.attempt}.${job.stage.replaceAll('/', '.')}.b${job.batch}`,
-  step: (job: Omit<StepJob, 'value'>): string =>
+  step: (job: Pick<StepJob, 'run' | 'attempt' | 'stage' | 'index'>): string =>
     `${job.run}.${job.attempt}.${job.stage.replaceAll('/', '.')}.${job.index}`,
 };
 

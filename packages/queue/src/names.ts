@@ -30,6 +30,8 @@ export interface QueueNames {
   events(id: string): string;
   /** Hash: the dead letters of a run. */
   deadLetters(id: string): string;
+  /** Hash: the failed items of a run, by id. */
+  failedItems(id: string): string;
   /** Sorted set: the parked steps of an attempt, by the time at which they are due. */
   parked(run: string, attempt: number): string;
   /** Hash: the rate limit, as a number of steps and a period in milliseconds. */
@@ -58,6 +60,7 @@ export function namesOf(queue: string): QueueNames {
     checkpoints: (id) => `${prefix}:checkpoints:${id}`,
     events: (id) => `${prefix}:events:${id}`,
     deadLetters: (id) => `${prefix}:dead:${id}`,
+    failedItems: (id) => `${prefix}:failed:${id}`,
     parked: (run, attempt) => `${prefix}:parked:${run}:${attempt}`,
     rateLimit: `${prefix}:rate-limit`,
     rateCounter: `${prefix}:rate-limit:counter`,

@@ -1,8 +1,10 @@
 // The handle of one run: its status, events, result and dead letters, and its state changes.
 import { SentvecError } from '@sentvec/core';
 import {
+  checkFailedIds,
   hasEnded,
   type DeadLetter,
+  type FailedItem,
   type RunEvent,
   type RunHandle,
   type RunState,
@@ -58,6 +60,10 @@ export class QueueRun implements RunHandle {
     return this.#client.withStore((store) => store.deadLetters(this.id));
   }
 
+  async failedItems(): Promise<readonly FailedItem[]> {
+    return this.#client.withStore((store) => store.failedItems(this.id));
+  }
+
   async pause(): Promise<void> {
     await this.#change(['queued', 'running'], 'paused');
   }
@@ -70,8 +76,9 @@ export class QueueRun implements RunHandle {
     await this.#change(['queued', 'running', 'paused'], 'cancelled');
   }
 
-  async replay(): Promise<void> {
-    const reply = await this.#client.withStore((store) => store.replay(this.id, this.#attempt));
+  async replay({ items }: Parameters<RunHandle['replay']>[0] = {}): Promise<void> {
+    if (items) checkFailedIds(this.id, items, await this.failedItems());
+    const reply = await this.#client.withStore((store) => store.replay(this.id, this.#attempt, items));
     this.#checkAttempt(reply);
     if (reply !== 'ok') {
       throw new SentvecError(

@@ -4,6 +4,7 @@ import {
   busyError,
   checkInput,
   checkRunId,
+  hasEnded,
   identifyRequest,
   newRunId,
   otherRequestError,
@@ -15,7 +16,7 @@ import {
   type StartOptions,
   type Workflow,
 } from '@sentvec/workflow';
-import { checkCount, checkOptionNames, type OptionNames } from '@sentvec/platform';
+import { checkCount, checkMaxFailed, checkOptionNames, type OptionNames } from '@sentvec/platform';
 import type { Telemetry } from 'bullmq';
 import { connectRedis, defaultRedisUrl } from './connection.ts';
 import type { RedisTls } from './redis-tls.ts';
@@ -142,12 +143,14 @@ class BullMQRuntime implements QueueRuntime {
     input: Input,
     options: StartOptions = {},
   ): Promise<RunHandle<Output>> {
+    const { maxFailed } = options;
+    if (maxFailed !== undefined) checkMaxFailed(maxFailed);
     const plain = plainInput(workflow, input);
     const checked = await checkInput(workflow, plain);
     const request = await identifyRequest(workflow, checked);
     const priority = checkPriority(options.priority ?? 100);
     const id = checkRunId(options.id ?? newRunId());
-    const run = { id, workflow: workflow.id, input: plain, priority, request };
+    const run = { id, workflow: workflow.id, input: plain, priority, maxFailed, request };
     const created = await this.#client.withStore((store) => store.create(run));
     if (created.reply === 'busy') throw busyError(created.run, created.written);
     return (await this.#obtain(created.reply === 'same' ? created.run : id, request)) as RunHandle<Output>;
@@ -164,7 +167,7 @@ class BullMQRuntime implements QueueRuntime {
     ]);
     if (earlier.input !== request.input) throw otherRequestError(id, 'input');
     if (state === 'completed' && earlier.content !== request.content) throw otherRequestError(id, 'content');
-    if (state === 'failed' || state === 'cancelled') await run.replay();
+    if (hasEnded(state) && state !== 'completed') await run.replay();
     // Also for an existing run, because its producer may have died before it added the run to the queue.
     if (state === 'queued') await this.#client.enqueue({ run: id, attempt: run.attempt });
     return run;
@@ -195,7 +198,8 @@ class BullMQRuntime implements QueueRuntime {
     const priority = checkPriority(options.priority ?? 100);
     const plain = plainInput(workflow, input);
     const { input: inputHash, writes } = await identifyRequest(workflow, await checkInput(workflow, plain));
-    const job = { schedule: options.name, workflow: workflow.id, input: plain, priority, inputHash, writes };
+    const { maxFailed } = options;
+    const job = { schedule: options.name, workflow: workflow.id, input: plain, priority, maxFailed, inputHash, writes };
     return this.#client.withSchedules(async (schedules) => {
       await schedules.set(job, times);
       const found = (await schedules.list()).find(({ name }) => name === options.name);

@@ -7,6 +7,7 @@ import {
   checkSchema,
   dependsOnWorker,
   hasEnded,
+  IncompleteError,
   runStages,
   toRunError,
   type AnyWorkflow,
@@ -112,11 +113,12 @@ export class RunProcessor {
     const stored = await store.read(run.id);
     if (!stored) return;
     await this.#host.coordinates();
-    const { priority, status } = stored;
+    const { priority, status, maxFailed } = stored;
     const { stage, items, total } = status;
     const progress = { ...(stage && { stage }), ...(items && { items }), total };
     const fleet = { window, isServed, unservedTimeout: declineTimeout };
-    const coordinator = new Coordinator({ store, queue, parked, run, signal, logger, priority, progress, ...fleet });
+    const parts = { store, queue, parked, run, signal, logger, priority, maxFailed, progress, ...fleet };
+    const coordinator = new Coordinator(parts);
     this.#coordinators.set(run.id, coordinator);
     try {
       if (!signal.aborted) await this.#run(stored, coordinator, run, signal);
@@ -197,6 +199,7 @@ export class RunProcessor {
    */
   async #fail(run: RunAttempt, error: unknown): Promise<void> {
     if (error instanceof FailedStep) return this.#end(run, error.error);
+    if (error instanceof IncompleteError) return this.#end(run, toRunError(error, run.id), 'incomplete');
     if (!SentvecError.is(error)) throw error;
     if (dependsOnWorker(error)) throw new UnfitWorker(error);
     await this.#end(run, toRunError(error, run.id));
@@ -211,9 +214,9 @@ export class RunProcessor {
     if (isLast) await this.#end(run, toRunError(error, run.id));
   }
 
-  async #end({ id, attempt }: RunAttempt, error: RunError): Promise<void> {
-    this.#parts.logger.error({ run: id, attempt, error }, 'a run has failed');
-    const change = { from: ['queued', 'running', 'paused'], to: 'failed', attempt, error } as const;
+  async #end({ id, attempt }: RunAttempt, error: RunError, to: 'failed' | 'incomplete' = 'failed'): Promise<void> {
+    this.#parts.logger.error({ run: id, attempt, error }, to === 'failed' ? 'a run has failed' : 'a run is incomplete');
+    const change = { from: ['queued', 'running', 'paused'], to, attempt, error } as const;
     await this.#parts.store.transition(id, change);
   }
 

@@ -12,7 +12,7 @@ end`;
 
 const ending = `
 local function hasEnded(state)
-  return state == 'completed' or state == 'failed' or state == 'cancelled'
+  return state == 'completed' or state == 'incomplete' or state == 'failed' or state == 'cancelled'
 end`;
 
 /** Makes a key that is written after its run KEYS[1] has ended expire together with the run. */
@@ -126,7 +126,8 @@ return redis.call('ZADD', KEYS[2], now + ARGV[2], id)`;
 
 /**
  * Changes the state of an attempt from one of `states` to `state`, if the caller owns it (an empty owner matches any).
- * If the run ends, its claims in KEYS[3] and its entry in KEYS[4] are removed, and all other KEYS expire. ARGV: owner,
+ * If the run ends, its claims in KEYS[3] and its entry in KEYS[4] are removed, and all other KEYS expire; a completed run
+ * has no failed items in KEYS[5]. ARGV: owner,
  * attempt, states, state, event, retention in seconds, further fields. Returns `ok`; `superseded`; `missing`; or the
  * state of the run if it is not one of `states`.
  */
@@ -137,6 +138,7 @@ if attempt ~= ARGV[2] or (ARGV[1] ~= '' and owner ~= ARGV[1]) then return 'super
 if not string.find(ARGV[3], state, 1, true) then return state end
 redis.call('HSET', KEYS[1], 'state', ARGV[4], unpack(ARGV, 7))
 publish(ARGV[5])
+if ARGV[4] == 'completed' then redis.call('DEL', KEYS[5]) end
 if ARGV[6] ~= '0' then
   redis.call('HSET', KEYS[1], 'finishedAt', now)
   local id, request, claims = unpack(redis.call('HMGET', KEYS[1], 'id', 'request', 'claims'))
@@ -154,7 +156,8 @@ return 'ok'`;
 
 /**
  * Begins the attempt after ARGV[1] of a run that has ended. Idempotent. KEYS[3] are the claims, KEYS[4] the pending
- * runs; KEYS[5] and all following keys are deleted. ARGV[2]: event; ARGV[3]: key prefix of runs. Returns `ok`;
+ * runs, KEYS[5] the failed items; all following keys are deleted. ARGV[2]: event; ARGV[3]: key prefix of runs; ARGV[4]: the ids of
+ * the failed items to retry as JSON, empty for all. Returns `ok`;
  * `superseded`; `missing`; the state of a run that has not ended; or `busy` with the live run that holds a claim and
  * the claim.
  */
@@ -171,10 +174,16 @@ if busy then return busy end
 if request and request ~= '' and not holderOf(request, ARGV[3], id) then redis.call('HSET', CLAIMS, request, id) end
 redis.call('HINCRBY', KEYS[1], 'attempt', 1)
 redis.call('HSET', KEYS[1], 'state', 'queued')
-redis.call('HDEL', KEYS[1], 'startedAt', 'finishedAt', 'error', 'failure', 'output', 'progress', 'owner', 'version',
+redis.call('HDEL', KEYS[1], 'startedAt', 'finishedAt', 'error', 'output', 'progress', 'owner', 'version',
   'faults', 'faultsSince', 'fault', 'probe')
 redis.call('ZADD', KEYS[4], now + ${pendingTime.first}, id)
-for index = 5, #KEYS do redis.call('DEL', KEYS[index]) end
+local retried = ARGV[4] ~= '' and cjson.decode(ARGV[4]) or redis.call('HKEYS', KEYS[5])
+for _, item in ipairs(retried) do redis.call('HDEL', KEYS[5], item) end
+for _, item in ipairs(redis.call('HKEYS', KEYS[5])) do
+  if not string.find(item, '#', 1, true) then redis.call('HDEL', KEYS[5], item) end
+end
+redis.call('PERSIST', KEYS[5])
+for index = 6, #KEYS do redis.call('DEL', KEYS[index]) end
 redis.call('PERSIST', KEYS[1])
 redis.call('PERSIST', KEYS[2])
 publish(ARGV[2])
@@ -184,17 +193,18 @@ return 'ok'`;
 export const eventScript: string = `${publishing}
 if redis.call('HGET', KEYS[1], 'attempt') == ARGV[1] then publish(ARGV[2]) end`;
 
-/** Writes fields of KEYS[2] if the caller owns the run. Returns 1 or 0. */
+/** Writes fields of KEYS[2] if the caller owns the run; a field with an empty value is removed. Returns 1 or 0. */
 export const ownedWriteScript: string = `${expiring}
 if redis.call('HGET', KEYS[1], 'owner') ~= ARGV[1] then return 0 end
-redis.call('HSET', KEYS[2], unpack(ARGV, 2))
+for index = 2, #ARGV, 2 do
+  if ARGV[index + 1] == '' then
+    redis.call('HDEL', KEYS[2], ARGV[index])
+  else
+    redis.call('HSET', KEYS[2], ARGV[index], ARGV[index + 1])
+  end
+end
 expireWithRun(KEYS[2])
 return 1`;
-
-/** Records the first item of attempt ARGV[1] that failed permanently. */
-export const failureScript = `
-if redis.call('HGET', KEYS[1], 'attempt') ~= ARGV[1] then return 0 end
-return redis.call('HSETNX', KEYS[1], 'failure', ARGV[2])`;
 
 /** Stores a dead letter of attempt ARGV[1] in KEYS[2] by its reference, up to a maximum number. */
 export const deadLetterScript: string = `${expiring}

@@ -3,7 +3,9 @@
 import {
   busyError,
   hasEnded,
+  sortItems,
   type DeadLetter,
+  type FailedItem,
   type NeededModel,
   type Request,
   type RunError,
@@ -11,6 +13,7 @@ import {
   type RunState,
   type RunStatus,
 } from '@sentvec/workflow';
+import type { MaxFailed } from '@sentvec/platform';
 import type { RedisConnection } from './connection.ts';
 import type { RunJob } from './jobs.ts';
 import type { QueueNames } from './names.ts';
@@ -29,7 +32,6 @@ import {
   createScript,
   deadLetterScript,
   eventScript,
-  failureScript,
   faultScript,
   ownedWriteScript,
   pendingScript,
@@ -44,6 +46,8 @@ export interface StoredRun {
   /** The input from the producer, if any. It is untrusted. */
   readonly input: unknown;
   readonly priority: number;
+  /** How many items of a stage may fail. */
+  readonly maxFailed: MaxFailed;
 }
 
 /** The argument of {@link RunStore.create}. */
@@ -52,6 +56,8 @@ export interface NewRun {
   readonly workflow: string;
   readonly input: unknown;
   readonly priority: number;
+  /** @default 0 */
+  readonly maxFailed?: MaxFailed | undefined;
   readonly request: Request;
 }
 
@@ -104,11 +110,12 @@ export class RunStore {
   }
 
   /** Creates a run, unless a run with its id exists, or a live run has the same request or writes the same output. */
-  async create({ id, workflow, input, priority, request }: NewRun): Promise<Created> {
+  async create({ id, workflow, input, priority, maxFailed = 0, request }: NewRun): Promise<Created> {
     const fields = { id, workflow, state: 'queued', attempt: 1, priority };
     const all = {
       ...fields,
       ...(input !== undefined && { input: JSON.stringify(input) }),
+      ...(maxFailed !== 0 && { maxFailed: JSON.stringify(maxFailed) }),
       inputHash: request.input,
       content: request.content ?? '',
     };
@@ -135,11 +142,13 @@ export class RunStore {
   }
 
   async read(id: string): Promise<StoredRun | undefined> {
-    const [status, [input, priority]] = await Promise.all([
+    const [status, [input, priority, maxFailed]] = await Promise.all([
       this.readStatus(id),
-      this.#redis.hmget(this.#names.run(id), 'input', 'priority'),
+      this.#redis.hmget(this.#names.run(id), 'input', 'priority', 'maxFailed'),
     ]);
-    return status && { status, input: input ? JSON.parse(input) : undefined, priority: Number(priority) };
+    if (!status) return undefined;
+    const options = { priority: Number(priority), maxFailed: JSON.parse(maxFailed ?? '0') as MaxFailed };
+    return { status, input: input ? JSON.parse(input) : undefined, ...options };
   }
 
   async readStatus(id: string): Promise<RunStatus | undefined> {
@@ -210,11 +219,17 @@ export class RunStore {
 
   /**
    * Begins the next attempt after `attempt`. Idempotent.
+   * @param items ids of the failed items to retry; `undefined`: all
    * @throws SentvecError `invalid-output` when another live run writes the same output
    */
-  async replay(id: string, attempt: number): Promise<'ok' | Rejected> {
+  async replay(id: string, attempt: number, items?: readonly string[]): Promise<'ok' | Rejected> {
     const keys = this.#keys(id);
-    const values = [attempt, stateEvent('queued', attempt + 1), this.#names.run('')];
+    const values = [
+      attempt,
+      stateEvent('queued', attempt + 1),
+      this.#names.run(''),
+      items ? JSON.stringify(items) : '',
+    ];
     const reply = (await this.#redis.eval(replayScript, keys.length, ...keys, ...values)) as 'ok' | Rejected | string[];
     if (typeof reply === 'string') return reply;
     const [, run = '', written = ''] = reply;
@@ -231,10 +246,20 @@ export class RunStore {
     });
   }
 
-  /** The error of the first item that failed permanently in this attempt. */
-  async readFailure(id: string): Promise<RunError | undefined> {
-    const failure = await this.#redis.hget(this.#names.run(id), 'failure');
-    return failure === null ? undefined : (JSON.parse(failure) as RunError);
+  /** What failed for good in this attempt, or in an earlier one and is not tried again in this. */
+  async failedItems(id: string): Promise<readonly FailedItem[]> {
+    const items = await this.#redis.hvals(this.#names.failedItems(id));
+    return sortItems(items.map((json) => JSON.parse(json) as FailedItem));
+  }
+
+  /** Keeps what failed for good. `false` when another coordinator owns the run. */
+  async keepFailedItem(id: string, owner: string, item: FailedItem): Promise<boolean> {
+    return this.#ownedWrite(id, owner, this.#names.failedItems(id), { [item.id]: JSON.stringify(item) });
+  }
+
+  /** `false` when another coordinator owns the run. */
+  async removeFailedItem(id: string, owner: string, item: string): Promise<boolean> {
+    return this.#ownedWrite(id, owner, this.#names.failedItems(id), { [item]: '' });
   }
 
   async checkpoint(id: string, stage: string): Promise<string | null> {
@@ -254,10 +279,6 @@ export class RunStore {
   /** Saves the progress of the run. Returns `false` if another coordinator owns the run. */
   async saveProgress(id: string, owner: string, progress: Partial<RunProgress>): Promise<boolean> {
     return this.#ownedWrite(id, owner, this.#names.run(id), { progress: JSON.stringify(progress) });
-  }
-
-  async recordFailure(id: string, attempt: number, error: RunError): Promise<void> {
-    await this.#redis.eval(failureScript, 1, this.#names.run(id), attempt, JSON.stringify(error));
   }
 
   /**
@@ -294,10 +315,13 @@ export class RunStore {
     await this.#redis.eval(eventScript, keys.length, ...keys, attempt, JSON.stringify(payload));
   }
 
-  /** The keys of a run. The first four are the run, its events, and the claims and the pending runs of the queue. */
+  /**
+   * The keys of a run. The first five are the run, its events, the claims and the pending runs of the queue, and the
+   * failed items of the run.
+   */
   #keys(id: string): string[] {
     const names = this.#names;
-    const own = [names.checkpoints(id), names.deadLetters(id)];
+    const own = [names.failedItems(id), names.checkpoints(id), names.deadLetters(id)];
     return [names.run(id), names.events(id), names.claims, names.pending, ...own];
   }
 

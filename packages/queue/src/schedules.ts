@@ -1,7 +1,7 @@
 // Schedules: workflows that run at the times of a cron expression. Each time, a BullMQ job scheduler adds a job to the
 // queue of runs; the worker that takes it creates a new run, unless the previous run has not ended.
 import { SentvecError } from '@sentvec/core';
-import { canonicalJson, checkOptionNames, type OptionNames } from '@sentvec/platform';
+import { canonicalJson, checkMaxFailed, checkOptionNames, type MaxFailed, type OptionNames } from '@sentvec/platform';
 import { hasEnded } from '@sentvec/workflow';
 import { getNextMillis, type Job, type Queue } from 'bullmq';
 import type { RedisConnection } from './connection.ts';
@@ -29,6 +29,11 @@ export interface ScheduleOptions {
    * @default 100
    */
   readonly priority?: number | undefined;
+  /**
+   * How many items of each of its runs may fail: see `StartOptions` of `@sentvec/workflow`.
+   * @default 0
+   */
+  readonly maxFailed?: MaxFailed | undefined;
 }
 
 /** A schedule. JSON. */
@@ -49,7 +54,13 @@ export interface Schedule {
 /** The stored record of a schedule, in addition to BullMQ's job scheduler. */
 type ScheduleRecord = Pick<Schedule, 'last' | 'skipped'>;
 
-const optionNames: OptionNames<ScheduleOptions> = { name: true, every: true, timeZone: true, priority: true };
+const optionNames: OptionNames<ScheduleOptions> = {
+  name: true,
+  every: true,
+  timeZone: true,
+  priority: true,
+  maxFailed: true,
+};
 
 /** Ended jobs of schedules are removed, because the run has the result. */
 const jobOptions = {
@@ -72,6 +83,7 @@ export function checkSchedule(options: ScheduleOptions): { readonly every: strin
       'invalid-argument',
       `"${name}" is not a valid name of a schedule. Use up to 40 letters, digits, "-" and "_", beginning with a letter.`,
     );
+  if (options.maxFailed !== undefined) checkMaxFailed(options.maxFailed);
   try {
     Intl.DateTimeFormat('en', { timeZone });
   } catch {
@@ -145,7 +157,7 @@ export class Schedules {
    * @returns if no run was started, the reason in a sentence
    */
   async start({ data, opts, timestamp }: Pick<Job, 'data' | 'opts' | 'timestamp'>): Promise<string | undefined> {
-    const { schedule, workflow, input, priority, inputHash, writes } = data as ScheduleJob;
+    const { schedule, workflow, input, priority, maxFailed, inputHash, writes } = data as ScheduleJob;
     const at = opts.prevMillis ?? timestamp;
     const id = `${schedule}-${new Date(at).toISOString().replaceAll(/[-:]|\.\d+/gu, '')}`;
     const { last } = parseRecord((await this.#redis.hget(this.#names.schedules, schedule)) ?? undefined);
@@ -153,7 +165,7 @@ export class Schedules {
     if (before && !hasEnded(before.state))
       return this.#skip(schedule, { last, skipped: { at, reason: `Run ${last!.run} was still ${before.state}.` } });
     const request = { input: inputHash, content: undefined, merges: false, writes };
-    const created = await this.#store.create({ id, workflow, input, priority, request });
+    const created = await this.#store.create({ id, workflow, input, priority, maxFailed, request });
     if (created.reply === 'busy') {
       const written = created.written.slice(created.written.indexOf(':') + 1);
       return this.#skip(schedule, { last, skipped: { at, reason: `Run ${created.run} was writing to ${written}.` } });

@@ -257,7 +257,7 @@ export class StepProcessor {
     return this.#retry(work, error);
   }
 
-  /** Schedules another attempt of the step, or fails the run if there is none left. */
+  /** Schedules another attempt of the step, or fails it if there is none left. */
   async #retry(work: StepWork, error: unknown): Promise<never> {
     const { job, token, data, key, body, stepAttempt } = work;
     const { store, logger, parked } = this.#parts;
@@ -271,17 +271,17 @@ export class StepProcessor {
       if (body.kind === 'step') delay = retryDelay(body.retry, error, failures);
     } catch (failure) {
       this.#report(work, 'failed', { error: runError });
-      return this.#fail(data, toRunError(failure, key));
+      return this.#fail(work, toRunError(failure, key));
     }
     this.#report(work, delay === undefined ? 'failed' : 'retried', { error: runError });
     logger.warn({ key, attempt: stepAttempt, delay, error: runError }, 'a step failed');
-    if (delay === undefined) return this.#fail(data, finalError(runError, failures));
+    if (delay === undefined) return this.#fail(work, finalError(runError, failures));
     await store.addEvent(data.run, data.attempt, { type: 'retry', key, attempt: stepAttempt, error: runError });
     await job.updateData({ ...data, failed: { attempts: stepAttempt, since } } satisfies StepJob);
     return parked.park(job, token, data, delay);
   }
 
-  /** Leaves the step to another worker, or fails the run if no worker can execute it. */
+  /** Leaves the step to another worker, or fails it if no worker can execute it. */
   async #decline(held: HeldJob, error?: SentvecError): Promise<never> {
     const { job, token, data, run } = held;
     try {
@@ -290,14 +290,15 @@ export class StepProcessor {
       if (!SentvecError.is(failure)) throw failure;
       // If no worker can execute the step, this worker is not to blame.
       this.#parts.stepDone();
-      return this.#fail(data, toRunError(failure, `${data.run}/${data.stage}#${data.index}`));
+      return this.#fail(held, toRunError(failure, `${data.run}/${data.stage}#${data.index}`));
     }
     if (!error) this.#holdBack();
     return this.#parts.parked.park(job, token, data, declineDelay);
   }
 
-  async #fail({ run, attempt }: StepJob, error: RunError): Promise<never> {
-    await this.#parts.store.recordFailure(run, attempt, error);
+  /** The coordinator reads why from the job. */
+  async #fail({ job, data }: HeldJob, error: RunError): Promise<never> {
+    await job.updateData({ ...data, failure: { error, worker: this.#parts.id } } satisfies StepJob);
     throw new UnrecoverableError(error.message);
   }
 

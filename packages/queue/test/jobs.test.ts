@@ -229,7 +229,7 @@ describe('a step that fails', () => {
 
 describe('a step whose worker is lost', () => {
   /** A step that loses its lock a number of times, as if its worker had frozen. */
-  async function serveLosing(times: number, maxStalledCount: number) {
+  async function serveLosing(times: number, maxStalledCount: number, maxFailed = 0) {
     const losses: number[] = [];
     const lost = defineStep({
       id: 'lost',
@@ -247,7 +247,7 @@ describe('a step whose worker is lost', () => {
     const workflow = defineWorkflow({ id: 'losing', input: v.number() }).step(count).forEach(lost);
     const recovery = { declineTimeout: 0, stalledInterval: 200, maxStalledCount };
     await serve({ recovery, workflows: [workflow], concurrency: 4 });
-    return { losses, run: await queue.runtime.start(workflow, 3) };
+    return { losses, run: await queue.runtime.start(workflow, 3, { maxFailed }) };
   }
 
   it('receives the number of its losses', async () => {
@@ -264,6 +264,13 @@ describe('a step whose worker is lost', () => {
         /^Step "r\w+\/lost#1" could not be finished: every worker that executed it crashed/,
       ),
     });
+  });
+
+  it('is a failed item when some may fail', async () => {
+    const { run } = await serveLosing(10, 1, 1);
+    await expect(run.result()).rejects.toMatchObject({ code: 'incomplete', details: { failed: 1, items: 3 } });
+    const message = expect.stringContaining('every worker that executed it crashed or froze') as string;
+    expect(await run.failedItems()).toMatchObject([{ id: 'lost#1', reference: '1', error: { message } }]);
   });
 });
 

@@ -38,7 +38,7 @@ const isUntouched = async () => {
     error: undefined,
     stage: undefined,
   });
-  expect(await store.readFailure('run')).toBeUndefined();
+  expect(await store.failedItems('run')).toEqual([]);
   expect(await store.deadLetters('run')).toEqual([]);
   expect(await store.checkpoints('run')).toEqual({});
 };
@@ -52,7 +52,8 @@ it('a write for one attempt never changes the next attempt', async () => {
   }
   expect(await store.saveCheckpoint('run', 'early', 'stage', '{}')).toBe(false);
   expect(await store.saveProgress('run', 'early', { stage: 'stage' })).toBe(false);
-  await store.recordFailure('run', 1, error);
+  const item = { id: 'stage#1', reference: 'row', value: 1, error, attempts: 1, at: 0 };
+  expect(await store.keepFailedItem('run', 'early', item)).toBe(false);
   await store.addDeadLetter('run', 1, { reference: 'row', reason: 'late' });
   await store.recordFault('run', 2, 'a fault of the second attempt');
   await store.recordFault('run', 1, 'late');

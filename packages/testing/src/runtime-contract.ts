@@ -1,6 +1,7 @@
 import type { AnyWorkflow } from '@sentvec/workflow';
 import { afterEach, describe } from 'vitest';
 import { runtimeControlContract } from './runtime-contract-control.ts';
+import { runtimeFailedItemsContract } from './runtime-contract-failed-items.ts';
 import { runtimeFailureContract } from './runtime-contract-failures.ts';
 import type { ConnectedRuntime, RuntimeFixture } from './runtime-contract-fixture.ts';
 import { runtimeOrderContract } from './runtime-contract-order.ts';
@@ -34,6 +35,7 @@ export function runtimeContract({ name, readsAhead, connect }: RuntimeContractOp
     };
     runtimeOrderContract(fixture);
     runtimeFailureContract(fixture);
+    runtimeFailedItemsContract(fixture);
     runtimeControlContract(fixture);
   });
 }

@@ -1,5 +1,5 @@
 /** The in-process runtime. */
-import { checkCount, checkOptionNames, type OptionNames } from '@sentvec/platform';
+import { checkCount, checkMaxFailed, checkOptionNames, type OptionNames } from '@sentvec/platform';
 import { silentLogger } from './attempt.ts';
 import { LocalRun, LocalRunHandle, type LocalRunOptions } from './local-run.ts';
 import { busyError, checkRunId, identifyRequest, newRunId, otherRequestError, type Request } from './request.ts';
@@ -50,13 +50,14 @@ class InProcessRuntime implements Runtime {
     input: Input,
     options: StartOptions = {},
   ): Promise<RunHandle<Output>> {
+    if (options.maxFailed !== undefined) checkMaxFailed(options.maxFailed);
     const plain = plainInput(workflow, input);
     const checked = await checkInput(workflow, plain);
     const request = await identifyRequest(workflow, checked);
     // No await between finding and beginning a run, so that two concurrent starts give one run.
     const found = this.#findRun(request, options.id);
-    const run = found ?? this.#begin(workflow, plain, request, options.id);
-    if (run.state === 'failed' || run.state === 'cancelled') await run.replay();
+    const run = found ?? this.#begin(workflow, plain, request, options);
+    if (hasEnded(run.state) && run.state !== 'completed') await run.replay();
     return new LocalRunHandle(run) as RunHandle<Output>;
   }
 
@@ -70,7 +71,12 @@ class InProcessRuntime implements Runtime {
     return run;
   }
 
-  #begin(workflow: AnyWorkflow, input: unknown, request: Request, id: string = newRunId()): LocalRun {
+  #begin(
+    workflow: AnyWorkflow,
+    input: unknown,
+    request: Request,
+    { id = newRunId(), maxFailed }: StartOptions,
+  ): LocalRun {
     this.#forgetOldRuns();
     const mayBegin = (of: LocalRun): void => {
       for (const other of this.#live()) {
@@ -79,7 +85,7 @@ class InProcessRuntime implements Runtime {
         if (written !== undefined) throw busyError(other.id, written);
       }
     };
-    const run = new LocalRun(id, workflow, input, { ...this.#options, request, mayBegin });
+    const run = new LocalRun(id, workflow, input, { ...this.#options, request, maxFailed, mayBegin });
     this.#runs.set(id, run);
     return run;
   }

@@ -1,5 +1,14 @@
 // @sentvec/workflow: workflows and steps, the in-process runtime, and the workflow that embeds a corpus.
 export { attemptStep, silentLogger, toRunError, type Attempt } from './attempt.ts';
+export {
+  checkFailedIds,
+  IncompleteError,
+  isSameItem,
+  itemId,
+  itemReference,
+  sortItems,
+  tooManyFailed,
+} from './failed-items.ts';
 export { inProcessRuntime, type InProcessOptions } from './in-process.ts';
 export { runItem } from './local-stages.ts';
 export { addToTotal, initialTotal, OrderedProgress } from './ordered-progress.ts';
@@ -36,6 +45,7 @@ export {
 export {
   eventIdError,
   hasEnded,
+  type FailedItem,
   type NeededModel,
   type RunError,
   type RunEvent,

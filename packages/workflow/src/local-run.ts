@@ -2,6 +2,7 @@
 import { SentvecError } from '@sentvec/core';
 import { abortable } from '@sentvec/platform';
 import { toRunError } from './attempt.ts';
+import { checkFailedIds, FailedItems, IncompleteError } from './failed-items.ts';
 import { EventLog } from './event-log.ts';
 import { LocalStages } from './local-stages.ts';
 import type { Request } from './request.ts';
@@ -12,8 +13,10 @@ import {
   type RunEvent,
   type RunEventPayload,
   type RunHandle,
+  type FailedItem,
   type RunState,
   type RunStatus,
+  type StartOptions,
 } from './runtime.ts';
 import { workflowVersion } from './workflow-version.ts';
 import type { DeadLetter, Logger } from './step.ts';
@@ -27,6 +30,7 @@ export interface LocalRunOptions {
   readonly concurrency: number;
   readonly logger: Logger;
   readonly request: Request;
+  readonly maxFailed?: StartOptions['maxFailed'];
   /** Called before each attempt. Throws if another run writes the same output. */
   readonly mayBegin: (run: LocalRun) => void;
 }
@@ -57,6 +61,7 @@ export class LocalRun {
   readonly #options: LocalRunOptions;
   readonly #events = new EventLog();
   readonly #deadLetters = new Map<string, DeadLetter>();
+  readonly #failedItems: FailedItems;
   #status: RunStatus;
   #controller = new AbortController();
   #paused: Pause | undefined;
@@ -67,6 +72,7 @@ export class LocalRun {
     this.#workflow = workflow;
     this.#input = input;
     this.#options = options;
+    this.#failedItems = new FailedItems(options.maxFailed ?? 0);
     this.#status = newStatus(id, workflow);
     this.#begin();
   }
@@ -99,6 +105,10 @@ export class LocalRun {
     return [...this.#deadLetters.values()].sort((a, b) => (a.reference < b.reference ? -1 : 1));
   }
 
+  async failedItems(): Promise<readonly FailedItem[]> {
+    return this.#failedItems.list();
+  }
+
   async pause(): Promise<void> {
     if (this.#status.state !== 'running') return;
     this.#paused = beginPause();
@@ -118,18 +128,20 @@ export class LocalRun {
     await this.#outcome.catch(() => {});
   }
 
-  async replay(): Promise<void> {
+  async replay({ items }: Parameters<RunHandle['replay']>[0] = {}): Promise<void> {
     if (!hasEnded(this.#status.state)) {
       throw new SentvecError(
         'invalid-argument',
         `Run ${this.id} is ${this.#status.state}. Only a run that has ended can be replayed.`,
       );
     }
-    this.#begin();
+    if (items) checkFailedIds(this.id, items, this.#failedItems.list());
+    this.#begin(items);
   }
 
-  #begin(): void {
+  #begin(retried?: readonly string[]): void {
     this.#options.mayBegin(this);
+    this.#failedItems.retry(retried);
     this.#controller = new AbortController();
     this.#events.reopen();
     this.#deadLetters.clear();
@@ -160,13 +172,14 @@ export class LocalRun {
       emit: (payload) => this.#record(payload),
     };
     try {
-      const output = await runStages(this.#workflow, this.#input, new LocalStages(scope));
+      const stages = new LocalStages(scope, { failedItems: this.#failedItems });
+      const output = await runStages(this.#workflow, this.#input, stages);
       this.#end('completed');
       return output;
     } catch (error) {
       const plain = toRunError(error, this.#status.stage ?? this.#workflow.id);
       this.#status = { ...this.#status, error: plain };
-      this.#end(signal.aborted ? 'cancelled' : 'failed');
+      this.#end(signal.aborted ? 'cancelled' : error instanceof IncompleteError ? 'incomplete' : 'failed');
       throw SentvecError.is(error)
         ? error
         : new SentvecError(plain.code, plain.message, plain.details, { cause: error });
@@ -225,8 +238,10 @@ export class LocalRunHandle implements RunHandle {
   resume = async (): Promise<void> => this.#current().resume();
   cancel = async (): Promise<void> => this.#current().cancel();
 
-  async replay(): Promise<void> {
-    await this.#current().replay();
+  failedItems = async (): Promise<readonly FailedItem[]> => this.#run.failedItems();
+
+  async replay(options: Parameters<RunHandle['replay']>[0] = {}): Promise<void> {
+    await this.#current().replay(options);
     this.#attempt = this.#run.attempt;
   }
 

@@ -1,20 +1,35 @@
 /** Executes the stages of a workflow in this process. */
+import { SentvecError } from '@sentvec/core';
 import { AbortScope, throwIfAborted } from '@sentvec/platform';
+import { toRunError } from './attempt.ts';
+import { IncompleteError, itemId, itemReference, tooManyFailed, type FailedItems } from './failed-items.ts';
 import { OrderedProgress } from './ordered-progress.ts';
 import { attemptWithRetries, readSource, type LocalScope } from './retrying.ts';
 import { runStages, sourcePath, type ForEachStage, type StageRunner } from './run-stages.ts';
-import type { RunEventPayload } from './runtime.ts';
+import type { RunError, RunEventPayload } from './runtime.ts';
 import type { AnyStep } from './step.ts';
 import type { AnyWorkflow, ForEachResult } from './workflow.ts';
+
+/** Options of {@link LocalStages}. */
+export interface LocalStagesOptions {
+  readonly keyPrefix?: string | undefined;
+  readonly failedItems?: FailedItems | undefined;
+}
 
 export class LocalStages implements StageRunner {
   readonly #scope: LocalScope;
   readonly #keyPrefix: string;
 
-  /** @param keyPrefix the prefix of the keys of its steps */
-  constructor(scope: LocalScope, keyPrefix: string = `${scope.run}/`) {
+  readonly #failedItems: FailedItems | undefined;
+
+  /**
+   * @param keyPrefix the prefix of the keys of its steps
+   * @param failedItems of the run. Without them, the first item that fails ends the stage.
+   */
+  constructor(scope: LocalScope, { keyPrefix = `${scope.run}/`, failedItems }: LocalStagesOptions = {}) {
     this.#scope = scope;
     this.#keyPrefix = keyPrefix;
+    this.#failedItems = failedItems;
   }
 
   async step(path: string, step: AnyStep, value: unknown): Promise<unknown> {
@@ -35,11 +50,39 @@ export class LocalStages implements StageRunner {
       failure ??= { error };
       items.abort(error);
     };
+    const failedItems = this.#failedItems;
+    let last: RunError | undefined;
+    const checkFailed = (cause?: unknown): void => {
+      const tooMany = last && tooManyFailed(failedItems?.maxFailed ?? 0, progress.items, last);
+      if (!tooMany) return;
+      // The only failure, where none may fail, is that of the run.
+      const isCause = tooMany === last && cause !== undefined;
+      throw isCause ? cause : new SentvecError(tooMany.code, tooMany.message, tooMany.details, { cause });
+    };
+    const setAside = (index: number, error: RunError, cause?: unknown): void => {
+      last = error;
+      progress.fail(index);
+      checkFailed(cause);
+    };
     const active = new Set<Promise<void>>();
     const begin = (item: unknown): void => {
       const index = progress.plan();
-      const task: Promise<void> = runItem(body, item, `${this.#keyPrefix}${path}#${index}`, scope)
-        .then((result) => progress.finish(index, result))
+      const id = itemId(path, index);
+      const earlier = failedItems?.find(id, item);
+      if (earlier) return setAside(index, earlier.error);
+      const key = this.#keyPrefix + id;
+      const task: Promise<void> = runItem(body, item, key, scope)
+        .then(
+          (result) => progress.finish(index, result),
+          (error: unknown) => {
+            if (items.signal.aborted || !failedItems) throw error;
+            const plain = toRunError(error, key);
+            const attempts = Number(plain.details['attempts'] ?? 1);
+            const reference = itemReference(body, item);
+            failedItems.add({ id, reference, value: item, error: plain, attempts, at: Date.now() });
+            setAside(index, plain, error);
+          },
+        )
         .catch(fail)
         .finally(() => active.delete(task));
       active.add(task);
@@ -61,7 +104,11 @@ export class LocalStages implements StageRunner {
     await Promise.all(active);
     items.close();
     if (failure) throw failure.error;
-    return { input, count: progress.end(), total: progress.total };
+    const count = progress.end();
+    checkFailed();
+    const { failed } = progress.items;
+    if (failed !== undefined) throw new IncompleteError(this.#scope.run, failed, count);
+    return { input, count, total: progress.total };
   }
 }
 
@@ -78,5 +125,5 @@ export async function runItem(
   const emit = (payload: RunEventPayload) => {
     if ('key' in payload) scope.emit(payload);
   };
-  return runStages(body, item, new LocalStages({ ...scope, emit }, `${key}/`));
+  return runStages(body, item, new LocalStages({ ...scope, emit }, { keyPrefix: `${key}/` }));
 }

@@ -5,9 +5,12 @@ import type { RunItems } from './runtime.ts';
 import { describeThrown, maxInputBytes, toJsonValue } from './values.ts';
 import type { ForEachOptions } from './workflow.ts';
 
+/** In place of the result of an item that failed. */
+const failedItem = Symbol('failed item');
+
 /**
  * Counts the items of a `forEach`, and folds their results in the order of the items, even if they finish in another
- * order. It keeps only results that wait for an earlier item.
+ * order. It keeps only results that wait for an earlier item. A failed item is left out of the total.
  */
 export class OrderedProgress {
   readonly #fold: ForEachOptions['fold'];
@@ -16,22 +19,27 @@ export class OrderedProgress {
   #planned = 0;
   #done = 0;
   #folded = 0;
+  #failed = 0;
   #expected: number | undefined;
   #total: unknown;
 
   /**
-   * @param begun how many of the first items are already done, and their fold
+   * @param begun how many of the first items are already finished, how many of these failed, and the fold of the others
    * @default no items are done
    */
   constructor(
     fold: ForEachOptions['fold'],
     report: (items: RunItems, total: unknown) => void,
-    begun: { readonly items: number; readonly total: unknown } = { items: 0, total: initialTotal(fold) },
+    begun: { readonly items: number; readonly total: unknown; readonly failed?: number | undefined } = {
+      items: 0,
+      total: initialTotal(fold),
+    },
   ) {
     this.#fold = fold;
     this.#report = report;
     this.#planned = begun.items;
-    this.#done = begun.items;
+    this.#failed = begun.failed ?? 0;
+    this.#done = begun.items - this.#failed;
     this.#folded = begun.items;
     this.#total = begun.total;
   }
@@ -48,7 +56,7 @@ export class OrderedProgress {
 
   /** Number of planned items that are not finished. */
   get unfinished(): number {
-    return this.#planned - this.#done;
+    return this.#planned - this.#done - this.#failed;
   }
 
   /** Counts one more item. @returns its index */
@@ -62,28 +70,40 @@ export class OrderedProgress {
     this.#expected = Number.isFinite(items) ? Math.round(items) : undefined;
   };
 
-  /** Records a finished item. */
+  /** The progress so far. */
+  get items(): RunItems {
+    const expected = this.#expected === undefined ? undefined : Math.max(this.#expected, this.#planned);
+    return { done: this.#done, planned: this.#planned, expected, ...(this.#failed > 0 && { failed: this.#failed }) };
+  }
+
+  /** Records an item that is done. */
   finish(index: number, result: unknown): void {
     this.#done += 1;
+    this.#settle(index, result);
+  }
+
+  /** An item has failed for good. */
+  fail(index: number): void {
+    this.#failed += 1;
+    this.#settle(index, failedItem);
+  }
+
+  #settle(index: number, result: unknown): void {
     this.#waiting.set(index, result);
     while (this.#waiting.has(this.#folded)) {
-      this.#total = addToTotal(this.#fold, this.#total, this.#waiting.get(this.#folded));
+      const next = this.#waiting.get(this.#folded);
+      if (next !== failedItem) this.#total = addToTotal(this.#fold, this.#total, next);
       this.#waiting.delete(this.#folded);
       this.#folded += 1;
     }
-    this.#report(this.#items(), this.#total);
+    this.#report(this.items, this.#total);
   }
 
   /** Records that all items are finished. @returns their number */
   end(): number {
     this.#expected = this.#planned;
-    this.#report(this.#items(), this.#total);
+    this.#report(this.items, this.#total);
     return this.#planned;
-  }
-
-  #items(): RunItems {
-    const expected = this.#expected === undefined ? undefined : Math.max(this.#expected, this.#planned);
-    return { done: this.#done, planned: this.#planned, expected };
   }
 }
 

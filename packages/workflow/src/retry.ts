@@ -63,6 +63,7 @@ const permanent: ReadonlySet<ErrorCode> = new Set<ErrorCode>([
   'missing-dependency',
   'job-refused',
   'run-not-found',
+  'incomplete',
 ]);
 
 /**
@@ -169,10 +170,11 @@ function mayRetry({ when }: FullRetryPolicy, error: unknown): boolean {
   }
 }
 
-/** Adds the number of attempts and their total time to the error of a step that is not retried again. */
+/** Adds the number of attempts and their total time to the error of a step that is not retried again, also as `details.attempts`. */
 export function finalError(error: RunError, { attempts, milliseconds }: Failures): RunError {
   if (attempts === 1) return error;
   const seconds = Math.round(milliseconds / 1000);
   const time = seconds < 120 ? `${seconds} s` : `${Math.round(seconds / 60)} min`;
-  return { ...error, message: `${error.message} (Tried ${attempts} times in ${time}.)` };
+  const message = `${error.message} (Tried ${attempts} times in ${time}.)`;
+  return { ...error, message, details: { ...error.details, attempts } };
 }

@@ -1,15 +1,19 @@
 /** The interface of a runtime, which starts runs of workflows and returns handles of them. */
 import { SentvecError, type ErrorCode, type ErrorDetails } from '@sentvec/core';
+import type { MaxFailed } from '@sentvec/platform';
 import type { DeadLetter } from './step.ts';
 import { shorten } from './values.ts';
 import type { Workflow } from './workflow.ts';
 
-/** The state of a run. The last three are final, unless the run is replayed. */
-export type RunState = 'queued' | 'running' | 'paused' | 'completed' | 'failed' | 'cancelled';
+/**
+ * The state of a run. The last four are final, unless the run is replayed. `incomplete`: some items failed, no more than
+ * allowed, all others are done, and the stages after them have not begun.
+ */
+export type RunState = 'queued' | 'running' | 'paused' | 'completed' | 'incomplete' | 'failed' | 'cancelled';
 
 /** Whether a run in this state has ended. */
 export function hasEnded(state: RunState): boolean {
-  return state === 'completed' || state === 'failed' || state === 'cancelled';
+  return state === 'completed' || state === 'incomplete' || state === 'failed' || state === 'cancelled';
 }
 
 /** A model that a run needs. JSON. */
@@ -61,6 +65,26 @@ export interface RunItems {
   readonly planned: number;
   /** Number of items that the source expects. Exact after the source has ended. */
   readonly expected: number | undefined;
+  /** How many failed for good; they are not among those that are done. Absent: none. */
+  readonly failed?: number | undefined;
+}
+
+/** An item of a `forEach` that failed for good, or a step that did. JSON. */
+export interface FailedItem {
+  /** Stage and index: `embed#17`. Of a step, its stage: `commit`. */
+  readonly id: string;
+  /** Names its input for people: of a chunk of a corpus, file, rows and bytes. See `reference` of `defineStep`. */
+  readonly reference: string;
+  /** Its input. */
+  readonly value: unknown;
+  /** Why it failed. */
+  readonly error: RunError;
+  /** How many attempts at it failed. */
+  readonly attempts: number;
+  /** Id of the worker that made the last of them, where that is known. */
+  readonly worker?: string | undefined;
+  /** Milliseconds since 1970. */
+  readonly at: number;
 }
 
 /** The error of a failed run: the JSON form of a SentvecError. */
@@ -126,12 +150,14 @@ export interface RunHandle<Output = unknown> {
     readonly signal?: AbortSignal | undefined;
   }): AsyncIterable<RunEvent>;
   /**
-   * Waits for the result, even while the queue is unreachable. Rejects with the error of a failed run, or with
-   * `aborted` if the run was cancelled. Aborting the signal stops waiting, not the run.
+   * Waits for the result, even while the queue is unreachable. Rejects with the error of a failed run, with
+   * `incomplete` if some items failed, or with `aborted` if the run was cancelled. Aborting the signal stops waiting, not the run.
    */
   result(options?: { readonly signal?: AbortSignal | undefined }): Promise<Output>;
   /** The dead letters of this attempt: at most a thousand, one per reference. */
   deadLetters(): Promise<readonly DeadLetter[]>;
+  /** The items that failed permanently and are not retried until a replay: at most 1001, in their order. */
+  failedItems(): Promise<readonly FailedItem[]>;
   /** Pauses the run: active steps finish, and no others begin until `resume`. No effect on a run that has ended. */
   pause(): Promise<void>;
   resume(): Promise<void>;
@@ -139,9 +165,11 @@ export interface RunHandle<Output = unknown> {
   cancel(): Promise<void>;
   /**
    * Runs an ended run again, as its next attempt. Steps can read `runAttempt`, to skip or repair existing results.
-   * @throws SentvecError `invalid-argument` while it has not ended
+   *
+   * @param options.items ids of the failed items to retry; the others stay failed. By default all.
+   * @throws SentvecError `invalid-argument` while it has not ended, and for an id that is not a failed item
    */
-  replay(): Promise<void>;
+  replay(options?: { readonly items?: readonly string[] | undefined }): Promise<void>;
 }
 
 /** Options of {@link Runtime.start}. */
@@ -156,6 +184,13 @@ export interface StartOptions {
    * @default 100
    */
   readonly priority?: number | undefined;
+  /**
+   * How many items of each `forEach` may fail for good, all their attempts used up: a number up to 1000, or a percentage
+   * of all items such as `'1%'`. The run goes on without them and ends as `incomplete`, never as `completed`; `replay`
+   * tries them again. When more fail, the run fails.
+   * @default 0
+   */
+  readonly maxFailed?: MaxFailed | undefined;
 }
 
 /** Runs workflows. See `runtimeContract` in `@sentvec/testing`. */

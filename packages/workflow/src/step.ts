@@ -75,6 +75,11 @@ export interface StepDefinition<Input extends StandardSchemaV1, Output extends S
    */
   readonly timeout?: number | undefined;
   /**
+   * Names an input for people if the step fails permanently as the body of a `forEach`: a file with rows, a URL.
+   * @default the input as JSON
+   */
+  readonly reference?: ((input: StandardSchemaV1.InferOutput<Input>) => string) | undefined;
+  /**
    * Does the work. It must be idempotent: executing it twice with the same input has the same effect as once. Input and
    * output are small JSON values; data belongs in files. An async generator yields the items of the following
    * `forEach`. It must always yield the same items in the same order, because it is read again from the start if its
@@ -91,6 +96,7 @@ export interface AnyStep {
   readonly output: StandardSchemaV1;
   readonly retry: FullRetryPolicy;
   readonly timeout: number | undefined;
+  readonly reference?: ((input: never) => string) | undefined;
   readonly run: (input: never, context: StepContext) => unknown;
 }
 

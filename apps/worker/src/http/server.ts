@@ -78,6 +78,9 @@ export function routes(parts: ServerParts): Hono {
   app.get('/api/runs/:id/dead-letters', async (context) =>
     context.json(await (await runOf(context, parts)).deadLetters()),
   );
+  app.get('/api/runs/:id/failed-items', async (context) =>
+    context.json(await (await runOf(context, parts)).failedItems()),
+  );
   for (const action of actions) {
     app.post(`/api/runs/:id/${action}`, async (context) => {
       const run = await runOf(context, parts);
@@ -88,7 +91,8 @@ export function routes(parts: ServerParts): Hono {
           `Run ${run.id} is at attempt ${run.attempt}, not ${attempt}: reload the page.`,
         );
       }
-      await run[action]();
+      if (action === 'replay') await run.replay({ items: context.req.queries('item') });
+      else await run[action]();
       return context.body(null, 204);
     });
   }

@@ -6,6 +6,7 @@ import type { Command } from '../command.ts';
 import { defineCorpusCommand } from '../corpus-arguments.ts';
 import { exitCode } from '../exit-codes.ts';
 import { backendArguments, modelArguments, withAnyEmbedder } from '../model.ts';
+import { maxFailedArgument, readMaxFailed } from '../max-failed.ts';
 import { corpusProgress } from '../progress.ts';
 import { shellWords } from '../parse-arguments.ts';
 import { UsageError } from '../usage-error.ts';
@@ -22,6 +23,7 @@ export const embed: Command = defineCorpusCommand({
       description:
         'A cache folder for vectors by text and model: texts in the cache are not embedded again. The output is bit-identical.',
     },
+    ...maxFailedArgument,
     ...backendArguments,
   },
   examples: [
@@ -52,6 +54,7 @@ export const embed: Command = defineCorpusCommand({
     'The output folder contains shards of vectors, manifest.json (model, fingerprint of the space, a hash of each shard), and rejected.jsonl: the rows that could not be embedded, with file, row and reason. Repeating a command writes the same bytes.',
     'Texts are embedded as documents: with the prompt that the model has for documents, in its files or on its model card. sentvec search embeds its query as a query.',
     'With --update and --overwrite, the new vectors replace the earlier ones atomically, when they are complete.',
+    'With --max-failed, the run continues without chunks that fail, and ends with exit code 5 and the list of failed chunks. The folder is then incomplete and cannot be opened; --resume embeds the missing chunks.',
     'Ctrl-C stops the run. --resume continues it, and the result has the same bytes as that of an uninterrupted run.',
   ],
   async run(request, context) {
@@ -70,7 +73,12 @@ export const embed: Command = defineCorpusCommand({
         try {
           const used = args.cache === undefined ? embedder : await withCache(embedder, args.cache);
           try {
-            return await embedCorpus(request, used, { found, signal, onProgress: progress.update });
+            return await embedCorpus(request, used, {
+              found,
+              signal,
+              maxFailed: readMaxFailed(args),
+              onProgress: progress.update,
+            });
           } finally {
             await used.dispose(); // Saves the cache, even after Ctrl-C.
           }

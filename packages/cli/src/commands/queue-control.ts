@@ -3,20 +3,13 @@ import { hasEnded } from '@sentvec/workflow';
 import { type Command, defineCommand } from '../command.ts';
 import { namedRun, queueArguments, withQueue } from '../queue/connection.ts';
 
-type Action = 'pause' | 'resume' | 'cancel' | 'replay';
+type Action = 'pause' | 'resume' | 'cancel';
 
 export const queuePause: Command = control('pause', 'Pause a run: steps that have begun finish, and no others begin.');
 export const queueResume: Command = control('resume', 'Resume a paused run.');
 export const queueCancel: Command = control('cancel', 'Cancel a run, even in the middle of a chunk.', [
   'Finished chunks stay in the output folder. To continue with them, submit the same request again, or use sentvec queue replay.',
 ]);
-export const queueReplay: Command = control(
-  'replay',
-  'Run an ended run again: its dead letters, or its remaining chunks.',
-  [
-    'For a completed run, the chunks with dead letters are embedded again, and the manifest is rewritten. Correct the inputs first.',
-  ],
-);
 
 function control(action: Action, summary: string, notes: readonly string[] = []): Command {
   return defineCommand({

@@ -4,6 +4,7 @@ import { text as readText } from 'node:stream/consumers';
 import { abortable } from '@sentvec/platform';
 import { guardIo } from '@sentvec/platform/node';
 import { type Command, defineCommand } from '../command.ts';
+import { maxFailedArgument, readMaxFailed } from '../max-failed.ts';
 import { wholeNumber } from '../parse-arguments.ts';
 import { queueArguments, startArguments, withQueue } from '../queue/connection.ts';
 import { UsageError } from '../usage-error.ts';
@@ -23,6 +24,7 @@ export const queueStart: Command = defineCommand({
       description: 'The input: JSON, @FILE with JSON, or - for standard input.',
     },
     ...startArguments,
+    ...maxFailedArgument,
     ...queueArguments,
   },
   examples: [
@@ -46,7 +48,11 @@ export const queueStart: Command = defineCommand({
     const workflow = defineWorkflow({ id, input: anyInput, identify: async () => ({}) });
     const priority = wholeNumber(args.priority, '--priority');
     await withQueue(args, async (runtime) => {
-      const run = await runtime.start(workflow, input, { id: args['run-id'], priority });
+      const run = await runtime.start(workflow, input, {
+        id: args['run-id'],
+        priority,
+        maxFailed: readMaxFailed(args),
+      });
       const status = await run.status();
       if (status.notice) note(status.notice);
       note(`Run ${run.id} is ${status.state}. Watch it: sentvec queue watch ${run.id}`);

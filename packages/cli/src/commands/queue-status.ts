@@ -52,7 +52,7 @@ export const queueWatch: Command = defineCommand({
     },
   ],
   notes: [
-    'The exit code is 0 if the run completes, 4 after --max-idle, else 1. Ctrl-C stops watching, not the run. If the connection to Redis is lost, the command waits for it.',
+    'The exit code is 0 if the run completes, 4 after --max-idle, 5 if it is incomplete because some items failed (--max-failed), else 1. Ctrl-C stops watching, not the run. If the connection to Redis is lost, the command waits for it.',
   ],
   async run({ args, positionals, print, signal, note }) {
     return withQueue(args, async (runtime) => {
@@ -62,7 +62,8 @@ export const queueWatch: Command = defineCommand({
       const deadLetters = await run.deadLetters();
       await print({ text: describeRun(status, deadLetters), json: { ...status, deadLetters } });
       if (!hasEnded(status.state)) return exitCode.idle;
-      return status.state === 'completed' ? exitCode.ok : exitCode.failure;
+      if (status.state === 'completed') return exitCode.ok;
+      return status.state === 'incomplete' ? exitCode.incomplete : exitCode.failure;
     });
   },
 });

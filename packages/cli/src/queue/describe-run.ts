@@ -19,6 +19,10 @@ export function describeRun(status: RunStatus, letters: readonly DeadLetter[], s
       items &&
         `${count(items.done)} of ${items.expected === undefined ? 'at least ' : ''}${count(items.expected ?? items.planned)}`,
     ],
+    [
+      'failed items',
+      items?.failed === undefined ? undefined : `${count(items.failed)}, see: sentvec queue failed ${id}`,
+    ],
     ['rows', total && count(total.rows)],
     ['tokens', total && count(total.tokens)],
     ['truncated', total && count(total.truncated)],

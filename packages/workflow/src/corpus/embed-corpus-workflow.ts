@@ -1,5 +1,5 @@
 /** The workflow that embeds a corpus. */
-import type { CorpusEmbedder } from '@sentvec/corpus';
+import { describeChunk, type CorpusEmbedder } from '@sentvec/corpus';
 import type { RetryPolicy } from '../retry.ts';
 import { defineStep } from '../step.ts';
 import { defineWorkflow, type Workflow } from '../workflow.ts';
@@ -67,6 +67,7 @@ export function embedCorpusWorkflow(resources: EmbedCorpusResources = {}): Workf
     input: schemas.planned,
     output: schemas.embedded,
     retry,
+    reference: ({ chunk }) => describeChunk(chunk),
     run: (planned, context) => embedPlanned(planned, { access, embedder }, context),
   });
   const commit = defineStep({
