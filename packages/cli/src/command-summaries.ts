@@ -29,7 +29,7 @@ export const commandSummaries: Readonly<Record<string, string>> = {
   'queue status': 'Show the progress and the dead letters of a run.',
   'queue watch': 'Watch a run until it ends.',
   'queue list': 'List the runs of a queue, newest first.',
-  'queue workers': 'List the workers of a queue and their workflows.',
+  'queue workers': 'List the workers of a queue with their models and workflows.',
   'queue pause': 'Pause a run: steps that have begun finish, and no others begin.',
   'queue resume': 'Resume a paused run.',
   'queue cancel': 'Cancel a run, even in the middle of a chunk.',

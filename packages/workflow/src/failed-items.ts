@@ -19,7 +19,7 @@ export function itemReference(body: AnyStep | AnyWorkflow, value: unknown): stri
   const step = body.kind === 'step' ? body : undefined;
   try {
     const reference = step?.reference?.(value as never) ?? JSON.stringify(value);
-    return shorten(String(reference), maxReferenceLength);
+    return shorten(reference, maxReferenceLength);
   } catch (error) {
     return `An item that its step cannot name: ${shorten(describeThrown(error), maxReferenceLength)}`;
   }
