@@ -31,6 +31,12 @@ const parts: readonly Part[] = [
   { name: 'rerank', title: 'Reranking', program: 'rerank.js' },
   { name: 'late-interaction', title: 'Late interaction', program: 'late-interaction.js', options: ['--no-quality'] },
   { name: 'sparse-index', title: 'Sparse search', program: 'sparse-index.js' },
+  {
+    name: 'approximate',
+    title: 'Approximate search',
+    program: 'approximate.js',
+    options: ['--rows', '100000'],
+  },
   { name: 'training', title: 'Training', program: 'training.js', peers: ['python'] },
   { name: 'queue', title: 'Through Redis', program: 'queue.js' },
   { name: 'nightly', title: 'A corpus of which 1 % changed', program: 'nightly.js' },

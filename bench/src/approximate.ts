@@ -8,17 +8,22 @@ import { loadEmbedder } from '@sentvec/core/node';
 import { buildApproximateIndex, embedCorpus, openIndex, type CorpusIndex } from '@sentvec/corpus';
 import { readSynsets } from '@sentvec/example-wordnet';
 import { useLite } from '@sentvec/model-use-lite';
-import { describeMachine, markdownTable } from './report.ts';
+import { printReport } from './report.ts';
 
-const usage = `pnpm bench approximate [--rows N]
+const usage = `pnpm bench approximate [--rows N] [--json]
 
 Embeds definitions of WordNet with the default model, and searches for examples of their use: exactly, and by an
 approximate index.
 --rows   default 80,000, of which there are about 117,000
+--json   print JSON
 `;
 
 const { values } = parseArgs({
-  options: { rows: { type: 'string', default: '80000' }, help: { type: 'boolean', default: false } },
+  options: {
+    rows: { type: 'string', default: '80000' },
+    json: { type: 'boolean', default: false },
+    help: { type: 'boolean', default: false },
+  },
 });
 const queriesAsked = 200;
 
@@ -47,17 +52,23 @@ async function main(rows: number): Promise<void> {
     );
     const recall = right.reduce((sum, count) => sum + count, 0) / exact.found.flat().length;
     const megabytes = (await stat(file)).size / 1e6;
-    process.stdout.write(
-      `${describeMachine()}; ${definitions.length} vectors of ${embedder.dimension}, ${queries.length} queries, their embedding included; ` +
-        `index built in ${built.toFixed(0)} s, ${megabytes.toFixed(0)} MB\n\n` +
-        markdownTable(
-          ['search', 'a query, p50', 'p95', 'the ten nearest found'],
-          [
-            ['exact', ...exact.times, '1'],
-            ['approximate', ...approximate.times, recall.toFixed(4)],
-          ],
-        ),
-    );
+    const table = {
+      header: ['search', 'a query, p50', 'p95', 'the ten nearest found'],
+      rows: [
+        ['exact', ...exact.times, '1'],
+        ['approximate', ...approximate.times, recall.toFixed(4)],
+      ],
+    };
+    const method = `${definitions.length} vectors of ${embedder.dimension}, ${queries.length} queries, their embedding included; index built in ${built.toFixed(0)} s, ${megabytes.toFixed(0)} MB`;
+    const results = {
+      rows: definitions.length,
+      recall,
+      built,
+      megabytes,
+      exact: exact.times,
+      approximate: approximate.times,
+    };
+    printReport({ method, tables: [table], results }, values.json);
   } finally {
     await embedder.dispose();
     await rm(folder, { recursive: true, force: true });
