@@ -101,8 +101,8 @@ async function embed({ workers, connection, runtime }, input, output) {
   say(
     `${input}: ${result.rows} rows in ${seconds.toFixed(0)} s, ${processor.toFixed(0)} s of CPU time of the workers; Redis used at most ${megabytes(most)} MB more than at the start`,
   );
-  const [first = [], last = []] = [samples[0], samples.at(-1)];
-  const growth = first.map((memory, index) => last[index] / memory);
+  const last = samples.at(-1);
+  const growth = (samples[0] ?? []).map((memory, index) => last[index] / memory);
   say(
     `worker memory at the end, divided by that after ${step} rows: ${growth.map((ratio) => ratio.toFixed(2)).join(', ')}`,
   );

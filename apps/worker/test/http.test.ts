@@ -293,7 +293,7 @@ describe('jobs that name forbidden files or models', () => {
       await expect(run.result()).rejects.toMatchObject({ code: 'job-refused', message: expect.stringMatching(reason) });
       expect((await overview.refusedJobs(1))[0]?.reason).toMatch(reason);
     }
-    const other = await runtime.start(embedCorpusWorkflow(), { model: 'org/another-model', request: good } as never);
+    const other = await runtime.start(embedCorpusWorkflow(), { model: 'org/another-model', request: good });
     await expect
       .poll(async () => (await other.status()).notice)
       .toMatch(/needs model org\/another-model: no live worker serves it. They serve: /);

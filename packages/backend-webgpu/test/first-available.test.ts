@@ -22,7 +22,7 @@ describe('backend contract of firstAvailable', () => {
   // The chosen backend is tested elsewhere, thoroughly and with every golden model: here with few repetitions, and a model
   // of each kind. Only many loads show what memory they leave behind.
   const thorough = backendChecks(backend, goldenFiles);
-  const models = ['tiny-bert', 'late-bert', 'splade-bert-max', 'rerank-bert-1-label'];
+  const models = new Set(['tiny-bert', 'late-bert', 'splade-bert-max', 'rerank-bert-1-label']);
   const checks = backendChecks(backend, goldenFiles, { slowDevice: true })
     .map((check, index) => (check.name.includes('memory') ? thorough[index]! : check))
     .filter(({ name }) => !name.includes(': ') || models.includes(name.split(':')[0]!));

@@ -22,7 +22,7 @@ export interface Reranker extends AsyncDisposable {
    * inference.
    */
   readonly labels: readonly string[];
-  /** Default activation that turns the model's logits into scores. */
+  /** The activation that turns the model's logits into scores, unless a call chooses another. */
   readonly activation: Activation;
   /** The most tokens of a pair, special tokens included. In a longer pair, the longer text is truncated. */
   readonly maxLength: number;

@@ -24,7 +24,7 @@ export interface TokenizerDefinition {
   readonly vocabularySize: number;
   readonly paddingId: number;
   /**
-   * Default token for the query expansion of late-interaction models: the mask token, otherwise the token that ends a
+   * The token for the query expansion of late-interaction models: the mask token, otherwise the token that ends a
    * text.
    */
   readonly expansionId?: number | undefined;
