@@ -112,13 +112,11 @@ describe('a store that fails', () => {
   it('can deny access; the error message contains no secrets', async () => {
     const environment = { ...server.environment, AZURE_STORAGE_KEY: Buffer.from('wrong').toString('base64') };
     const error = await failure(open(environment).read('file'));
-    expect(error.message).toMatch(
-      /^Azure Blob Storage gives no access to az:\/\/bucket\/.* \(403 AuthenticationFailed/u,
-    );
+    expect(error.message).toMatch(/^Azure Blob Storage denies access to az:\/\/bucket\/.* \(403 AuthenticationFailed/u);
     expect(JSON.stringify([error, error.stack])).not.toContain(environment.AZURE_STORAGE_KEY);
     const none = azStorage('none', '', { environment: server.environment });
     expect(await failure(none.stat('file'))).toMatchObject({
-      message: 'There is no container none. Check the name, and the account.',
+      message: 'There is no container none. Check its name and the account.',
     });
   });
 

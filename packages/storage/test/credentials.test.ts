@@ -135,7 +135,7 @@ it('credentials are fetched once, and refreshed before they expire', async () =>
 
 it.each([
   ['none at all', {}, /There are no credentials for S3\. Set AWS_ACCESS_KEY_ID/u],
-  ['a profile that is not there', { AWS_PROFILE: 'nobody' }, /profile nobody: it is in neither file/u],
+  ['a profile that is not there', { AWS_PROFILE: 'nobody' }, /profile nobody: it is neither in/u],
   ['a profile with a login', { AWS_PROFILE: 'sso' }, /it has sso_session, .* export-credentials/u],
   ['a program that fails', { AWS_PROFILE: 'broken' }, /credential_process of the profile: it failed \(3\)/u],
   ['a token that is not there', { AWS_WEB_IDENTITY_TOKEN_FILE: '/none', AWS_ROLE_ARN: 'x' }, /the file \/none/u],

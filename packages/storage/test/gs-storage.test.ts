@@ -112,11 +112,11 @@ describe('a store that fails', () => {
     const environment = { ...server.environment, GS_SECRET_ACCESS_KEY: 'a wrong secret' };
     const error = await failure(open(environment).read('file'));
     expect(error.message).toMatch(
-      /^Google Cloud Storage gives no access to gs:\/\/bucket\/.* \(403 SignatureDoesNotMatch/u,
+      /^Google Cloud Storage denies access to gs:\/\/bucket\/.* \(403 SignatureDoesNotMatch/u,
     );
     expect(JSON.stringify([error, error.stack])).not.toMatch(/wrong secret|Signature=/u);
     const none = gsStorage('none', '', { environment: server.environment });
-    expect(await failure(none.stat('file'))).toMatchObject({ message: 'There is no bucket none. Check the name.' });
+    expect(await failure(none.stat('file'))).toMatchObject({ message: 'There is no bucket none. Check its name.' });
   });
 
   it('can have a different clock', async () => {

@@ -131,7 +131,7 @@ describe('a data set', () => {
     await expect(read('owner/large', { revision: 'x' }, { HF_TOKEN: 'hf_secret' })).rejects.toThrow(
       /has no revision x/u,
     );
-    await expect(read('owner/gated', {})).rejects.toThrow(/no access to the data set owner\/gated .*set HF_TOKEN/u);
+    await expect(read('owner/gated', {})).rejects.toThrow(/denies access to the data set owner\/gated .*set HF_TOKEN/u);
     const denied: unknown = await read('owner/gated', {}, { HF_TOKEN: 'hf_wrong' }).catch((error: unknown) => error);
     expect(String(denied)).toMatch(/Accept its terms on .*\/datasets\/owner\/gated/u);
     expect(JSON.stringify([denied, String((denied as Error).stack)])).not.toContain('hf_wrong');

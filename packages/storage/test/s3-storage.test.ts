@@ -218,7 +218,7 @@ describe('a store that refuses a request', () => {
   it('denies access; no error message contains the secret', async () => {
     const environment = { ...server.environment, AWS_SECRET_ACCESS_KEY: 'a wrong secret' };
     const error = await failure(s3Storage('bucket', '', { environment }).read('file'));
-    expect(error.message).toMatch(/^S3 gives no access to s3:\/\/bucket\/file \(403 SignatureDoesNotMatch\)\. Check/u);
+    expect(error.message).toMatch(/^S3 denies access to s3:\/\/bucket\/file \(403 SignatureDoesNotMatch\)\. Check/u);
     expect(JSON.stringify([error, error.stack])).not.toMatch(/wrong secret|Signature=/u);
   });
 
