@@ -29,8 +29,8 @@ export interface SelfCheckSubject {
 }
 
 /**
- * The tolerance unless the encoder states its rounding error. In float32 on a CPU, errors stay below 2e-6 for models with 2 to 6 layers; deeper models have
- * larger ones. See docs/adr on the self-check.
+ * The tolerance unless the encoder states its rounding error. In float32 on a CPU, errors stay below 2e-6 for models
+ * with 2 to 6 layers; deeper models have larger ones. See docs/adr on the self-check.
  */
 const defaultError = 5e-5;
 
