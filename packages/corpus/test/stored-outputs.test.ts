@@ -250,7 +250,7 @@ it('a missing permission is an error, and prepared objects are deleted', async (
       : undefined,
   );
   await expect(embedCorpus(request, fakeEmbedder())).rejects.toThrow(
-    /S3 gives no access to s3:\/\/bucket\/out\/manifest\.json/u,
+    /S3 denies access to s3:\/\/bucket\/out\/manifest\.json/u,
   );
   expect([...server.objects().keys()]).toEqual(['in.jsonl']);
 });
