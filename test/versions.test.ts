@@ -57,5 +57,7 @@ it('nothing is published while the root package.json has no homepage and reposit
     string
   >;
   context.skip(homepage !== '' && repository !== '', 'the root says where the source is: a release would publish');
-  await expect(run(process.execPath, ['scripts/release.mjs'], root)).rejects.toThrow(/Nothing was published: set "\w+"/u);
+  await expect(run(process.execPath, ['scripts/release.mjs'], root)).rejects.toThrow(
+    /Nothing was published: set "\w+"/u,
+  );
 });
