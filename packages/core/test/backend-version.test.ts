@@ -10,10 +10,7 @@ const ofVersion = (version: unknown): Backend => ({
 });
 
 it.each([
-  [
-    2,
-    'The backend next implements version 2 of the interface Backend; this release of @sentvec/core works with version 1.',
-  ],
+  [2, 'The backend next implements version 2 of the interface Backend; @sentvec/core needs version 1.'],
   [undefined, 'The backend next names no version of the interface Backend'],
 ])('a backend with the specification version %s is refused, and named in the message', async (version, message) => {
   const refusal = expect.objectContaining({ code: 'backend-unavailable', message: expect.stringContaining(message) });

@@ -39,14 +39,14 @@ export async function plainReference(
   const present = await files.list();
   if (!present.some((path) => /^model\.safetensors(\.index\.json)?$/u.test(path))) {
     return {
-      reason: `${files.name} has no safetensors from which reference values could be computed. To enable the self-check, export the model with "sentvec export", which writes a self-check.json.`,
+      reason: `${files.name} has no safetensors from which reference values could be computed. To enable the self-check, use a folder that "sentvec export" wrote.`,
     };
   }
   const network = await networkOf(ConfigReader.parse(await files.read('config.json'), `${files.name}/config.json`));
   const count = countMultiplications(network, batch);
   if (count > limit) {
     return {
-      reason: `${files.name} is too large to compute reference values at every load. To enable the self-check, export the model with "sentvec export", which writes a self-check.json.`,
+      reason: `${files.name} is too large to compute reference values at every load. To enable the self-check, use a folder that "sentvec export" wrote.`,
     };
   }
   return count <= maxOnCallingThread ? computeReference(files, batch) : computeLargeReference(files, batch);

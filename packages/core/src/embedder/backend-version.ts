@@ -14,7 +14,7 @@ export function checkBackendVersion({ name, specificationVersion }: Backend): vo
   const has = found === undefined ? 'names no version' : `implements version ${JSON.stringify(found)}`;
   throw new SentvecError(
     'backend-unavailable',
-    `The backend ${name} ${has} of the interface Backend; this release of @sentvec/core works with version ${supportedVersion}. Install releases of the two packages that use the same version.`,
+    `The backend ${name} ${has} of the interface Backend; @sentvec/core needs version ${supportedVersion}. Install the same release of both packages.`,
     { backend: name, found, supported: supportedVersion },
   );
 }
