@@ -284,13 +284,14 @@ it('doctor reports that all requirements are met, and the speed of each backend'
     cache: 'ok',
     'backend onnx': 'ok',
     'backend tfjs': 'ok',
+    'backend wasm': 'ok',
     'default model': 'ok',
     telemetry: 'ok',
   });
   const telemetry = findings.find(({ about }: { about: string }) => about === 'telemetry');
   expect(telemetry.says).toContain('sends no usage reports to Microsoft');
-  expect(backends.map(({ backend }: { backend: string }) => backend)).toEqual(['onnx', 'tfjs', 'webgpu']);
-  const [onnx, tfjs, webgpu] = backends;
+  expect(backends.map(({ backend }: { backend: string }) => backend)).toEqual(['onnx', 'tfjs', 'wasm', 'webgpu']);
+  const [onnx, tfjs, wasm, webgpu] = backends;
   expect(onnx).toMatchObject({
     device: expect.stringMatching(/onnxruntime \d/),
     difference: expect.any(Number),
@@ -300,6 +301,7 @@ it('doctor reports that all requirements are met, and the speed of each backend'
     device: expect.stringMatching(/TensorFlow\.js \d/),
     sentencesPerSecond: expect.any(Number),
   });
+  expect(wasm).toMatchObject({ device: 'WebAssembly', sentencesPerSecond: expect.any(Number) });
   // Whether there is a WebGPU adapter depends on the machine.
   expect(webgpu.state === 'ok' || webgpu.reason.includes('@sentvec/backend-webgpu')).toBe(true);
 });
