@@ -70,7 +70,7 @@ describe('sentvec quantize', () => {
     expect(report.files).toEqual(expect.arrayContaining(weights));
     await place.succeed(['similarity', 'the cold sea', 'ships', '--model', 'small']);
     await expect(loadEmbedder(place.path('small'), { backend: plainBackend() })).rejects.toThrow(
-      'There is onnx/model_int8_weights.onnx, which the backends onnx and webgpu run',
+      'There is onnx/model_int8_weights.onnx, which only the backends onnx and webgpu can run',
     );
     // With a self-check of other weights, the file is refused.
     await cp(place.path('small'), place.path('changed'), { recursive: true });
