@@ -5,8 +5,8 @@ import { embedCorpusWorkflow } from '@sentvec/workflow';
 import { expect, it } from 'vitest';
 import { embedHere, Fleet, plainContents, texts, tinyModel } from './fleet.ts';
 
-/** Bytes of a cache entry: its key, its hash, two counts, and the 32 numbers of a vector of the tiny model. */
-const entryBytes = 16 + 8 + 8 + 4 * 32;
+/** Bytes of a cache entry: its key, its checksum, two counts, and the 32 numbers of a vector of the tiny model. */
+const entryBytes = 16 + 4 + 8 + 4 * 32;
 
 /** Returns the number of vectors in a cache folder. */
 async function cachedVectors(directory: string): Promise<number> {
