@@ -16,19 +16,19 @@ interface Part {
   readonly program: string;
   readonly options?: readonly string[];
   /** Options of `pnpm bench all` that are passed on to this benchmark. */
-  readonly peers?: readonly ('python' | 'fastembed')[];
+  readonly passed?: readonly ('rounds' | 'python' | 'fastembed')[];
 }
 
 const parts: readonly Part[] = [
-  { name: 'embed', title: 'Corpora in float32', program: 'main.js', peers: ['python', 'fastembed'] },
-  { name: 'int8', title: 'Corpora in int8', program: 'int8.js', peers: ['python'] },
-  { name: 'latency', title: 'One query', program: 'latency.js' },
-  { name: 'callers', title: 'Many callers', program: 'callers.js' },
-  { name: 'load', title: 'Start', program: 'load.js' },
-  { name: 'long-texts', title: 'Long texts', program: 'long-texts.js', peers: ['python'] },
-  { name: 'static', title: 'Static models', program: 'static.js' },
-  { name: 'tfjs', title: 'WebAssembly', program: 'tfjs.js' },
-  { name: 'rerank', title: 'Reranking', program: 'rerank.js' },
+  { name: 'embed', title: 'Corpora in float32', program: 'main.js', passed: ['rounds', 'python', 'fastembed'] },
+  { name: 'int8', title: 'Corpora in int8', program: 'int8.js', passed: ['rounds', 'python'] },
+  { name: 'latency', title: 'One query', program: 'latency.js', passed: ['rounds'] },
+  { name: 'callers', title: 'Many callers', program: 'callers.js', passed: ['rounds'] },
+  { name: 'load', title: 'Start', program: 'load.js', passed: ['rounds'] },
+  { name: 'long-texts', title: 'Long texts', program: 'long-texts.js', passed: ['rounds', 'python'] },
+  { name: 'static', title: 'Static models', program: 'static.js', passed: ['rounds'] },
+  { name: 'tfjs', title: 'WebAssembly', program: 'tfjs.js', passed: ['rounds'] },
+  { name: 'rerank', title: 'Reranking', program: 'rerank.js', passed: ['rounds'] },
   { name: 'late-interaction', title: 'Late interaction', program: 'late-interaction.js', options: ['--no-quality'] },
   { name: 'sparse-index', title: 'Sparse search', program: 'sparse-index.js' },
   {
@@ -37,18 +37,19 @@ const parts: readonly Part[] = [
     program: 'approximate.js',
     options: ['--rows', '100000'],
   },
-  { name: 'training', title: 'Training', program: 'training.js', peers: ['python'] },
-  { name: 'queue', title: 'Through Redis', program: 'queue.js' },
+  { name: 'training', title: 'Training', program: 'training.js', passed: ['python'] },
+  { name: 'queue', title: 'Through Redis', program: 'queue.js', passed: ['rounds'] },
   { name: 'nightly', title: 'A corpus of which 1 % changed', program: 'nightly.js' },
   { name: 'event-loop', title: 'The event loop meanwhile', program: 'event-loop.js' },
   { name: 'memory', title: 'Memory', program: 'memory.js', options: ['--rows', '200000'] },
 ];
 
-const usage = `pnpm bench all [--only NAME,NAME] [--output FILE] [--python COMMAND] [--fastembed FOLDER]
+const usage = `pnpm bench all [--only NAME,NAME] [--output FILE] [--rounds N] [--python COMMAND] [--fastembed FOLDER]
 
 Runs all benchmarks sequentially, which takes about 30 minutes on 2 cores, and writes their results as JSON. The file is written after each benchmark, so that a stopped run loses only one. Without --output, the page "Speed" of the docs is written too. Existing results in the file are kept for benchmarks that do not run.
 --only       some parts: ${parts.map(({ name }) => name).join(', ')}
 --output     default: bench/results/DATE.json
+--rounds     rounds of each part that has rounds; default: its own
 --python     a command that starts a Python with torch and transformers: "python3", "chroot /opt/py python3"
 --fastembed  a folder with node_modules/fastembed
 `;
@@ -57,6 +58,7 @@ const { values } = parseArgs({
   options: {
     only: { type: 'string' },
     output: { type: 'string' },
+    rounds: { type: 'string' },
     python: { type: 'string' },
     fastembed: { type: 'string' },
     help: { type: 'boolean', default: false },
@@ -92,9 +94,9 @@ async function earlierParts(file: string): Promise<readonly PartResult[]> {
 }
 
 /** Runs one benchmark. @throws Error if it fails */
-async function run({ name, title, program, options = [], peers = [] }: Part): Promise<PartResult> {
+async function run({ name, title, program, options = [], passed = [] }: Part): Promise<PartResult> {
   const started = performance.now();
-  const more = peers.flatMap((peer) => (values[peer] === undefined ? [] : [`--${peer}`, values[peer]]));
+  const more = passed.flatMap((option) => (values[option] === undefined ? [] : [`--${option}`, values[option]]));
   const command = [join(import.meta.dirname, program), ...options, ...more, '--json'];
   const child = spawn(process.execPath, command, { stdio: ['ignore', 'pipe', 'inherit'] });
   let printed = '';
