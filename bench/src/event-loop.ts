@@ -62,6 +62,7 @@ function texts(): string[] {
   return shuffled([...Array.from({ length: 9500 }, (_, place) => sentence[place % sentence.length]!), ...long], 5);
 }
 
+await sleep(1000); // The modules that have just been loaded are compiled meanwhile.
 const measured = [{ name: 'nothing to do', gaps: await gapsDuring(() => sleep(5000)) }];
 const corpus = texts();
 for (const model of models.toReversed()) {

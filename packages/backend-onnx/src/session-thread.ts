@@ -1,5 +1,6 @@
 /* The main thread's side of a worker thread with a session. */
 import type { Head, TokenBatch } from '@sentvec/core';
+import { copyBatch } from '@sentvec/core/node';
 import { SentvecError } from '@sentvec/platform';
 import { startThread, type Thread } from '@sentvec/platform/node';
 import { threadHead, type SessionFacts, type SessionProtocol, type SessionSpecification } from './messages.ts';
@@ -134,13 +135,12 @@ class WorkerSessionThread implements GraphThread {
     this.pooledOutput = thread.ready.pooledOutput;
   }
 
-  run(id: number, { ids, mask, typeIds, rows, cols }: TokenBatch, pooledHead?: PooledHead): void {
+  run(id: number, batch: TokenBatch, pooledHead?: PooledHead): void {
     const pooled = pooledHead && { head: this.#headNumber(pooledHead.head), mask: pooledHead.mask };
     const controller = new AbortController();
     this.inFlight.add(id);
     this.#controllers.set(id, controller);
-    // The arrays are sliced, because cloning a view of a larger array would clone the whole array.
-    const request = { ids: ids.slice(), mask: mask.slice(), typeIds: typeIds?.slice(), rows, cols, pooled };
+    const request = { ...copyBatch(batch), pooled };
     void this.#report(id, this.#thread.call('run', request, { signal: controller.signal }));
   }
 

@@ -1,6 +1,6 @@
 // TensorFlow.js in a worker thread of Node, so that the caller's event loop stays free.
-import { SentvecError, type ModelFiles, type TokenBatch } from '@sentvec/core';
-import { sharedProjection } from '@sentvec/core/node';
+import { SentvecError, type ModelFiles } from '@sentvec/core';
+import { copyBatch, sharedProjection } from '@sentvec/core/node';
 import { guardIo, resolveInstalled, startThread, transferred, type Thread } from '@sentvec/platform/node';
 import { isNative, type TfjsDevice } from './options.ts';
 import type { OpenHost, Host, HostedEncoder } from './host.ts';
@@ -84,23 +84,18 @@ async function load({ thread, files }: TensorFlowThread, source: ModelFiles): Pr
     const sizes = await guarded(thread.call('load', { model, name: source.name }));
     return {
       ...sizes,
-      encode: (batch) => guarded(thread.call('encode', { model, batch: copyOf(batch) })),
+      encode: (batch) => guarded(thread.call('encode', { model, batch: copyBatch(batch) })),
       addHead: (number, { projections, ...head }) => {
         const plain = { ...head, projections: projections.map(sharedProjection) };
         return guarded(thread.call('addHead', { model, number, head: plain }));
       },
       encodePooled: (batch, head, mask) =>
-        guarded(thread.call('encodePooled', { model, head, mask: mask.slice(), batch: copyOf(batch) })),
+        guarded(thread.call('encodePooled', { model, head, mask: mask.slice(), batch: copyBatch(batch) })),
       dispose: () => thread.call('release', model).catch(() => {}),
     };
   } finally {
     files.delete(model);
   }
-}
-
-/** A copy: the arrays stay the caller's, and a view would be sent with the whole of its buffer. */
-function copyOf({ ids, mask, typeIds, rows, cols }: TokenBatch): TokenBatch {
-  return { ids: ids.slice(), mask: mask.slice(), typeIds: typeIds?.slice(), rows, cols };
 }
 
 async function guarded<T>(call: Promise<T>): Promise<T> {

@@ -2,7 +2,7 @@
  * What the main thread and a thread with an encoder say to each other. All of it survives a structured clone.
  */
 import type { TokenBatch } from '@sentvec/core';
-import type { EncoderSizes } from './local-encoder.ts';
+import type { EncoderSizes } from '@sentvec/architectures';
 
 /** See `ThreadProtocol` of `@sentvec/platform/node`. */
 export interface WasmProtocol {

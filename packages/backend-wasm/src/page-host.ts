@@ -1,10 +1,11 @@
 import { throwIfAborted } from '@sentvec/platform';
 import type { OpenHost } from './host.ts';
-import { LocalEncoder } from './local-encoder.ts';
+import { ImmediateEncoder } from '@sentvec/architectures';
+import { wasmOperations } from './operations.ts';
 
 /** Opens an encoder in the page itself. */
 export const openHost: OpenHost = async (files) => {
-  const encoder = await LocalEncoder.open(files);
+  const encoder = await ImmediateEncoder.open(files, wasmOperations());
   const inTurn = async (compute: () => Float32Array, signal: AbortSignal | undefined): Promise<Float32Array> => {
     // Lets the page draw and answer between two batches.
     await new Promise((resolve) => setTimeout(resolve, 0));

@@ -1,5 +1,5 @@
 // An encoder in a worker thread of Node, so that the caller's event loop stays free.
-import type { TokenBatch } from '@sentvec/core';
+import { copyBatch } from '@sentvec/core/node';
 import { guardIo, startThread, transferred } from '@sentvec/platform/node';
 import type { OpenHost } from './host.ts';
 import type { WasmProtocol } from './messages.ts';
@@ -22,13 +22,8 @@ export const openHost: OpenHost = async (files) => {
   });
   return {
     ...thread.ready,
-    encode: (batch, options) => thread.call('encode', copyOf(batch), options),
-    termWeights: (batch, options) => thread.call('termWeights', copyOf(batch), options),
+    encode: (batch, options) => thread.call('encode', copyBatch(batch), options),
+    termWeights: (batch, options) => thread.call('termWeights', copyBatch(batch), options),
     close: () => thread.close(),
   };
 };
-
-/** A copy: the arrays stay the caller's, and a view would be sent with the whole of its buffer. */
-function copyOf({ ids, mask, typeIds, rows, cols }: TokenBatch): TokenBatch {
-  return { ids: ids.slice(), mask: mask.slice(), typeIds: typeIds?.slice(), rows, cols };
-}

@@ -26,5 +26,5 @@ export {
 export { nodeTokenizer } from './node/node-tokenizer.ts';
 export type { TokenizerLibrary } from './node/tokenizer-messages.ts';
 export { openModel, type OpenModelOptions } from './node/open-model.ts';
-export { sharedProjection } from './node/shared-projection.ts';
+export { copyBatch, sharedProjection } from './node/thread-values.ts';
 export { hubModel, type HubModelOptions } from './node/hub/hub-model.ts';

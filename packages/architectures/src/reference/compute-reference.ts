@@ -1,7 +1,7 @@
 import type { ModelFiles, TokenBatch, TokenEmbeddings } from '@sentvec/core';
 import { type EncoderDefinition, readEncoder } from '../encoders/definition.ts';
 import type { EncoderNetwork } from '../encoders/network.ts';
-import { plainInputs } from '../plain-backend.ts';
+import { plainInputs } from '../immediate-encoder.ts';
 import { plainOperations } from '../plain/operations.ts';
 import type { PlainTensor } from '../plain/tensor.ts';
 

@@ -1,4 +1,13 @@
-import type { Matrix, Projection } from '../types.ts';
+// What is sent to threads: copies of batches, and projections in shared memory.
+import type { Matrix, Projection, TokenBatch } from '../types.ts';
+
+/**
+ * Copies a batch, to send it to a thread. The arrays of the batch stay the caller's; and of a part of a larger array, all
+ * of it would be cloned.
+ */
+export function copyBatch({ ids, mask, typeIds, rows, cols }: TokenBatch): TokenBatch {
+  return { ids: ids.slice(), mask: mask.slice(), typeIds: typeIds?.slice(), rows, cols };
+}
 
 const shared = new WeakMap<Projection, Projection>();
 
